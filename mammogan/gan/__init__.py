@@ -1,0 +1,1 @@
+"""The progressively grown GAN: networks, schedule, losses, training, checkpoints and sampling."""

@@ -1,0 +1,1 @@
+"""How close two sets of images are; everything here works on plain arrays."""
