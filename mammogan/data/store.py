@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
         ("flags", pa.list_(pa.string())),  # accepted, but worth a look
         ("source_sha256", pa.string()),
         ("patient", pa.string()),  # salted hash
+        ("instance", pa.string()),  # salted hash
+        ("pixels", pa.string()),  # first 16 hexadecimal digits of the SHA-256 of the finest level
         ("split", pa.string()),
         ("view", pa.string()),
         ("laterality", pa.string()),
@@ -237,7 +239,7 @@ class StoreWriter:
         """Count what is committed; images behind the last part are dropped, they are written again."""
         self.sources = self.images = 0
         self._next_part = 0
-        for part in self.committed_parts():
+        for part in self._committed_parts():
             rows = pq.read_table(part, columns=["index"]).column("index")
             self.sources += len(rows)
             self.images += len(rows) - rows.null_count
@@ -249,9 +251,14 @@ class StoreWriter:
             for start in range(0, self.images, self.shard):
                 self._hash.update(np.ascontiguousarray(finest[start : start + self.shard]))
 
-    def committed_parts(self) -> Iterator[Path]:
-        """Manifest parts in order."""
-        yield from sorted(self._parts.glob("part-*.parquet"))
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The manifest so far, row by row: what is committed and what waits for its shard."""
+        for part in self._committed_parts():
+            yield from pq.read_table(part, schema=SCHEMA).to_pylist()
+        yield from self._rows
+
+    def _committed_parts(self) -> list[Path]:
+        return sorted(self._parts.glob("part-*.parquet"))
 
     def accept(self, image: np.ndarray | Sequence[np.ndarray], **facts: Any) -> None:
         """Add one image: grey values (h, w) in [0, 1], or its finished pyramid (uint16, coarse to fine)."""

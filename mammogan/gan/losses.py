@@ -1,0 +1,46 @@
+"""WGAN-GP with drift, as the progressively grown GAN is trained (Gulrajani et al. 2017; Karras et al. 2018, A.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Critic = Callable[[Tensor], Tensor]
+
+LAMBDA, TARGET, DRIFT = 10.0, 1.0, 0.001  # loss.py:44-71 of the original
+
+
+def generator_loss(fake_scores: Tensor) -> Tensor:
+    """Mean of -D(G(z)); scores (N,) -> scalar."""
+    return -fake_scores.mean()
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """(|grad D(x)| - target)^2 / target^2 at points x between real and generated images, one an image: (N,).
+
+    Args:
+        critic: images (N, C, H, W) -> scores (N,).
+        real, fake: (N, C, H, W).
+        mix: (N,), uniform in [0, 1]; 0 is the real image.
+    """
+    # The penalty is a difference of squares near zero: half precision loses it.
+    with torch.autocast(real.device.type, enabled=False):
+        between = torch.lerp(real.float(), fake.float(), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        norm = gradient.square().sum((1, 2, 3)).sqrt()
+        return (norm - TARGET).square() / TARGET**2
+
+
+def discriminator_loss(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of the discriminator and its parts, each a mean over the minibatch.
+
+    Returns:
+        the scalar loss; {"real_score", "fake_score", "penalty"} detached.
+    """
+    real_scores, fake_scores = critic(real), critic(fake)
+    penalty = gradient_penalty(critic, real, fake, mix)
+    loss = (fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()).mean()
+    parts = {"real_score": real_scores, "fake_score": fake_scores, "penalty": penalty}
+    return loss, {name: part.detach().mean() for name, part in parts.items()}

@@ -1,0 +1,234 @@
+"""Generator and discriminator of the progressively grown GAN (Karras et al. 2018), for a base grid of any shape.
+
+Arithmetic follows the authors' implementation (tkarras/progressive_growing_of_gans, commit 2504c3f; networks.py),
+whose squares of powers of two become (5 x 4) x 2^level here. Axes in comments: N images, C maps, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2  # slope of leaky ReLU, networks.py:47
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What fixes the shape of both networks.
+
+    Attributes:
+        base: (height, width) of level 0; the paper's 1280 x 1024 is (5, 4) doubled eight times.
+        levels: number of levels, level l being base x 2^l.
+        channels: channels of the image; 1 for grey.
+        latent: length of the latent vector.
+        fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
+        fused: scale inside the convolution (True, the original's default) or as a step of its own.
+    """
+
+    base: tuple[int, int] = (5, 4)
+    levels: int = 9
+    channels: int = 1
+    latent: int = 512
+    fmap_base: int = 8192
+    fmap_max: int = 512
+    fused: bool = True
+
+    def maps(self, level: int) -> int:
+        """Feature maps of a level; level -1 is the width of D's dense layer."""
+        return max(min(self.fmap_base // 2 ** (level + 1), self.fmap_max), 1)
+
+    def size(self, level: int) -> tuple[int, int]:
+        """(height, width) of a level, in pixels."""
+        return self.base[0] * 2**level, self.base[1] * 2**level
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, from which `from_dict` makes the same architecture."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Architecture:
+        return cls(**{**content, "base": tuple(content["base"])})
+
+
+class Equalized(nn.Module):
+    """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan in): equalized learning rate (4.1).
+
+    Args:
+        shape: of the weight, (out, in) or (out, in, kh, kw).
+        gain: He's constant, sqrt(2), except where the original sets another.
+        bias: number of biases; not scaled, and 0 at the start.
+    """
+
+    def __init__(self, *shape: int, gain: float = math.sqrt(2), bias: int | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.zeros(shape[0] if bias is None else bias))
+        self.scale = gain / math.sqrt(math.prod(shape[1:]))
+
+    @property
+    def scaled(self) -> Tensor:
+        return self.weight * self.scale
+
+
+class Dense(Equalized):
+    """(N, in) -> (N, out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.scaled, self.bias)
+
+
+class Conv(Equalized):
+    """Convolution with zero padding that keeps H and W: (N, in, H, W) -> (N, out, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.scaled, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+class UpConv(Equalized):
+    """Doubling by nearest neighbour, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
+
+    Fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97). A
+    transposed convolution correlates with the kernel flipped in both axes, hence the flip.
+    """
+
+    def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
+        super().__init__(outgoing, incoming, 3, 3)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fused:
+            return F.conv2d(upscale(x), self.scaled, self.bias, padding=1)
+        kernel = four_shifts(self.scaled.flip(2, 3).transpose(0, 1))
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
+class DownConv(Equalized):
+    """A 3 x 3 convolution, then the mean of 2 x 2 pixels: (N, in, H, W) -> (N, out, H/2, W/2).
+
+    Fused, both are one convolution of stride 2 with the 4 x 4 mean of the kernel's four shifts (networks.py:104-115).
+    The bias is added after the mean either way, so that activation follows both, as in the original.
+    """
+
+    def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
+        super().__init__(outgoing, incoming, 3, 3)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fused:
+            return downscale(F.conv2d(x, self.scaled, padding=1)) + self.bias[:, None, None]
+        return F.conv2d(x, four_shifts(self.scaled) / 4, self.bias, stride=2, padding=1)
+
+
+def four_shifts(kernel: Tensor) -> Tensor:
+    """Sum of a 3 x 3 kernel's placements at the four corners of a 4 x 4 one: (o, i, 3, 3) -> (o, i, 4, 4)."""
+    padded = F.pad(kernel, (1, 1, 1, 1))
+    return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+
+
+def upscale(x: Tensor) -> Tensor:
+    """Nearest neighbour, twice the size: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def downscale(x: Tensor) -> Tensor:
+    """Mean of 2 x 2 pixels: (N, C, H, W) -> (N, C, H/2, W/2)."""
+    return F.avg_pool2d(x, 2)
+
+
+def activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Each pixel's vector of maps at unit mean square (4.2; networks.py:120)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + eps)
+
+
+def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
+    """Append one map that holds the standard deviation over a group of images: (N, C, H, W) -> (N, C+1, H, W).
+
+    A group takes every (N / group)-th image, as the original's reshape to [group, N / group] does, and its variance is
+    biased (section 3; networks.py:127-139).
+
+    Raises:
+        ValueError: N is larger than `group` and no multiple of it.
+    """
+    n, c, h, w = x.shape
+    group = min(group, n)
+    if n % group:
+        raise ValueError(f"A minibatch of {n} cannot be split into groups of {group}; use a multiple of {group}.")
+    y = x.reshape(group, n // group, c, h, w)
+    y = ((y - y.mean(0)).square().mean(0) + eps).sqrt().mean((1, 2, 3))  # [N / group]
+    return torch.cat([x, y.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)], 1)
+
+
+class Generator(nn.Module):
+    """Latent vectors (N, latent) -> images (N, channels, H, W), linear; black is -1 and white 1.
+
+    Every level exists from the start; `forward` runs as many as it is asked for.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        h, w = a.base
+        # One bias a map, added after the reshape; the gain makes up for the dense layer's fan-in (networks.py:184-186).
+        self.dense = Dense(a.maps(0) * h * w, a.latent, gain=math.sqrt(2) / 4, bias=a.maps(0))
+        self.first = Conv(a.maps(0), a.maps(0), 3, 3)
+        blocks = range(1, a.levels)
+        self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a.fused) for level in blocks)
+        self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
+        self.to_image = nn.ModuleList(Conv(a.channels, a.maps(level), 1, 1, gain=1) for level in range(a.levels))
+
+    def forward(self, z: Tensor, level: int, alpha: float = 1.0) -> Tensor:
+        """Draw images at `level`.
+
+        Args:
+            z: (N, latent), normal; normalized to the sphere here.
+            level: 0 ... levels - 1.
+            alpha: weight of the level's own image against the one of the level below, enlarged; 1 after the fade.
+        """
+        a = self.architecture
+        h, w = a.base
+        x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
+        x = pixel_norm(activate(x + self.dense.bias[:, None, None]))
+        x = pixel_norm(activate(self.first(x)))
+        below = None
+        for stage in range(1, level + 1):
+            if stage == level and alpha < 1:
+                below = self.to_image[stage - 1](x)
+            x = pixel_norm(activate(self.up[stage - 1](x)))
+            x = pixel_norm(activate(self.conv[stage - 1](x)))
+        image = self.to_image[level](x)
+        return image if below is None else torch.lerp(upscale(below), image, alpha)
+
+
+class Discriminator(nn.Module):
+    """Images (N, channels, H, W) -> scores (N,); large is real. Linear output, no normalization."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        h, w = a.base
+        blocks = range(1, a.levels)
+        self.from_image = nn.ModuleList(Conv(a.maps(level), a.channels, 1, 1) for level in range(a.levels))
+        self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
+        self.down = nn.ModuleList(DownConv(a.maps(level), a.maps(level - 1), a.fused) for level in blocks)
+        self.last = Conv(a.maps(0), a.maps(0) + 1, 3, 3)
+        self.dense = Dense(a.maps(-1), a.maps(0) * h * w)
+        self.score = Dense(1, a.maps(-1), gain=1)
+
+    def forward(self, image: Tensor, level: int, alpha: float = 1.0) -> Tensor:
+        """Score images of `level`; `alpha` as in `Generator.forward`."""
+        x = activate(self.from_image[level](image))
+        for stage in range(level, 0, -1):
+            x = activate(self.down[stage - 1](activate(self.conv[stage - 1](x))))
+            if stage == level and alpha < 1:
+                x = torch.lerp(activate(self.from_image[level - 1](downscale(image))), x, alpha)
+        x = activate(self.last(minibatch_stddev(x)))
+        return self.score(activate(self.dense(x.flatten(1)))).squeeze(1)

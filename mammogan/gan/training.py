@@ -1,0 +1,374 @@
+"""The training loop: WGAN-GP on a growing pyramid, resumable bit for bit, every batch a function of images seen."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mammogan.data.store import Store
+from mammogan.gan import checkpoints
+from mammogan.gan.checkpoints import RunError
+from mammogan.gan.losses import discriminator_loss, generator_loss
+from mammogan.gan.networks import Architecture, Discriminator, Generator, downscale, upscale
+from mammogan.gan.schedule import Phase, Schedule
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every hyper-parameter of a run; the defaults are the original's (config.py, train.py, loss.py at 2504c3f).
+
+    Attributes:
+        levels: number of levels; 9 lead from 5 x 4 to 1280 x 1024. 0 takes all that the store has.
+        latent: length of the latent vector.
+        fmap_base, fmap_max: feature maps, see `Architecture`.
+        fused: scale inside the convolutions.
+        stable_images, fade_images: length of each phase, in images shown to D.
+        total_images: length of the run, in images shown to D.
+        batches: minibatch of each level; the last entry serves for levels beyond it.
+        learning_rate: of both Adams.
+        adam_beta1, adam_beta2, adam_eps: of both Adams.
+        ema: decay of the running average of G's weights, a minibatch.
+        repeats: minibatches between two looks at the schedule.
+        split: images of this split are trained on; "" for all.
+        checkpoint_images: images between two checkpoints; 0 writes one only at the end of each phase.
+        sample_images: images between two sheets of samples from fixed latents.
+        seed: of weights, batches and latents.
+    """
+
+    levels: int = 0
+    latent: int = 512
+    fmap_base: int = 8192
+    fmap_max: int = 512
+    fused: bool = True
+    stable_images: int = 600_000
+    fade_images: int = 600_000
+    total_images: int = 12_000_000
+    batches: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4, 4)
+    learning_rate: float = 0.001
+    adam_beta1: float = 0.0
+    adam_beta2: float = 0.99
+    adam_eps: float = 1e-8
+    ema: float = 0.999
+    repeats: int = 4
+    split: str = ""
+    checkpoint_images: int = 100_000
+    sample_images: int = 100_000
+    seed: int = 0
+
+    def changed(self, settings: dict[str, Any]) -> Config:
+        """A copy with some values replaced; text is read as the type of the value that it replaces.
+
+        Raises:
+            RunError: an unknown name, or a value of another type.
+        """
+        types = get_type_hints(Config)
+        for key, value in settings.items():
+            if key not in types:
+                known = ", ".join(field.name for field in fields(self))
+                raise RunError(f"There is no setting {key!r}; the settings are {known}.")
+            try:
+                settings = {**settings, key: _parse(value, types[key])}
+            except (TypeError, ValueError):
+                raise RunError(f"The setting {key}={value!r} is not of type {types[key]}; correct it.") from None
+        return replace(self, **settings)
+
+
+def _parse(value: Any, kind: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
+    if kind in (int, float, str):
+        if kind is int and isinstance(value, float):
+            raise TypeError
+        return kind(value)
+    items = value.replace(",", " ").split() if isinstance(value, str) else value
+    return tuple(int(item) for item in items)
+
+
+class Reals:
+    """Real images of one level, in an order that is a function of the seed: every epoch is a new permutation.
+
+    Args:
+        store: where they are.
+        size: (height, width) of the level.
+        split: take only images of this split; "" for all.
+        seed: of the order.
+    """
+
+    def __init__(self, store: Store, size: tuple[int, int], split: str, seed: int) -> None:
+        chosen = np.flatnonzero(store.manifest["split"] == split) if split else np.arange(len(store))
+        if not chosen.size:
+            raise RunError(f"The store {store.path} has no images in the split {split!r}; choose another or none.")
+        self.array = store.images(size)
+        self.chosen = chosen
+        self.top = 2**store.bits - 1
+        self.seed = seed
+        # Low levels fit in memory; a large one is read image by image.
+        small = len(store) * size[0] * size[1] * 2 < 2**31
+        self.memory = self.array[:] if small else None
+        self._order = lru_cache(2)(self._order)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.chosen)
+
+    def batch(self, images: int, count: int) -> Tensor:
+        """Images `images` ... `images + count` of the endless order: (count, 1, h, w), float32 in [-1, 1]."""
+        n = len(self.chosen)
+        indices = [self._order(i // n)[i % n] for i in range(images, images + count)]
+        pixels = self.memory[indices] if self.memory is not None else np.stack([self.array[i] for i in indices])
+        return torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
+
+
+def blend(real: Tensor, alpha: float) -> Tensor:
+    """Reals as a fade shows them: mixed with their own copy halved and enlarged again (train.py:67)."""
+    return real if alpha >= 1 else torch.lerp(upscale(downscale(real)), real, alpha)
+
+
+def generator_at(seed: int, *position: int) -> torch.Generator:
+    """Random numbers for one purpose at one moment, the same wherever the run was interrupted."""
+    words = np.random.SeedSequence([seed, *position]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+class Run:
+    """One training run in a folder: config.json, stats.jsonl, timing.jsonl, checkpoints/, samples/.
+
+    Args:
+        store: real images.
+        folder: of the run; one that exists is continued.
+        config: hyper-parameters; must be those of the run where it exists.
+        device: "cpu", "cuda", ...
+
+    Raises:
+        RunError: the store does not fit, or the folder holds a run with other settings.
+    """
+
+    def __init__(self, store: Store, folder: str | Path, config: Config, device: str = "cpu") -> None:
+        levels = config.levels or len(store.sizes)
+        if levels > len(store.sizes):
+            raise RunError(
+                f"The store {store.path} has {len(store.sizes)} levels up to {store.sizes[-1][0]} x "
+                f"{store.sizes[-1][1]}; train {len(store.sizes)} or ingest at a larger size."
+            )
+        batches = tuple(
+            (config.batches[level] if level < len(config.batches) else config.batches[-1]) for level in range(levels)
+        )
+        self.config = config = replace(config, levels=levels, batches=batches)
+        self.store, self.folder, self.device = store, Path(folder), torch.device(device)
+        self.schedule = Schedule(levels, config.stable_images, config.fade_images, config.total_images, batches)
+        self.architecture = Architecture(
+            base=store.sizes[0],
+            levels=levels,
+            latent=config.latent,
+            fmap_base=config.fmap_base,
+            fmap_max=config.fmap_max,
+            fused=config.fused,
+        )
+        torch.manual_seed(config.seed)
+        self.generator = Generator(self.architecture).to(self.device)
+        self.discriminator = Discriminator(self.architecture).to(self.device)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.images = 0
+        self.skipped = 0
+        self.optimizer_epoch = 0
+        self._new_optimizers()
+        self._reals: tuple[int, Reals] | None = None
+        self._open_folder()
+
+    # The record that decides whether a folder can be continued.
+    def _identity(self) -> dict[str, Any]:
+        config = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
+        return {"config": config, "store": self.store.fingerprint, "bits": self.store.bits}
+
+    def _open_folder(self) -> None:
+        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (self.folder / "samples").mkdir(exist_ok=True)
+        record = self.folder / "config.json"
+        identity = self._identity()
+        if record.is_file():
+            before = json.loads(record.read_text())
+            other = [k for k, v in identity["config"].items() if before["config"].get(k) != v]
+            if other or before["store"] != identity["store"]:
+                what = f"other settings ({', '.join(other)})" if other else "another store"
+                raise RunError(f"{self.folder} holds a run with {what}; give another --run or delete it.")
+        else:
+            record.write_text(json.dumps(identity, indent=1) + "\n")
+        found = checkpoints.latest(self.folder, self.device)
+        if found:
+            tensors, state = found
+            self.images, self.skipped = state["images"], state["skipped"]
+            self.optimizer_epoch = state["optimizer_epoch"]
+            checkpoints.restore(tensors, self._modules, self._optimizers)
+        # Lines behind the checkpoint are written again.
+        for name in ("stats.jsonl", "timing.jsonl"):
+            log = self.folder / name
+            if log.is_file():
+                lines = [line for line in log.read_text().splitlines() if _images_of(line) <= self.images]
+                aside = log.with_name(f".{name}.aside")
+                aside.write_text("".join(f"{line}\n" for line in lines))
+                aside.replace(log)
+
+    @property
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    @property
+    def _optimizers(self) -> dict[str, torch.optim.Adam]:
+        return {"adam_g": self.adam_g, "adam_d": self.adam_d}
+
+    def _new_optimizers(self) -> None:
+        c = self.config
+        options = {"lr": c.learning_rate, "betas": (c.adam_beta1, c.adam_beta2), "eps": c.adam_eps}
+        self.adam_g = torch.optim.Adam(self.generator.parameters(), **options)
+        self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **options)
+
+    def _level_reals(self, level: int) -> Reals:
+        if self._reals is None or self._reals[0] != level:
+            self._reals = level, Reals(self.store, self.store.sizes[level], self.config.split, self.config.seed)
+        return self._reals[1]
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that the rest of the run depends on."""
+        state = {
+            "images": self.images,
+            "skipped": self.skipped,
+            "optimizer_epoch": self.optimizer_epoch,
+            "architecture": self.architecture.to_dict(),
+            "config": self._identity()["config"],
+            "bits": self.store.bits,
+        }
+        tensors = checkpoints.flatten(self._modules, self._optimizers)
+        checkpoints.save(checkpoints.checkpoint_path(self.folder, self.images), tensors, state)
+        checkpoints.prune(self.folder)
+
+    def step(self, phase: Phase) -> dict[str, float]:
+        """One update of D and one of G on one minibatch; returns the numbers for the log."""
+        c, n = self.config, phase.batch
+        random = generator_at(c.seed, self.images)
+        real = blend(self._level_reals(phase.level).batch(self.images, n).to(self.device), phase.alpha)
+        z = torch.randn(n, c.latent, generator=random).to(self.device)
+        mix = torch.rand(n, generator=random).to(self.device)
+        z_next = torch.randn(n, c.latent, generator=random).to(self.device)
+
+        self.generator.requires_grad_(False)
+        self.discriminator.requires_grad_(True)
+        fake = self.generator(z, phase.level, phase.alpha)
+        loss_d, parts = discriminator_loss(
+            lambda images: self.discriminator(images, phase.level, phase.alpha), real, fake, mix
+        )
+        self._update(self.adam_d, loss_d)
+        # The average follows G as of before this minibatch's update, as in train.py:175.
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+            for average, current in pairs:
+                average.lerp_(current, 1 - c.ema)
+        self.images += n
+
+        self.generator.requires_grad_(True)
+        self.discriminator.requires_grad_(False)
+        loss_g = generator_loss(
+            self.discriminator(self.generator(z_next, phase.level, phase.alpha), phase.level, phase.alpha)
+        )
+        self._update(self.adam_g, loss_g)
+        values = {"loss_d": loss_d, "loss_g": loss_g, **parts}
+        return {name: float(value.detach()) for name, value in values.items()}
+
+    def _update(self, optimizer: torch.optim.Adam, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        # One non-finite gradient would poison Adam's averages for good: skip the update and count it (tfutil.py).
+        if bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all()):
+            optimizer.step()
+        else:
+            self.skipped += 1
+            if self.skipped > 100:
+                raise RunError(
+                    f"{self.skipped} updates had non-finite gradients; lower learning_rate or the level, then continue."
+                )
+
+    def train(self, progress: Callable[[dict[str, Any]], None] = lambda line: None) -> None:
+        """Train to the end of the schedule; `progress` gets every line of the log with the speed added."""
+        c = self.config
+        started, seen = time.perf_counter(), self.images
+        if not checkpoints.checkpoints(self.folder):
+            self.save()
+            self._sheet()
+        while self.images < c.total_images:
+            phase = self.schedule.at(self.images)
+            if phase.optimizer_epoch != self.optimizer_epoch:
+                self._new_optimizers()
+                self.optimizer_epoch = phase.optimizer_epoch
+            before = self.images
+            sums: dict[str, float] = {}
+            for _ in range(c.repeats):
+                for name, value in self.step(phase).items():
+                    sums[name] = sums.get(name, 0) + value / c.repeats
+            height, width = self.store.sizes[phase.level]
+            line = {
+                "images": self.images,
+                "level": phase.level,
+                "size": f"{height}x{width}",
+                "alpha": phase.alpha,
+                "batch": phase.batch,
+                **sums,
+                "skipped": self.skipped,
+            }
+            self._log("stats.jsonl", line)
+            elapsed = time.perf_counter() - started
+            speed = {"images": self.images, "seconds": elapsed, "images_per_second": (self.images - seen) / elapsed}
+            self._log("timing.jsonl", speed)
+            ended = self.schedule.at(self.images).optimizer_epoch != phase.optimizer_epoch
+            if ended or self.images >= c.total_images or _crossed(before, self.images, c.sample_images):
+                self._sheet()
+            if ended or self.images >= c.total_images or _crossed(before, self.images, c.checkpoint_images):
+                self.save()
+            progress({**line, **speed, "total": c.total_images})
+
+    def _log(self, name: str, line: dict[str, Any]) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    @torch.no_grad()
+    def _sheet(self) -> None:
+        """Keep what the averaged generator draws from fixed latents: samples/IMAGES.npy, (16, h, w) uint16."""
+        phase = self.schedule.at(self.images)
+        z = torch.randn(16, self.config.latent, generator=generator_at(self.config.seed, 2**40)).to(self.device)
+        images = self.average(z, phase.level, phase.alpha)[:, 0].cpu().numpy()
+        np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
+
+
+def to_grey(images: np.ndarray, bits: int) -> np.ndarray:
+    """G's output onto the grey grid of the real images: -1 ... 1 -> 0 ... 2^bits - 1, rounded and clipped; uint16."""
+    top = 2**bits - 1
+    return np.clip(np.rint((images.astype(np.float64) + 1) * (top / 2)), 0, top).astype(np.uint16)
+
+
+def _images_of(line: str) -> float:
+    try:
+        return json.loads(line)["images"]
+    except ValueError:  # a line that a kill cut short
+        return float("inf")
+
+
+def _crossed(before: int, after: int, every: int) -> bool:
+    return bool(every) and before // every != after // every
+
+
+def device_of(name: str = "") -> str:
+    """`name`, or the best device of this machine; also makes CPU runs repeat bit for bit."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
