@@ -185,9 +185,14 @@ def split_of(patient: str, seed: int) -> str:
     return SPLITS[-1][0]
 
 
+def salt_path(store: Path) -> Path:
+    """Where the secret of a store's hashes lies: beside it, so that the store can be handed on without it."""
+    return store.with_name(f"{store.name}.salt")
+
+
 def salt_of(store: Path) -> bytes:
-    """The secret that patient hashes are salted with; made once and kept beside the store, readable to its owner."""
-    path = store.with_name(f"{store.name}.salt")
+    """The secret that patient hashes are salted with; made once, readable to its owner alone."""
+    path = salt_path(store)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,0 +1,264 @@
+"""The command line: `mammogan COMMAND --help` says what each command takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan import __version__
+
+app = typer.Typer(
+    help="Mammograms from a progressively grown GAN, and how real they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Force = Annotated[bool, typer.Option("--force", help="Delete what is there and make it again.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")]
+Device = Annotated[str, typer.Option(help='Where to compute: "cpu", "cuda", "cuda:1"; empty takes the best.')]
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a plain line now and then, so that logs stay short."""
+
+    def __init__(self, what: str, total: int | None = None, every: float = 10.0) -> None:
+        from tqdm import tqdm
+
+        self.what, self.total, self.every = what, total, every
+        self.bar = tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
+        self.last = time.monotonic()
+        self.text = ""
+
+    def __call__(self, done: int, note: str = "") -> None:
+        self.bar.set_postfix_str(note, refresh=False)
+        self.bar.update(done - self.bar.n)
+        if self.bar.disable:
+            self.bar.n = done
+            if time.monotonic() - self.last >= self.every:
+                self.last = time.monotonic()
+                of = f" of {self.total}" if self.total else ""
+                print(f"{self.what}: {done}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Progress]:
+    shown = Progress(what, total)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def _clear(folder: Path, force: bool) -> None:
+    if force and folder.exists():
+        shutil.rmtree(folder)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write DICOM files to.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images; four a patient.")] = 40,
+    seed: Seed = 0,
+    height: Annotated[int, typer.Option(min=64, help="Height of an image, pixels.")] = 1280,
+    width: Annotated[int, typer.Option(min=64, help="Width of an image, pixels.")] = 1024,
+    workers: Workers = 0,
+    force: Force = False,
+) -> None:
+    """Draw a procedural population of mammograms as DICOM files."""
+    from mammogan.data.phantom import write_population
+
+    _clear(out, force)
+    if out.exists() and any(out.iterdir()):
+        raise Failure(f"The folder {out} is not empty; give another or add --force.")
+    with progress("phantoms", count) as shown:
+        write_population(
+            out,
+            count,
+            seed,
+            height=height,
+            width=width,
+            workers=max(workers, 1),
+            progress=lambda done, _: shown(done),
+        )
+    print(f"{count} phantoms in {out}")
+
+
+@app.command()
+def ingest(
+    sources: Annotated[list[Path], typer.Argument(help="Folders or files: DICOM, or pictures with labels.")],
+    store: Annotated[Path, typer.Option(help="Folder of the store to write.")],
+    height: Annotated[int, typer.Option(min=4, help="Height of the finest level, pixels.")] = 1280,
+    width: Annotated[int, typer.Option(min=4, help="Width of the finest level, pixels.")] = 1024,
+    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits a pixel of the store.")] = 12,
+    labels: Annotated[Path | None, typer.Option(help="CSV of pictures: columns file and view, and others.")] = None,
+    laterality: Annotated[str, typer.Option(help='"keep", or "left" to mirror right breasts.')] = "keep",
+    window: Annotated[str, typer.Option(help="VOI window to show: its position, or its explanation.")] = "0",
+    for_processing: Annotated[bool, typer.Option("--for-processing", help="Take FOR PROCESSING images too.")] = False,
+    workers: Workers = 0,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler that exists.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Read an archive into a store; the same command continues one that was cut off."""
+    from mammogan.data.ingest import Settings, salt_path
+    from mammogan.data.ingest import ingest as read
+
+    if force:
+        _clear(store, force)
+        salt_path(store).unlink(missing_ok=True)
+    settings = Settings(
+        height=height,
+        width=width,
+        bits=bits,
+        window=int(window) if window.isdigit() else window,
+        laterality=laterality,
+        allow_processing=for_processing,
+        seed=seed,
+    )
+    with progress("files") as shown:
+        made = read(
+            list(sources),
+            store,
+            settings,
+            labels=labels,
+            workers=workers,
+            scheduler=scheduler,
+            progress=lambda done, accepted: shown(done, f"{accepted} accepted"),
+        )
+    print(f"{len(made)} images accepted, {len(made.refused)} files refused; the store is {store}")
+    for reason, rows in sorted(made.refused.groupby("reason"), key=lambda item: -len(item[1])):
+        print(f"  {len(rows):6d}  {reason:16s} {rows['sentence'].iloc[0]}")
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Option(help="Store of real images.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run; one that exists is continued.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
+    ] = None,
+    device: Device = "",
+) -> None:
+    """Train the GAN; the same command continues a run that was cut off, exactly."""
+    from mammogan.data.store import Store
+    from mammogan.gan.training import Config, Run, device_of
+
+    pairs = [setting.partition("=") for setting in settings or []]
+    if wrong := [pair[0] for pair in pairs if not pair[1]]:
+        raise typer.BadParameter(f"--set takes KEY=VALUE, not {wrong[0]!r}.")
+    config = Config().changed({key: value for key, _, value in pairs})
+    training = Run(Store.open(store), run, config, device_of(device))
+    with progress("images", config.total_images) as shown:
+        training.train(
+            lambda line: shown(
+                line["images"],
+                f"{line['size']} alpha {line['alpha']:.2f} {line['images_per_second']:.0f} images/s",
+            )
+        )
+    print(f"{training.images} images seen; the run is {run}")
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    seed: Seed = 0,
+    form: Annotated[str, typer.Option("--format", help="png or zarr.")] = "png",
+    device: Device = "",
+    force: Force = False,
+) -> None:
+    """Draw images from a trained generator."""
+    from mammogan.gan.sampling import sample as draw
+    from mammogan.gan.training import device_of
+
+    _clear(out, force)
+    if form == "png" and out.exists() and any(out.iterdir()):
+        raise Failure(f"The folder {out} is not empty; give another or add --force.")
+    with progress("images", count) as shown:
+        draw(run, out, count, seed, form, device_of(device), shown)
+    print(f"{count} images in {out}")
+
+
+@app.command()
+def run(
+    profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
+    data: Annotated[Path | None, typer.Option(help="Folder of real images; without one, phantoms.")] = None,
+    only: Annotated[str | None, typer.Option(help='A stage or the beginning of its name, as "04".')] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what would run and why; run nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run again what stands.")] = False,
+    book: Annotated[bool, typer.Option(help="Build the HTML book after the stages.")] = True,
+) -> None:
+    """Run the notebooks whose results do not stand, then build the book."""
+    from mammogan.pipeline import Pipeline
+
+    started = time.perf_counter()
+    pipeline = Pipeline(profile, data)
+    took = pipeline.run(only=only, force=force, explain=explain, echo=_say)
+    if explain or only:
+        return
+    if not took:
+        _say("every notebook's results stand")
+    if book:
+        index = pipeline.book(echo=_say)
+        _say(f"total: {time.perf_counter() - started:.1f} s")
+        _say(f"The book is {index}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+class Failure(Exception):
+    """A command cannot do what it was asked; the message says what to do."""
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors whose message is for the user; a module that was never loaded cannot have raised its own."""
+    names = {
+        "mammogan.data.store": ["StoreError"],
+        "mammogan.data.ingest": ["IngestError"],
+        "mammogan.gan.checkpoints": ["RunError"],
+        "mammogan.pipeline": ["PipelineError"],
+    }
+    loaded = [getattr(sys.modules[m], n) for m, ns in names.items() if m in sys.modules for n in ns]
+    return (Failure, ValueError, json.JSONDecodeError, OSError, *loaded)
+
+
+def main(run_app: Callable[[], None] = app) -> None:
+    """Entry point: expected errors become one sentence and exit code 1; wrong usage is 2."""
+    try:
+        run_app()
+    except KeyboardInterrupt:
+        print("Stopped; the same command continues.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        print(f"mammogan: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
