@@ -1,0 +1,241 @@
+"""Statistics of a two-alternative reader study: did readers tell real from synthetic, did they learn, did groups differ?
+
+Answers are 0 or 1, one row an attempt and one column a question; counts of successes stand in where a test needs no
+more than they hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from scipy import optimize, special, stats
+from statsmodels.stats.contingency_tables import cochrans_q
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+
+def check_counts(successes: int, trials: int) -> None:
+    """Refuse counts that cannot be.
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials cannot be; check the counts.")
+
+
+def answers_from_counts(successes: np.ndarray, attempts: int) -> np.ndarray:
+    """0/1 answers (attempts, questions) with the given successes a question.
+
+    Who gave them is not known from the counts: only tests that treat the answers to a question as exchangeable
+    (Kruskal-Wallis, Conover-Iman, the trend) may use them.
+    """
+    for count in successes:
+        check_counts(int(count), attempts)
+    return (np.arange(attempts)[:, None] < np.asarray(successes)[None, :]).astype(np.int8)
+
+
+def exact_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson interval of a proportion (Clopper & Pearson 1934)."""
+    check_counts(successes, trials)
+    low, high = proportion_confint(successes, trials, 1 - level, method="beta")
+    # statsmodels leaves the bound at the edge of the range undefined in some releases.
+    return (0.0 if successes == 0 else float(low)), (1.0 if successes == trials else float(high))
+
+
+def binomial_p(successes: int, trials: int, chance: float = 0.5) -> float:
+    """Exact two-sided binomial P."""
+    check_counts(successes, trials)
+    return float(stats.binomtest(successes, trials, chance).pvalue)
+
+
+def equivalence_p(successes: int, trials: int, margin: float, chance: float = 0.5) -> float:
+    """Two one-sided exact tests (Schuirmann 1987): P that the rate is not within chance +- margin.
+
+    Unlike a large P value of a test of difference, a small one here is evidence for equivalence.
+
+    Raises:
+        ValueError: a margin that leaves the unit interval.
+    """
+    check_counts(successes, trials)
+    if not 0 < margin < min(chance, 1 - chance):
+        raise ValueError(f"An equivalence margin of {margin} around {chance} cannot be; choose a smaller positive one.")
+    below = stats.binom.sf(successes - 1, trials, chance - margin)
+    above = stats.binom.cdf(successes, trials, chance + margin)
+    return float(max(below, above))
+
+
+def kruskal_wallis(groups: list[np.ndarray]) -> float:
+    """P of the Kruskal-Wallis test over groups (Kruskal & Wallis 1952), ties corrected."""
+    return float(stats.kruskal(*groups).pvalue)
+
+
+def conover(groups: list[np.ndarray], adjust: str | None = None) -> np.ndarray:
+    """P values of the Conover-Iman test for all pairs of groups; (groups, groups), 1 on the diagonal.
+
+    Args:
+        groups: values of each group.
+        adjust: None for the unadjusted test, as the paper's Table 3; "holm" for the family of all pairs.
+    """
+    return scikit_posthocs.posthoc_conover(groups, p_adjust=adjust).to_numpy()
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P values adjusted over their family (Holm 1979)."""
+    return multipletests(p, method="holm")[1]
+
+
+def cochran_q(answers: np.ndarray) -> float:
+    """P of Cochran's Q: do the questions differ in difficulty, each attempt its own block (Cochran 1950)."""
+    return float(cochrans_q(answers).pvalue)
+
+
+def trend_p(successes: np.ndarray, attempts: int) -> tuple[float, float]:
+    """Cochran-Armitage test for a linear trend of the rate over questions (Armitage 1955).
+
+    Returns:
+        slope of the rate, a question, and the two-sided P.
+    """
+    counts = np.asarray(successes, float)
+    score = np.arange(len(counts)) - (len(counts) - 1) / 2
+    rate = counts.sum() / (attempts * len(counts))
+    statistic = float(score @ counts)
+    variance = rate * (1 - rate) * attempts * float(score @ score)
+    p = 1.0 if variance == 0 else 2 * stats.norm.sf(abs(statistic) / np.sqrt(variance))
+    return statistic / (attempts * float(score @ score)), float(p)
+
+
+def d_prime(successes: int, trials: int) -> tuple[float, tuple[float, float]]:
+    """Sensitivity in two-alternative forced choice, sqrt(2) z(rate), with the exact interval (Macmillan & Creelman)."""
+    low, high = exact_interval(successes, trials)
+    rate = np.clip(successes / trials, 0.5 / trials, 1 - 0.5 / trials)  # finite where every answer is right or wrong
+    scale = np.sqrt(2)
+    return float(scale * stats.norm.ppf(rate)), (
+        float(scale * stats.norm.ppf(low)),
+        float(scale * stats.norm.ppf(high)),
+    )
+
+
+def goodness_of_fit(scores: np.ndarray, questions: int, *, simulations: int, seed: int) -> dict[str, float]:
+    """Do scores of attempts follow Bin(questions, 1/2)? Chi-square with pooled bins, and by Monte Carlo.
+
+    Bins are pooled from both ends until each expects 5 attempts or more (Cochran 1954).
+
+    Args:
+        scores: (attempts,), right answers of each.
+        questions: of an attempt.
+        simulations: data sets drawn under the null for the Monte Carlo P, which needs no large counts.
+        seed: of the simulations.
+
+    Returns:
+        statistic, p (asymptotic), p_monte_carlo, bins.
+    """
+    scores = np.asarray(scores)
+    expected = len(scores) * stats.binom.pmf(np.arange(questions + 1), questions, 0.5)
+    low = int(np.argmax(np.cumsum(expected) >= 5))
+    high = questions - int(np.argmax(np.cumsum(expected[::-1]) >= 5))
+    if low >= high:
+        raise ValueError(f"{len(scores)} attempts are too few for a chi-square test; collect more.")
+    pooled = np.bincount(np.clip(np.arange(questions + 1), low, high) - low, weights=expected)
+
+    def statistic(values: np.ndarray) -> float:
+        observed = np.bincount(np.clip(values, low, high) - low, minlength=len(pooled))
+        return float(np.sum((observed - pooled) ** 2 / pooled))
+
+    rng = np.random.default_rng(seed)
+    found = statistic(scores)
+    drawn = [statistic(row) for row in rng.binomial(questions, 0.5, (simulations, len(scores)))]
+    return {
+        "statistic": found,
+        "p": float(stats.chi2.sf(found, len(pooled) - 1)),
+        "p_monte_carlo": (1 + sum(value >= found - 1e-9 for value in drawn)) / (1 + simulations),
+        "bins": len(pooled),
+    }
+
+
+@dataclass(frozen=True)
+class BetaBinomial:
+    """Beta-binomial fit of scores: mean rate, overdispersion rho (0 for binomial), and P of rho = 0."""
+
+    rate: float
+    rho: float
+    p: float
+
+
+def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
+    """Do readers differ in ability? Maximum likelihood of a beta-binomial against a binomial (Crowder 1978).
+
+    The null lies at the border of the parameter space: P is half of the chi-square's tail (Self & Liang 1987).
+    """
+    scores = np.asarray(scores)
+
+    def negative(parameters: np.ndarray) -> float:
+        rate, rho = special.expit(parameters[0]), special.expit(parameters[1])
+        size = (1 - rho) / rho
+        return -float(stats.betabinom.logpmf(scores, questions, rate * size, (1 - rate) * size).sum())
+
+    rate = float(np.clip(scores.mean() / questions, 1e-3, 1 - 1e-3))
+    starts = [np.array([special.logit(rate), special.logit(rho)]) for rho in (0.001, 0.02, 0.1)]
+    best = min((optimize.minimize(negative, start, method="Nelder-Mead") for start in starts), key=lambda r: r.fun)
+    plain = -float(stats.binom.logpmf(scores, questions, rate).sum())
+    gain = max(2 * (plain - best.fun), 0.0)
+    return BetaBinomial(
+        float(special.expit(best.x[0])), float(special.expit(best.x[1])), float(stats.chi2.sf(gain, 1) / 2)
+    )
+
+
+def power_of_equivalence(trials: int, margin: float, level: float = 0.05) -> float:
+    """Chance that `equivalence_p` falls to `level` or below when readers guess, exact."""
+    successes = np.arange(trials + 1)
+    below = stats.binom.sf(successes - 1, trials, 0.5 - margin)
+    above = stats.binom.cdf(successes, trials, 0.5 + margin)
+    shown = np.maximum(below, above) <= level
+    return float(stats.binom.pmf(successes, trials, 0.5)[shown].sum())
+
+
+def power_of_difference(trials: int, rate: float, level: float = 0.05) -> float:
+    """Chance that the exact two-sided binomial test finds a true rate other than 1/2, exact."""
+    successes = np.arange(trials + 1)
+    null = stats.binom.pmf(successes, trials, 0.5)
+    # P of every outcome at once: the mass of all outcomes that are no likelier.
+    order = np.argsort(null)
+    tail = np.empty(trials + 1)
+    tail[order] = np.cumsum(null[order])
+    tail = np.maximum(tail, tail[::-1])  # mirrored outcomes are equally likely
+    return float(stats.binom.pmf(successes, trials, rate)[tail <= level].sum())
+
+
+def chance_of_best(readers: int, questions: int, score: int) -> tuple[float, float]:
+    """(expected number of readers with `score` or more by guessing, probability of at least one)."""
+    each = float(stats.binom.sf(score - 1, questions, 0.5))
+    return readers * each, 1 - (1 - each) ** readers
+
+
+def group_table(groups: list[tuple[str, int, int]], margin: float) -> pd.DataFrame:
+    """Rates of groups with exact intervals, exact P against 1/2 (Holm over the table) and P of equivalence.
+
+    Args:
+        groups: (name, successes, trials).
+        margin: of equivalence, stated beforehand.
+    """
+    rows = []
+    for name, successes, trials in groups:
+        low, high = exact_interval(successes, trials)
+        rows.append(
+            {
+                "group": name,
+                "successes": successes,
+                "trials": trials,
+                "rate": successes / trials,
+                "low": low,
+                "high": high,
+                "p": binomial_p(successes, trials),
+                "p_equivalence": equivalence_p(successes, trials, margin),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.insert(7, "p_holm", holm(table["p"].to_numpy()))
+    return table
