@@ -60,6 +60,69 @@ def contact_sheet(
     return figure
 
 
+def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
+    """One image step by step, (title, grey values) each, every step from its own smallest to its largest value."""
+    figure, axes = plt.subplots(2, len(steps), figsize=(3.1 * len(steps), 5), height_ratios=(3, 1), squeeze=False)
+    for (title, grey), picture, histogram in zip(steps, *axes, strict=True):
+        picture.imshow(grey, cmap="gray", vmin=grey.min(), vmax=grey.max())
+        picture.set_title(f"{title}\n{grey.shape[0]} x {grey.shape[1]}", fontsize=9)
+        picture.axis("off")
+        histogram.hist(grey.ravel(), 64, color="0.35", log=True)
+        histogram.set_xlabel("grey value", fontsize=8)
+        histogram.tick_params(labelsize=6)
+    axes[1, 0].set_ylabel("pixels", fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def training_curves(stats: pd.DataFrame) -> Figure:
+    """Losses and scores by images seen, the levels shaded."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.4))
+    smooth = stats.set_index("images").rolling(max(len(stats) // 60, 1), min_periods=1).mean(numeric_only=True)
+    for axis, names, title in (
+        (axes[0], {"loss_d": SYNTHETIC, "loss_g": REAL}, "loss"),
+        (axes[1], {"real_score": REAL, "fake_score": SYNTHETIC}, "mean score of D"),
+    ):
+        for name, colour in names.items():
+            axis.plot(smooth.index, smooth[name], color=colour, label=name.replace("_", " "))
+        for level, rows in stats.groupby("level"):
+            start, stop = rows["images"].iloc[0], rows["images"].iloc[-1]
+            axis.axvspan(start, stop, color="0.5", alpha=0.10 if level % 2 else 0.0, lw=0)
+            axis.text((start + stop) / 2, 1.01, rows["size"].iloc[0], transform=axis.get_xaxis_transform(),
+                      ha="center", fontsize=7)  # fmt: skip
+        axis.set_xlabel("images seen")
+        axis.set_ylabel(title)
+        axis.legend()
+    figure.tight_layout()
+    return figure
+
+
+def growth(sheets: Sequence[tuple[str, np.ndarray]], bits: int, columns: int = 8) -> Figure:
+    """The same latent vectors at each stage of training, a row a stage: (label, images (n, h, w))."""
+    figure, axes = plt.subplots(len(sheets), columns, figsize=(columns * 1.05, len(sheets) * 1.3), squeeze=False)
+    for (label, images), row in zip(sheets, axes, strict=True):
+        for image, axis in zip(images, row, strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=2**bits - 1)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
+    figure.subplots_adjust(0.14, 0, 1, 1, wspace=0.04, hspace=0.04)
+    return figure
+
+
+def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
+    """Radial power spectra of real and synthetic images on logarithmic axes."""
+    figure, axis = plt.subplots(figsize=(5.5, 3.6))
+    for name, colour in (("real", REAL), ("synthetic", SYNTHETIC)):
+        axis.loglog(frequency, power[name], color=colour, label=name, marker=".")
+    axis.set_xlabel("spatial frequency, cycles a pixel")
+    axis.set_ylabel("power")
+    axis.legend()
+    figure.tight_layout()
+    return figure
+
+
 def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     """Figure 3: every pair of moments as a scatter plot, with the single moments' histograms on the diagonal."""
     figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
@@ -138,4 +201,51 @@ def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     handles = [plt.Line2D([], [], color=c) for c in (REAL, SYNTHETIC)]
     figure.legend(handles, ["real", "synthetic"], loc="upper right", ncols=2)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
+    return figure
+
+
+def success_rates(table: pd.DataFrame, margin: float) -> Figure:
+    """Success rates of groups with exact intervals, the rate of guessing, and the band of equivalence."""
+    figure, axis = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1.2))
+    place = np.arange(len(table))[::-1]
+    axis.axvspan(0.5 - margin, 0.5 + margin, color=SYNTHETIC, alpha=0.12, lw=0, label=f"equivalence, +-{margin:g}")
+    axis.axvline(0.5, color="0.3", lw=1, ls="--", label="guessing")
+    spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
+    axis.errorbar(table["rate"], place, xerr=spread, fmt="o", color=REAL, capsize=3)
+    names = [f"{row.group} ({row.successes} of {row.trials})" for row in table.itertuples()]
+    axis.set_yticks(place, names)
+    axis.set_xlabel("share of pairs answered right, 95 % exact interval")
+    axis.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def question_rates(table: pd.DataFrame) -> Figure:
+    """Success rate of each question with exact intervals: learning would show as a slope."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.2))
+    spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
+    axis.errorbar(table["question"], table["rate"], yerr=spread, fmt="o", color=REAL, capsize=3)
+    axis.axhline(0.5, color="0.3", lw=1, ls="--")
+    axis.set_xticks(table["question"])
+    axis.set_xlabel("question")
+    axis.set_ylabel("share answered right")
+    figure.tight_layout()
+    return figure
+
+
+def table3_residuals(difference: np.ndarray) -> Figure:
+    """Re-derived minus printed P of Table 3, one cell a pair of questions (10, 10; NaN where nothing is printed)."""
+    figure, axis = plt.subplots(figsize=(5.6, 4.6))
+    reach = float(np.nanmax(np.abs(difference)))
+    shown = axis.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    for (i, j), value in np.ndenumerate(difference):
+        if np.isfinite(value):
+            axis.text(j, i, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
+    axis.set_xticks(range(10), range(1, 11))
+    axis.set_yticks(range(10), range(1, 11))
+    axis.set_xlabel("question")
+    axis.set_ylabel("question")
+    axis.spines[:].set_visible(False)
+    figure.colorbar(shown, label="re-derived - printed P (cells: in thousandths)")
+    figure.tight_layout()
     return figure

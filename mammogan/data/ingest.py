@@ -175,6 +175,14 @@ def check_breast(grey: np.ndarray) -> None:
         raise Refused("not_a_breast", f"The bright region covers {share:.0%} of the image, unlike a breast.")
 
 
+def first_accepted(sources: list[Path], settings: Settings, suffixes: tuple[str, ...] = ("", ".dcm")) -> Path | None:
+    """The first DICOM file among the sources that `read_source` takes; None where there is none."""
+    for path in walk(sources):
+        if path.suffix.lower() in suffixes and "levels" in read_source(path, None, settings):
+            return path
+    return None
+
+
 def split_of(patient: str, seed: int) -> str:
     """Split of a patient: a pure function of identifier and seed, so that new images of a patient follow the old."""
     draw = int.from_bytes(hashlib.sha256(f"{seed}:{patient}".encode()).digest()[:8], "big") / 2**64

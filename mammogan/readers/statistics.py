@@ -1,4 +1,4 @@
-"""Statistics of a two-alternative reader study: did readers tell real from synthetic, did they learn, did groups differ?
+"""Statistics of a two-alternative reader study: can readers tell real from synthetic, do they learn, do groups differ?
 
 Answers are 0 or 1, one row an attempt and one column a question; counts of successes stand in where a test needs no
 more than they hold.
