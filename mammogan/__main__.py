@@ -155,6 +155,7 @@ def ingest(
 def train(
     store: Annotated[Path, typer.Option(help="Store of real images.")],
     run: Annotated[Path, typer.Option(help="Folder of the run; one that exists is continued.")],
+    profile: Annotated[str, typer.Option(help='Hyper-parameters to start from: "paper" or "smoke".')] = "paper",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
     ] = None,
@@ -162,12 +163,12 @@ def train(
 ) -> None:
     """Train the GAN; the same command continues a run that was cut off, exactly."""
     from mammogan.data.store import Store
-    from mammogan.gan.training import Config, Run, device_of
+    from mammogan.gan.training import Run, device_of, preset
 
     pairs = [setting.partition("=") for setting in settings or []]
     if wrong := [pair[0] for pair in pairs if not pair[1]]:
         raise typer.BadParameter(f"--set takes KEY=VALUE, not {wrong[0]!r}.")
-    config = Config().changed({key: value for key, _, value in pairs})
+    config = preset(profile).changed({key: value for key, _, value in pairs})
     training = Run(Store.open(store), run, config, device_of(device))
     with progress("images", config.total_images) as shown:
         training.train(

@@ -185,6 +185,8 @@ class Pipeline:
                     kernel_name="python3",
                     progress_bar=sys.stderr.isatty(),
                     cwd=str(self.root),
+                    # The kernel listens on this machine alone and needs not warn on every start.
+                    extra_arguments=["--IPKernelApp.log_level=ERROR"],
                 )
         except Exception as error:  # papermill, nbclient and jupyter_client share no base class
             raise self._failed(stage, aside, error) from None
