@@ -334,11 +334,20 @@ class Pipeline:
         output = build / "new"
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
-        command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(output)]
+        command = [
+            sys.executable,
+            "-c",
+            "from jupyter_book.cli.main import main; main()",
+            "build",
+            str(source),
+            "--path-output",
+            str(output),
+        ]
         command += ["--all", "-W", "-n", "--keep-going"]
         log = build / "build.log"
         with log.open("w") as file:
-            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+            environment = {**os.environ, "NO_COLOR": "1"}
+            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
         made = output / "_build" / "html"
         if status or not (made / "index.html").is_file():
             warnings = [line for line in log.read_text().splitlines() if "WARNING" in line or "ERROR" in line]

@@ -9,10 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mammogan.metrics.coverage import CONTOURS, SUPPORT_GRID, SUPPORT_PERCENTILE
-from mammogan.metrics.density import Grid, density
-from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
-
 # Okabe & Ito (2008), vermilion and blue: apart for every common colour vision, and in print without colour.
 REAL, SYNTHETIC = "#D55E00", "#0072B2"
 
@@ -36,9 +32,6 @@ def style() -> None:
             "svg.hashsalt": "mammogan",
         }
     )
-
-
-MOMENT_LABELS = ("M1 mean", "M2 variance", "M3 skewness", "M4 kurtosis", "M5 hyperskewness")
 
 
 def contact_sheet(
@@ -119,133 +112,5 @@ def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
     axis.set_xlabel("spatial frequency, cycles a pixel")
     axis.set_ylabel("power")
     axis.legend()
-    figure.tight_layout()
-    return figure
-
-
-def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Figure 3: every pair of moments as a scatter plot, with the single moments' histograms on the diagonal."""
-    figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
-    size = max(2.0, min(14.0, 4000 / max(len(real), len(synthetic))))
-    for row in range(5):
-        for column in range(5):
-            axis = axes[row, column]
-            if column > row:
-                axis.axis("off")
-                continue
-            if column == row:
-                both = np.concatenate([real[:, row], synthetic[:, row]])
-                bins = np.histogram_bin_edges(both, 30)
-                for values, colour in ((real, REAL), (synthetic, SYNTHETIC)):
-                    axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=colour, alpha=0.45)
-                axis.set_yticks([])
-                axis.spines["left"].set_visible(False)
-            else:
-                for values, colour in ((real, REAL), (synthetic, SYNTHETIC)):
-                    axis.scatter(values[:, column], values[:, row], s=size, color=colour, alpha=0.45, lw=0)
-            axis.tick_params(labelsize=6)
-            if row == 4:
-                axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
-            if column == 0 and row > 0:
-                axis.set_ylabel(MOMENT_LABELS[row], fontsize=8)
-    handles = [plt.Line2D([], [], marker="o", ls="", color=c) for c in (REAL, SYNTHETIC)]
-    figure.legend(handles, ["real", "synthetic"], loc=(0.62, 0.78), fontsize=11)
-    figure.tight_layout(pad=0.4)
-    return figure
-
-
-def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
-    """Table 1: the printed scores, and ours by reading, each cell with its ceiling below it."""
-    readings = list(dict.fromkeys(scores["reading"]))
-    figure, axes = plt.subplots(1, 1 + len(readings), figsize=(3.1 * (1 + len(readings)), 3.3))
-    names = {"jsd": "1 - sqrt(JSD)", "overlap": "overlap", "nmi": "NMI of pictures", "label": "1 - I(label) / ln 2"}
-    tables = [("printed in the paper", printed, None)]
-    for reading in readings:
-        chosen = scores[scores["reading"] == reading]
-        value = chosen.pivot(index="i", columns="j", values="score_half").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
-        ceiling = chosen.pivot(index="i", columns="j", values="ceiling").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
-        tables.append((names[reading], value.to_numpy(), ceiling.to_numpy()))
-    for axis, (title, value, ceiling) in zip(axes, tables, strict=True):
-        axis.imshow(value, cmap="viridis", vmin=0, vmax=1)
-        for i in range(5):
-            for j in range(i, 5):
-                text = f"{value[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
-                light = value[i, j] < 0.55
-                axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if light else "black")
-        axis.set_xticks(range(5), MOMENT_NAMES)
-        axis.set_yticks(range(5), MOMENT_NAMES)
-        axis.set_title(title)
-        axis.spines[:].set_visible(False)
-        axis.tick_params(length=0)
-    figure.tight_layout()
-    return figure
-
-
-def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Figure 6: ten contours of both densities for each pair of moments; the 97th percentile drawn strong."""
-    figure, axes = plt.subplots(2, 5, figsize=(13, 5.4))
-    for axis, (i, j) in zip(axes.flat, PAIRS, strict=True):
-        a, b = real[:, [i, j]], synthetic[:, [i, j]]
-        grid = Grid.around(a, b, count=SUPPORT_GRID)
-        for sample, colour in ((a, REAL), (b, SYNTHETIC)):
-            p = density(sample, grid)
-            levels = np.unique(np.percentile(p, CONTOURS))
-            axis.contour(*grid.centers, p.T, levels, colors=colour, linewidths=0.5, alpha=0.7)
-            axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=colour, linewidths=1.8)
-        shown = np.concatenate([a, b])
-        axis.set_xlim(np.quantile(shown[:, 0], [0, 0.995]))
-        axis.set_ylim(np.quantile(shown[:, 1], [0, 0.995]))
-        axis.set_xlabel(MOMENT_NAMES[i])
-        axis.set_ylabel(MOMENT_NAMES[j])
-        axis.tick_params(labelsize=6)
-    handles = [plt.Line2D([], [], color=c) for c in (REAL, SYNTHETIC)]
-    figure.legend(handles, ["real", "synthetic"], loc="upper right", ncols=2)
-    figure.tight_layout(rect=(0, 0, 1, 0.95))
-    return figure
-
-
-def success_rates(table: pd.DataFrame, margin: float) -> Figure:
-    """Success rates of groups with exact intervals, the rate of guessing, and the band of equivalence."""
-    figure, axis = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1.2))
-    place = np.arange(len(table))[::-1]
-    axis.axvspan(0.5 - margin, 0.5 + margin, color=SYNTHETIC, alpha=0.12, lw=0, label=f"equivalence, +-{margin:g}")
-    axis.axvline(0.5, color="0.3", lw=1, ls="--", label="guessing")
-    spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
-    axis.errorbar(table["rate"], place, xerr=spread, fmt="o", color=REAL, capsize=3)
-    names = [f"{row.group} ({row.successes} of {row.trials})" for row in table.itertuples()]
-    axis.set_yticks(place, names)
-    axis.set_xlabel("share of pairs answered right, 95 % exact interval")
-    axis.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, fontsize=8)
-    figure.tight_layout()
-    return figure
-
-
-def question_rates(table: pd.DataFrame) -> Figure:
-    """Success rate of each question with exact intervals: learning would show as a slope."""
-    figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
-    axis.errorbar(table["question"], table["rate"], yerr=spread, fmt="o", color=REAL, capsize=3)
-    axis.axhline(0.5, color="0.3", lw=1, ls="--")
-    axis.set_xticks(table["question"])
-    axis.set_xlabel("question")
-    axis.set_ylabel("share answered right")
-    figure.tight_layout()
-    return figure
-
-
-def table3_residuals(difference: np.ndarray) -> Figure:
-    """Re-derived minus printed P of Table 3, one cell a pair of questions (10, 10; NaN where nothing is printed)."""
-    figure, axis = plt.subplots(figsize=(5.6, 4.6))
-    reach = float(np.nanmax(np.abs(difference)))
-    shown = axis.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for (i, j), value in np.ndenumerate(difference):
-        if np.isfinite(value):
-            axis.text(j, i, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
-    axis.set_xticks(range(10), range(1, 11))
-    axis.set_yticks(range(10), range(1, 11))
-    axis.set_xlabel("question")
-    axis.set_ylabel("question")
-    axis.spines[:].set_visible(False)
-    figure.colorbar(shown, label="re-derived - printed P (cells: in thousandths)")
     figure.tight_layout()
     return figure

