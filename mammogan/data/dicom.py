@@ -199,7 +199,7 @@ def spacing_of(dataset: Dataset) -> float | None:
     for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
         value = dataset.get(keyword)
         spacing = _number(value[0] if isinstance(value, MultiValue) and value else value)
-        if spacing is not None and 0.01 <= spacing <= 1:
+        if spacing is not None and 0.01 <= spacing <= 5:
             return spacing
     return None
 

@@ -31,9 +31,14 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def chest_side(image: np.ndarray) -> str:
-    """The side ("L" or "R" of the picture) at which the breast meets the image's edge: the brighter outer tenth."""
-    margin = max(image.shape[1] // 10, 1)
-    return "L" if image[:, :margin].mean() >= image[:, -margin:].mean() else "R"
+    """The side ("L" or "R" of the picture) at which the breast meets the image's edge.
+
+    The breast is tallest at the chest wall: that third of the image holds more of it. Brightness would mislead, since
+    the tissue behind the nipple is often the brightest.
+    """
+    third = max(image.shape[1] // 3, 1)
+    lit = image > 0.05 * np.quantile(image, 0.99)
+    return "L" if lit[:, :third].sum() >= lit[:, -third:].sum() else "R"
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

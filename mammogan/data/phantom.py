@@ -50,7 +50,7 @@ class Vendor:
 VENDORS = (
     Vendor("Phantom Imaging", "Alba", "LINEAR", 0, 4095, (), 1.0),
     Vendor("Phantom Imaging", "Alba II", "LINEAR", 300, 3700, (("HARDER", 0.8), ("SOFTER", 1.25)), 1.08),
-    Vendor("Specimen Works", "Clara", "SIGMOID", 1200, 3000, (("HARDER", 0.8),), 0.94),
+    Vendor("Specimen Works", "Clara", "SIGMOID", 1400, 3000, (("HARDER", 0.8),), 0.94),
 )
 
 

@@ -1,0 +1,216 @@
+"""The store survives a kill, the ingest refuses with reasons and writes no identifier."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from mammogan.data.geometry import chest_side, crop_letterbox, fit, resize
+from mammogan.data.ingest import IngestError, Settings, ingest, split_of
+from mammogan.data.store import Store, StoreError, StoreWriter, pyramid, pyramid_sizes, quantize
+
+SMALL = Settings(height=40, width=32)
+
+
+def test_pyramid_of_the_paper() -> None:
+    sizes = pyramid_sizes(1280, 1024)
+    assert sizes[0] == (5, 4)
+    assert sizes[-1] == (1280, 1024)
+    assert len(sizes) == 9
+
+
+@given(arrays(np.float64, (40, 32), elements=st.floats(0, 1)), st.integers(1, 16))
+@settings(max_examples=30, deadline=None)
+def test_every_level_is_the_mean_of_the_image(image: np.ndarray, bits: int) -> None:
+    for level in pyramid(image, bits):
+        h, w = level.shape
+        exact = image.reshape(h, 40 // h, w, 32 // w).mean(axis=(1, 3))
+        assert np.abs(level / (2**bits - 1) - exact).max() <= 0.5 / (2**bits - 1) + 1e-12
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_shrinking_keeps_the_mean(h: int, w: int, height: int, width: int, seed: int) -> None:
+    image = np.random.default_rng(seed).random((h, w))
+    found = resize(image, min(height, h), min(width, w))
+    assert found.mean() == pytest.approx(image.mean(), abs=1e-12)
+    assert resize(image, h, w) == pytest.approx(image)
+
+
+def test_area_resize_against_whole_blocks() -> None:
+    image = np.random.default_rng(0).random((60, 80))
+    np.testing.assert_allclose(resize(image, 20, 20), image.reshape(20, 3, 20, 4).mean(axis=(1, 3)))
+
+
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_fit_keeps_the_breast_at_its_edge(side: str) -> None:
+    image = np.zeros((100, 50))
+    image[20:80, :30] = 0.8
+    image = image if side == "L" else image[:, ::-1]
+    assert chest_side(image) == side
+    placed = fit(image, 40, 32)
+    assert placed.shape == (40, 32)
+    assert placed[20, 0 if side == "L" else -1] == pytest.approx(0.8)
+    # 60 x 30 pixels became 24 x 12: nothing was stretched.
+    assert placed.sum() == pytest.approx(0.8 * 24 * 12)
+
+
+def test_letterbox_is_cut() -> None:
+    image = np.zeros((50, 60))
+    image[5:45, 10:40] = 0.5
+    assert crop_letterbox(image).shape == (40, 30)
+    assert crop_letterbox(np.zeros((5, 5))).shape == (5, 5)
+
+
+@given(st.floats(-2, 3), st.integers(1, 16))
+def test_quantize_stays_on_the_grid(value: float, bits: int) -> None:
+    level = int(quantize(np.array(value), bits))
+    assert 0 <= level < 2**bits
+    assert abs(level / (2**bits - 1) - min(max(value, 0), 1)) <= 0.5 / (2**bits - 1) + 1e-12
+
+
+def test_store_round_trip_and_refusals(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 4096, (7, 10, 8))
+    with StoreWriter(tmp_path / "s", 10, 8, 12, {"by": "test"}, shard=3) as writer:
+        for index, image in enumerate(images):
+            writer.accept(image / 4095, id=str(index), view="CC")
+            writer.refuse("blank", "The image is blank.")
+    opened = Store.open(tmp_path / "s")
+    np.testing.assert_array_equal(opened.images()[:], images)
+    assert list(opened.manifest["id"]) == [str(index) for index in range(7)]
+    assert list(opened.refused["number"]) == [1, 3, 5, 7, 9, 11, 13]
+    with pytest.raises(StoreError, match="has no images of 3 x 3"):
+        opened.images((3, 3))
+    with pytest.raises(StoreError, match="other settings"):
+        StoreWriter(tmp_path / "s", 20, 16, 12, {"by": "test"}, shard=3)
+    with pytest.raises(StoreError, match="no store"):
+        Store.open(tmp_path / "nothing")
+
+
+def test_cut_off_store_continues_to_the_same_bytes(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((8, 10, 8))
+
+    def fill(writer: StoreWriter, start: int, stop: int) -> None:
+        for image in images[start:stop]:
+            writer.accept(image, id="x")
+
+    with StoreWriter(tmp_path / "whole", 10, 8, 12, {}, shard=3) as writer:
+        fill(writer, 0, 8)
+    cut = StoreWriter(tmp_path / "cut", 10, 8, 12, {}, shard=3)
+    fill(cut, 0, 5)  # never finished: two images wait in memory and are lost
+    with pytest.raises(StoreError, match="not finished"):
+        Store.open(tmp_path / "cut")
+    with StoreWriter(tmp_path / "cut", 10, 8, 12, {}, shard=3) as again:
+        assert again.sources == again.images == 3
+        fill(again, again.sources, 8)
+    assert Store.open(tmp_path / "cut").fingerprint == Store.open(tmp_path / "whole").fingerprint
+    for path in sorted((tmp_path / "whole").rglob("c/*/*/*")):
+        assert path.read_bytes() == (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_ingest_killed_and_continued(phantoms: Path, store: Store, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; import mammogan.data.ingest as i, mammogan.data.store as s\n"
+        "old = i.read_source\n"
+        "def slow(*a): time.sleep(0.2); return old(*a)\n"
+        "i.read_source = slow; s.StoreWriter.__init__.__defaults__ = (2,)\n"
+        "i.ingest([sys.argv[1]], sys.argv[2], i.Settings(height=40, width=32))\n"
+    )
+    target = tmp_path / "killed"
+    run = subprocess.Popen([sys.executable, "-c", script, str(phantoms), str(target)])
+    deadline = time.time() + 60
+    while time.time() < deadline and len(list(target.glob("manifest.parquet/part-*"))) < 3:
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    with pytest.raises(StoreError, match="not finished"):
+        Store.open(target)
+    subprocess.run([sys.executable, "-c", script, str(phantoms), str(target)], check=True)
+    found = Store.open(target)
+    assert len(found) == len(store) == 16
+    np.testing.assert_array_equal(found.images()[:], store.images()[:])
+
+
+def test_workers_do_not_change_the_store(phantoms: Path, store: Store, tmp_path: Path) -> None:
+    again = ingest([phantoms], tmp_path / "s", SMALL, workers=2)
+    assert again.fingerprint == store.fingerprint
+
+
+def test_no_identifier_is_written(store: Store) -> None:
+    for path in store.path.rglob("*"):
+        if path.is_file():
+            assert b"PHANTOM" not in path.read_bytes()
+    assert store.manifest["patient"].nunique() == 4
+
+
+def test_patients_are_not_divided(store: Store) -> None:
+    assert store.manifest.groupby("patient")["split"].nunique().max() == 1
+    draws = [split_of(str(number), 0) for number in range(4000)]
+    assert draws.count("train") == pytest.approx(3200, abs=120)
+
+
+def test_duplicates_and_strangers_are_refused(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "archive"
+    source.mkdir()
+    (source / "a.dcm").write_bytes((phantoms / "0000000.dcm").read_bytes())
+    (source / "b.dcm").write_bytes((phantoms / "0000000.dcm").read_bytes())
+    (source / "readme.txt").write_text("hello")
+    Image.fromarray(np.zeros((80, 64), np.uint8)).save(source / "blank.png")
+    Image.fromarray(np.zeros((80, 64, 3), np.uint8)).save(source / "colour.png")
+    (source / "broken.png").write_bytes(b"\x89PNG no more")
+    found = ingest([source], tmp_path / "s", SMALL)
+    assert len(found) == 1
+    assert sorted(found.refused["reason"]) == ["colour", "duplicate", "no_label", "not_an_image", "not_dicom"]
+
+
+def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    source.mkdir()
+    image = np.zeros((200, 240), np.uint16)
+    rows, columns = np.mgrid[:160, :120]
+    noise = np.random.default_rng(0).integers(20000, 60000, (160, 120))
+    image[20:180, 40:160] = noise * (((rows - 80) / 80) ** 2 + (columns / 120) ** 2 < 1)
+    Image.fromarray(image).save(source / "one.png")
+    (source / "labels.csv").write_text("file,patient,side,view,age,density\none.png,P1,L,CC,57,C\n")
+    found = ingest([source], tmp_path / "s", SMALL)
+    row = found.manifest.iloc[0]
+    assert (row["view"], row["laterality"], row["age"], row["density"]) == ("CC", "L", 57, "C")
+    # A half ellipse of 3/4 of the grid's width: the letterbox is gone and the breast fills the height.
+    assert found.images()[0].mean() == pytest.approx(40000 / 65535 * 4095 * np.pi / 4 * 30 / 32, rel=0.02)
+    assert found.images()[0][20, 0] > 1000
+
+
+def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(IngestError, match="no file or folder"):
+        ingest([tmp_path / "nothing"], tmp_path / "s1")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IngestError, match="the folder is empty"):
+        ingest([tmp_path / "empty"], tmp_path / "s2")
+    (tmp_path / "empty" / "a.txt").write_text("no image")
+    with pytest.raises(IngestError, match="1 not_dicom"):
+        ingest([tmp_path / "empty"], tmp_path / "s3")
+    with pytest.raises(IngestError, match="keep or left"):
+        Settings(laterality="up")
+
+
+def test_real_archive(real_data: Path, tmp_path: Path) -> None:
+    found = ingest([real_data], tmp_path / "s", Settings(height=80, width=64))
+    assert len(found) == 253
+    assert set(found.refused["reason"]) <= {"modality", "not_dicom", "malformed"}
+    # Every left breast has its chest wall at the left edge.
+    images = found.images((20, 16))[:].astype(float)
+    left = (found.manifest["laterality"] == "L").to_numpy()
+    sides = np.array([chest_side(image) for image in images])
+    assert (sides[left] == "L").mean() > 0.97
+    assert (sides[~left] == "R").mean() > 0.97
