@@ -67,7 +67,7 @@ class Pipeline:
             raise PipelineError(f"There is no pipeline.yaml in {self.root}; run this in a checkout.") from None
         if profile not in content["profiles"]:
             known = ", ".join(content["profiles"])
-            raise PipelineError(f"There is no profile {profile!r}; the profiles of pipeline.yaml are {known}.")
+            raise PipelineError(f"There is no profile {profile!r}; the profiles are {known}.")
         self.profile = profile
         self.data = Path(data).resolve() if data else None
         if self.data:

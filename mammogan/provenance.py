@@ -105,8 +105,9 @@ def imported_names(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    # Importing a module runs the packages above it.
+    return {".".join(parts[:end]) for name in names for parts in [name.split(".")] for end in range(1, len(parts) + 1)}
 
 
 def _own(names: Iterable[str]) -> list[Path]:

@@ -65,16 +65,17 @@ def _neighbors_line(own: np.ndarray, both: np.ndarray, k: int) -> np.ndarray:
     offsets = np.concatenate([np.arange(-k, 0), np.arange(1, k + 1)])
     distances = np.abs(padded[np.arange(n)[:, None] + k + offsets] - own[:, None])
     radius = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    # Rounding of x +- r may fall short of the neighbour that defines r: widen by one unit in the last place.
-    low = np.searchsorted(both, np.nextafter(own - radius, -np.inf), side="left")
-    high = np.searchsorted(both, np.nextafter(own + radius, np.inf), side="right")
+    # Rounding of x +- r may fall short of the very neighbour that defines r: widen by a few units in the last place.
+    slack = 4 * np.finfo(float).eps * (np.abs(own) + radius)
+    low = np.searchsorted(both, own - radius - slack, side="left")
+    high = np.searchsorted(both, own + radius + slack, side="right")
     return high - low - 1
 
 
 def _neighbors_space(own: np.ndarray, both: np.ndarray, k: int) -> np.ndarray:
     """m of every point of `own` in several dimensions."""
     radius = cKDTree(own).query(own, k=k + 1, p=np.inf)[0][:, k]
-    radius = np.nextafter(radius, np.inf)
+    radius += 4 * np.finfo(float).eps * (np.abs(own).max(1) + radius)  # as on the line
     return cKDTree(both).query_ball_point(own, radius, p=np.inf, return_length=True) - 1
 
 

@@ -137,7 +137,7 @@ def goodness_of_fit(scores: np.ndarray, questions: int, *, simulations: int, see
     expected = len(scores) * stats.binom.pmf(np.arange(questions + 1), questions, 0.5)
     low = int(np.argmax(np.cumsum(expected) >= 5))
     high = questions - int(np.argmax(np.cumsum(expected[::-1]) >= 5))
-    if low >= high:
+    if expected.sum() < 10 or low >= high:  # fewer than two bins of five
         raise ValueError(f"{len(scores)} attempts are too few for a chi-square test; collect more.")
     pooled = np.bincount(np.clip(np.arange(questions + 1), low, high) - low, weights=expected)
 

@@ -1,0 +1,302 @@
+"""The GAN against a slow, plain reference in float64; the schedule against the original's rule; exact resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import nn
+
+from mammogan.data.store import Store
+from mammogan.gan import checkpoints
+from mammogan.gan.checkpoints import RunError
+from mammogan.gan.losses import discriminator_loss, gradient_penalty
+from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
+from mammogan.gan.sampling import Sampler, sample
+from mammogan.gan.schedule import Schedule
+from mammogan.gan.training import Config, Reals, Run, preset, to_grey
+
+TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
+
+
+def lrelu(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+def norm(x: torch.Tensor) -> torch.Tensor:
+    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
+
+
+def plain_conv(layer: nn.Module, x: torch.Tensor, gain: float = 2**0.5) -> torch.Tensor:
+    """A convolution by its definition: weight scaled, then a sum over shifted copies."""
+    weight = layer.weight * gain / np.sqrt(layer.weight[0].numel())
+    reach = weight.shape[-1] // 2
+    padded = F.pad(x, (reach,) * 4)
+    h, w = x.shape[2:]
+    out = 0
+    for dy in range(weight.shape[2]):
+        for dx in range(weight.shape[3]):
+            out = out + torch.einsum("nchw,oc->nohw", padded[:, :, dy : dy + h, dx : dx + w], weight[:, :, dy, dx])
+    return out
+
+
+def bias(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return x + layer.bias.reshape(1, -1, 1, 1)
+
+
+def grow(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def shrink(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+
+
+def plain_generator(g: Generator, z: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
+    maps, (h, w) = g.architecture.maps(0), g.architecture.base
+    weight = g.dense.weight * (2**0.5 / 4) / np.sqrt(g.architecture.latent)
+    x = (norm(z) @ weight.T).reshape(-1, maps, h, w)
+    x = norm(lrelu(bias(g.dense, x)))
+    x = norm(lrelu(bias(g.first, plain_conv(g.first, x))))
+    pictures = [bias(g.to_image[0], plain_conv(g.to_image[0], x, 1))]
+    for stage in range(level):
+        x = norm(lrelu(bias(g.up[stage], plain_conv(g.up[stage], grow(x)))))
+        x = norm(lrelu(bias(g.conv[stage], plain_conv(g.conv[stage], x))))
+        pictures.append(bias(g.to_image[stage + 1], plain_conv(g.to_image[stage + 1], x, 1)))
+    return pictures[level] if level == 0 else (1 - alpha) * grow(pictures[level - 1]) + alpha * pictures[level]
+
+
+def plain_stddev(x: torch.Tensor, size: int = 4) -> torch.Tensor:
+    n = len(x)
+    size = min(size, n)
+    groups = n // size
+    maps = torch.zeros(n, 1, *x.shape[2:], dtype=x.dtype)
+    for g in range(groups):
+        members = list(range(g, n, groups))  # strided, as the original's reshape to [group, N / group]
+        part = x[members]
+        maps[members] = torch.sqrt(((part - part.mean(0)) ** 2).mean(0) + 1e-8).mean()
+    return torch.cat([x, maps], 1)
+
+
+def plain_discriminator(d: Discriminator, image: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
+    x = lrelu(bias(d.from_image[level], plain_conv(d.from_image[level], image)))
+    for stage in range(level, 0, -1):
+        x = lrelu(bias(d.conv[stage - 1], plain_conv(d.conv[stage - 1], x)))
+        x = lrelu(bias(d.down[stage - 1], shrink(plain_conv(d.down[stage - 1], x))))
+        if stage == level:
+            below = d.from_image[level - 1]
+            x = alpha * x + (1 - alpha) * lrelu(bias(below, plain_conv(below, shrink(image))))
+    x = lrelu(bias(d.last, plain_conv(d.last, plain_stddev(x))))
+    x = lrelu(x.flatten(1) @ (d.dense.weight * (2 / d.dense.weight.shape[1]) ** 0.5).T + d.dense.bias)
+    return (x @ (d.score.weight / d.score.weight.shape[1] ** 0.5).T + d.score.bias)[:, 0]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (1, 0.0), (1, 0.4), (2, 0.7), (2, 1.0)])
+def test_networks_equal_the_plain_reference(fused: bool, level: int, alpha: float) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(**{**vars(TINY), "fused": fused})
+    g, d = Generator(architecture).double(), Discriminator(architecture).double()
+    for parameter in [*g.parameters(), *d.parameters()]:
+        nn.init.normal_(parameter)  # biases too: zeros would hide their place
+    z = torch.randn(8, 6, dtype=torch.float64)
+    image = g(z, level, alpha)
+    assert image.shape == (8, 1, *architecture.size(level))
+    torch.testing.assert_close(image, plain_generator(g, z, level, alpha), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        d(image, level, alpha), plain_discriminator(d, image, level, alpha), rtol=1e-10, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_fused_scaling_is_scaling_and_convolution(layer: type) -> None:
+    torch.manual_seed(1)
+    fused, plain = layer(3, 5, True).double(), layer(3, 5, False).double()
+    plain.load_state_dict(fused.state_dict())
+    x = torch.randn(2, 3, 10, 8, dtype=torch.float64)
+    torch.testing.assert_close(fused(x), plain(x), rtol=1e-12, atol=1e-12)
+
+
+def test_stddev_groups_are_strided() -> None:
+    x = torch.randn(8, 3, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(minibatch_stddev(x), plain_stddev(x))
+    with pytest.raises(ValueError, match="multiple of 4"):
+        minibatch_stddev(x[:6])
+
+
+def test_widths_and_sizes_of_the_original() -> None:
+    full = Architecture()
+    assert [full.maps(level) for level in range(9)] == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert full.size(8) == (1280, 1024)
+    config = Config()
+    assert (config.adam_beta1, config.adam_beta2, config.adam_eps, config.ema) == (0.0, 0.99, 1e-8, 0.999)
+    assert config.batches == (128, 128, 128, 64, 32, 16, 8, 4, 4)
+    assert (config.total_images, config.stable_images, config.fade_images) == (12_000_000, 600_000, 600_000)
+
+
+def test_penalty_of_a_linear_critic() -> None:
+    slope = torch.randn(1, 1, 5, 4, dtype=torch.float64)
+    real, fake = torch.randn(2, 6, 1, 5, 4)
+    penalty = gradient_penalty(lambda x: (x.double() * slope).sum((1, 2, 3)), real, fake, torch.rand(6))
+    expected = (slope.norm() - 1) ** 2
+    torch.testing.assert_close(penalty.double(), expected.expand(6), rtol=1e-5, atol=1e-6)
+    loss, parts = discriminator_loss(lambda x: x.mean((1, 2, 3)), real, fake, torch.rand(6))
+    gradient = (1 / 20**0.5 - 1) ** 2
+    by_hand = fake.mean() - real.mean() + 10 * gradient + 0.001 * real.mean((1, 2, 3)).square().mean()
+    torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
+    assert set(parts) == {"real_score", "fake_score", "penalty"}
+
+
+@pytest.mark.parametrize(
+    "images", [0, 599_999, 600_001, 900_000, 1_199_999, 1_200_001, 5_000_000, 10_300_000, 11_999_999]
+)
+def test_schedule_of_the_original(images: int) -> None:
+    """train.py:41-72: the level of detail falls by one a phase, after 600,000 stable images in a fade."""
+    index = images // 1_200_000
+    lod = max(8 - index - max(images - index * 1_200_000 - 600_000, 0) / 600_000, 0)
+    phase = Schedule(9, 600_000, 600_000, 12_000_000, Config().batches).at(images)
+    assert phase.level == 8 - int(np.floor(lod))
+    assert phase.alpha == pytest.approx(1 - (lod - np.floor(lod)), abs=1e-9)
+    assert phase.batch == Config().batches[phase.level]
+
+
+def test_adam_starts_afresh_at_both_ends_of_a_fade() -> None:
+    schedule = Schedule(3, 10, 20, 100, (4, 4, 4))
+    assert schedule.boundaries == [10, 30, 40, 60]
+    assert [schedule.at(n).optimizer_epoch for n in (0, 9, 10, 29, 30, 39, 40, 60, 99)] == [0, 0, 1, 1, 2, 2, 3, 4, 4]
+    with pytest.raises(ValueError, match="3 levels need 3"):
+        Schedule(3, 10, 20, 100, (4, 4))
+
+
+def test_reals_are_every_image_once_an_epoch(store: Store) -> None:
+    reals = Reals(store, (5, 4), "", seed=3)
+    epoch = torch.cat([reals.batch(start, 4) for start in range(0, 16, 4)])
+    assert epoch.min() >= -1
+    assert epoch.max() <= 1
+    expected = store.images((5, 4))[:].astype(np.float32) * (2 / 4095) - 1
+    order = np.lexsort(expected.reshape(16, -1).T)
+    found = epoch[:, 0].numpy()
+    np.testing.assert_allclose(found[np.lexsort(found.reshape(16, -1).T)], expected[order], rtol=1e-6)
+    assert not torch.equal(reals.batch(16, 16), epoch)
+    torch.testing.assert_close(reals.batch(14, 4)[:2], epoch[14:])
+
+
+SETTINGS = {
+    "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
+    "total_images": 480, "batches": "8", "checkpoint_images": 96, "sample_images": 0, "ema": 0.9,
+}  # fmt: skip
+SCRIPT = """
+import json, sys, time
+import torch
+torch.set_num_threads(1)
+from mammogan.data.store import Store
+from mammogan.gan.training import Config, Run, device_of
+run = Run(Store.open(sys.argv[1]), sys.argv[2], Config().changed(json.loads(sys.argv[3])), device_of("cpu"))
+run.train(lambda line: time.sleep(float(sys.argv[4])))
+"""
+
+
+def everything(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
+    path = checkpoints.checkpoints(run)[-1]
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["state"]), (run / "stats.jsonl").read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    command = [sys.executable, "-c", SCRIPT, str(store.path), str(folder), json.dumps(SETTINGS), "0"]
+    subprocess.run(command, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("kill_at", [100, 230, 330])
+def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
+    store: Store, finished: Path, tmp_path: Path, kill_at: int
+) -> None:
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-c", SCRIPT, str(store.path), str(folder), json.dumps(SETTINGS)]
+    broken = subprocess.Popen([*command, "0.05"])
+    log = folder / "stats.jsonl"
+    deadline = time.time() + 90
+    while time.time() < deadline:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if lines and lines[-1].endswith("}") and json.loads(lines[-1])["images"] >= kill_at:
+            break
+        time.sleep(0.01)
+    os.kill(broken.pid, signal.SIGKILL)
+    broken.wait()
+    assert checkpoints.latest(folder)[1]["images"] < SETTINGS["total_images"]
+    subprocess.run([*command, "0"], check=True)
+    (tensors, state, stats), (expected, expected_state, expected_stats) = everything(folder), everything(finished)
+    assert stats == expected_stats
+    assert state == expected_state
+    assert tensors.keys() == expected.keys()
+    assert any(name.startswith("adam_d/") for name in tensors)
+    assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+
+
+def test_a_broken_checkpoint_falls_back_to_the_one_before(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "run")
+    newest = checkpoints.checkpoints(copy)[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert checkpoints.latest(copy)[1]["images"] < 480
+    with pytest.raises(RunError, match="cannot be read"):
+        checkpoints.load(newest)
+
+
+def test_another_store_or_setting_is_refused(store: Store, finished: Path) -> None:
+    with pytest.raises(RunError, match="other settings \\(ema\\)"):
+        Run(store, finished, Config().changed({**SETTINGS, "ema": 0.5}))
+    with pytest.raises(RunError, match="4 levels up to 40 x 32"):
+        Run(store, finished, Config().changed({**SETTINGS, "levels": 9}))
+    with pytest.raises(RunError, match="no setting 'speed'"):
+        Config().changed({"speed": 1})
+    with pytest.raises(RunError, match="not of type"):
+        Config().changed({"levels": "many"})
+    with pytest.raises(RunError, match="no training profile"):
+        preset("nope")
+
+
+def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Path) -> None:
+    run = Run(store, tmp_path / "run", Config().changed(SETTINGS))
+    before = [p.clone() for p in run.discriminator.parameters()]
+    loss = sum((p * float("nan")).sum() for p in run.discriminator.parameters())
+    run._update(run.adam_d, loss)
+    assert run.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, run.discriminator.parameters(), strict=True))
+    run.skipped = 100
+    with pytest.raises(RunError, match="non-finite"):
+        run._update(run.adam_d, sum((p * float("nan")).sum() for p in run.discriminator.parameters()))
+
+
+def test_samples_depend_on_seed_and_index_alone(finished: Path, tmp_path: Path) -> None:
+    sampler = Sampler.open(finished)
+    assert sampler.size == (20, 16)
+    few, many = list(sampler.draw(3, 5, batch=2)), list(sampler.draw(7, 5, batch=7))
+    for one, other in zip(few, many, strict=False):
+        assert np.abs(one.astype(int) - other).max() <= 1  # sums of another length may round the last bit otherwise
+    made = Store.open(sample(finished, tmp_path / "s", 7, 5))
+    assert (len(made), made.bits, made.sizes[-1]) == (7, 12, (20, 16))
+    folder = sample(finished, tmp_path / "png", 2, 5, "png")
+    assert len(list(folder.glob("*.png"))) == 2
+    with pytest.raises(RunError, match="no trained generator"):
+        Sampler.open(tmp_path / "nothing")
+
+
+def test_grey_grid() -> None:
+    np.testing.assert_array_equal(to_grey(np.array([-2.0, -1, 0, 1, 3]), 12), [0, 0, 2048, 4095, 4095])

@@ -1,0 +1,246 @@
+"""The runner on a small pipeline of its own: what runs, what stands, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from mammogan import provenance
+from mammogan.pipeline import Pipeline, PipelineError
+from mammogan.provenance import ROOT
+from mammogan.results import Results, verdict
+
+FIRST = """
+from pathlib import Path
+from mammogan.results import Results
+results = Results(out, "preprocessing")
+results.value("n", n)
+results.save()
+"""
+SECOND = """
+import json
+from mammogan.results import Results
+before = json.load(open(store + "/results.json"))["preprocessing.n"]["value"]
+results = Results(out, "training")
+results.value("twice", 2 * before)
+results.save();
+"""
+
+
+def notebook(path: Path, parameters: str, code: str) -> None:
+    made = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
+    made.cells = [
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code),
+    ]
+    nbformat.write(made, path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout of two stages."""
+    (tmp_path / "notebooks").mkdir()
+    stages = {
+        "01_one": {"needs": [], "parameters": {"source": "{data}"}, "makes": []},
+        "02_two": {"needs": ["01_one"], "parameters": {"store": "{01_one}"}, "makes": []},
+    }
+    profiles = {"smoke": {}, "large": {"01_one": {"n": 9}}, "typo": {"01_one": {"m": 9}}, "stray": {"03": {}}}
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({"stages": stages, "profiles": profiles}))
+    notebook(tmp_path / "notebooks" / "01_one.ipynb", 'source: str = ""\nout: str = ""\nn: int = 4', FIRST)
+    notebook(tmp_path / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', SECOND)
+    return tmp_path
+
+
+def value(root: Path, build: str, stage: str, key: str) -> float:
+    return json.loads((root / "runs" / build / stage / "results.json").read_text())[key]["value"]
+
+
+def test_runs_once_and_again_only_where_something_changed(root: Path) -> None:
+    pipeline = Pipeline(root=root)
+    lines: list[str] = []
+    assert set(pipeline.run(echo=lines.append)) == {"01_one", "02_two"}
+    assert value(root, "smoke", "02_two", "training.twice") == 8
+    record = json.loads((root / "runs/smoke/02_two/provenance.json").read_text())
+    assert {"commit", "parameters", "versions", "device", "seconds", "date", "data", "profile"} <= record.keys()
+    assert Pipeline(root=root).run(echo=lines.append) == {}
+
+    notebook(root / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', SECOND.replace("2 *", "3 *"))
+    lines.clear()
+    Pipeline(root=root).run(explain=True, echo=lines.append)
+    assert lines == ["01_one: stands", "02_two: runs, changed: the notebook"]
+    assert set(Pipeline(root=root).run(echo=lines.append)) == {"02_two"}
+    assert value(root, "smoke", "02_two", "training.twice") == 12
+
+    (root / "runs/smoke/01_one/results.json").unlink()
+    assert Pipeline(root=root).why("01_one") == "missing: results.json"
+    assert set(Pipeline(root=root).run(only="01", force=True, echo=lines.append)) == {"01_one"}
+
+
+def test_profiles_have_folders_of_their_own(root: Path, tmp_path: Path) -> None:
+    Pipeline(root=root).run(echo=lambda _: None)
+    Pipeline("large", root=root).run(echo=lambda _: None)
+    assert value(root, "smoke", "01_one", "preprocessing.n") == 4
+    assert value(root, "large", "01_one", "preprocessing.n") == 9
+    data = tmp_path / "My Archive"
+    data.mkdir()
+    (data / "a.dcm").write_bytes(b"x")
+    assert Pipeline("large", data, root).name == "large-my-archive"
+
+
+def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.dcm").write_bytes(b"x")
+    Pipeline(data=data, root=root).run(echo=lambda _: None)
+    assert not Pipeline(data=data, root=root).why("01_one")
+    (data / "b.dcm").write_bytes(b"x")
+    assert "the data folder" in Pipeline(data=data, root=root).why("01_one")
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError"),
+        ("pass", "did not write results.json"),
+    ],
+)
+def test_a_failure_keeps_the_notebook_aside_and_the_rest_as_it_was(root: Path, code: str, sentence: str) -> None:
+    Pipeline(root=root).run(echo=lambda _: None)
+    good = (root / "runs/smoke/01_one/notebook.ipynb").read_bytes()
+    notebook(root / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', code)
+    with pytest.raises(PipelineError, match=sentence) as error:
+        Pipeline(root=root).run(echo=lambda _: None)
+    assert "02_two failed" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert (root / "runs/smoke/failed/02_two.ipynb").is_file()
+    assert (root / "runs/smoke/01_one/notebook.ipynb").read_bytes() == good
+    assert Pipeline(root=root).why("02_two")
+    with pytest.raises(PipelineError, match="must run before the book"):
+        Pipeline(root=root).book()
+
+
+def test_wrong_names_are_refused_before_anything_runs(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no profile 'smok'; the profiles are large, smoke"):
+        Pipeline("smok", root=root)
+    with pytest.raises(PipelineError, match="no parameter 'm'"):
+        Pipeline("typo", root=root).run()
+    with pytest.raises(PipelineError, match="no stage"):
+        Pipeline("stray", root=root)
+    with pytest.raises(PipelineError, match="names 0 stages"):
+        Pipeline(root=root).run(only="07")
+    with pytest.raises(PipelineError, match="no folder"):
+        Pipeline(data=tmp_path / "nothing", root=root)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PipelineError, match="is empty"):
+        Pipeline(data=tmp_path / "empty", root=root)
+    assert not (root / "runs").exists()
+
+
+def test_two_runs_at_once_are_refused(root: Path) -> None:
+    first = Pipeline(root=root)
+    with first._lock(), pytest.raises(PipelineError, match="under way"):
+        Pipeline(root=root).run()
+
+
+def test_code_hash_follows_imports_and_only_them() -> None:
+    readers = provenance.code_hash(["from mammogan.readers import published"])
+    assert readers == provenance.code_hash(["import mammogan.readers.published"])
+    assert readers != provenance.code_hash(["from mammogan.readers import statistics"])
+    names = {path.name for path in provenance.imports(ROOT / "mammogan" / "gan" / "training.py")}
+    assert {"training.py", "networks.py", "store.py"} <= names
+    assert "coverage.py" not in names
+    assert provenance.code_hash(["from mammogan.pipeline import stage_output"]) == provenance.code_hash([])
+
+
+def test_results(tmp_path: Path) -> None:
+    results = Results(tmp_path, "chapter")
+    results.value("a", 1.0, interval=(0.5, 1.5), paper=1.05, tolerance=0.05)
+    with pytest.raises(ValueError, match="stored already"):
+        results.value("a", 2)
+    with pytest.raises(ValueError, match="finite"):
+        results.value("b", float("nan"))
+    entry = json.loads(results.save().read_text())["chapter.a"]
+    assert entry["verdict"] == "reproduced"
+    assert entry["interval"] == [0.5, 1.5]
+    assert verdict(1.0, 1.2, 0.1) == "not reproduced"
+    assert verdict(1.0, 1.2, None) == "cannot be compared"
+    assert verdict(1.0, None, 0.1) is None
+
+
+def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
+    pipeline = Pipeline()
+    for name in pipeline.stages:
+        pipeline.check_parameters(name)
+        content = nbformat.read(pipeline.notebook(name), 4)
+        code = [cell for cell in content.cells if cell.cell_type == "code"]
+        assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+        assert not any(cell.outputs or cell.execution_count for cell in code)
+        assert all(len(cell.source.splitlines()) <= 40 for cell in code)
+        assert content.metadata.kernelspec.name == "python3"
+    for profile in yaml.safe_load((ROOT / "pipeline.yaml").read_text())["profiles"]:
+        for name in pipeline.stages:
+            Pipeline(profile).check_parameters(name)
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "mammogan", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["run", "--profile", "nope"], 1, "There is no profile 'nope'"),
+        (["run", "--data", "/nowhere"], 1, "There is no folder /nowhere"),
+        (["ingest", "/nowhere", "--store", "x"], 1, "There is no file or folder /nowhere"),
+        (["train", "--store", "/nowhere", "--run", "x"], 1, "There is no store at /nowhere"),
+        (["train", "--store", "x", "--run", "x", "--set", "nokey"], 2, "KEY=VALUE"),
+        (["sample", "/nowhere", "--count", "3", "--out", "x"], 1, "There is no trained generator"),
+        (["sample", "/nowhere", "--count", "0", "--out", "x"], 2, "Invalid value for '--count'"),
+        (["fly"], 2, "No such command"),
+    ],
+)
+def test_errors_are_one_sentence_and_a_status(
+    arguments: list[str], status: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command(*arguments, PYTHONPATH=str(ROOT))
+    assert done.returncode == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_commands_from_phantoms_to_samples(tmp_path: Path) -> None:
+    def good(*arguments: str) -> str:
+        done = command(*arguments, PYTHONPATH=str(ROOT))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    path = {name: str(tmp_path / name) for name in ("phantoms", "store", "run", "png")}
+    assert "8 phantoms" in good("phantom", path["phantoms"], "--count", "8", "--height", "80", "--width", "64")
+    assert command("phantom", path["phantoms"], "--count", "8", PYTHONPATH=str(ROOT)).returncode == 1
+    assert "8 images accepted" in good(
+        "ingest", path["phantoms"], "--store", path["store"], "--height", "20", "--width", "16"
+    )
+    settings = ["levels=2", "latent=8", "fmap_max=8", "fmap_base=32", "batches=4", "stable_images=16", "fade_images=16"]
+    settings += ["total_images=64"]
+    pairs = [word for setting in settings for word in ("--set", setting)]
+    assert "64 images seen" in good("train", "--store", path["store"], "--run", path["run"], "--device", "cpu", *pairs)
+    assert "3 images" in good("sample", path["run"], "--count", "3", "--out", path["png"])
+    assert len(list((tmp_path / "png").glob("*.png"))) == 3
+    shutil.rmtree(path["png"])

@@ -1,0 +1,126 @@
+"""Reader statistics against R and brute force, and the published counts against the printed tables."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mammogan.readers import published
+from mammogan.readers import statistics as rs
+
+R = json.loads(Path(__file__).with_name("r_reference.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def successes() -> np.ndarray:
+    return published.reconstruct()
+
+
+def test_the_counts_behind_table_3(successes: np.ndarray) -> None:
+    assert successes.tolist() == R["successes"]
+    assert successes.sum() == 312 + 340
+    fit = published.fit_of(successes)
+    assert fit["equal"] == 41
+    assert fit["largest"] <= 0.0015
+    # Any other count at one question fits worse.
+    for question, change in product(range(10), (-1, 1)):
+        other = successes.copy()
+        other[question] += change
+        assert published.fit_of(other)["squares"] > 10 * fit["squares"]
+
+
+def test_conover_and_kruskal_equal_r(successes: np.ndarray) -> None:
+    groups = list(rs.answers_from_counts(successes, published.ATTEMPTS).T)
+    table = rs.conover(groups)
+    pairs = list(published.TABLE3)
+    np.testing.assert_allclose([table[pair] for pair in pairs], R["conover"], rtol=1e-9)
+    np.testing.assert_allclose([rs.conover(groups, "holm")[pair] for pair in pairs], R["conover_holm"], rtol=1e-9)
+    difference = np.array([abs(int(successes[a]) - int(successes[b])) for a, b in pairs])
+    np.testing.assert_allclose(published.conover_p(difference, successes), R["conover"], rtol=1e-9)
+    assert rs.kruskal_wallis(groups) == pytest.approx(R["kruskal"], rel=1e-9)
+    assert published.kruskal_p(successes) == pytest.approx(R["kruskal"], rel=1e-9)
+
+
+def test_binomials_equal_r() -> None:
+    for row in R["binomial"]:
+        assert rs.binomial_p(row["k"], row["n"]) == pytest.approx(row["p"], rel=1e-7)
+        np.testing.assert_allclose(rs.exact_interval(row["k"], row["n"]), [row["low"], row["high"]], atol=1e-9)
+        assert rs.equivalence_p(row["k"], row["n"], 0.05) == pytest.approx(row["equivalence"], rel=1e-7)
+
+
+def test_trend_and_cochran_equal_r(successes: np.ndarray) -> None:
+    assert rs.trend_p(successes, published.ATTEMPTS)[1] == pytest.approx(R["trend"], rel=1e-9)
+    assert rs.cochran_q(np.array(R["cochran_answers"])) == pytest.approx(R["cochran"], rel=1e-9)
+    np.testing.assert_allclose(rs.holm(np.array(R["holm_raw"])), R["holm"], rtol=1e-12)
+
+
+def test_totals_of_table_4() -> None:
+    totals = {group.name: list(group.totals) for group in published.TABLE4}
+    assert totals["All participants"] == [654, 655]
+    assert totals["Radiologists"] == [312]
+    assert totals["Repeated efforts"] == [76]
+
+
+@given(st.integers(1, 200), st.data())
+def test_interval_holds_the_rate_and_inverts_the_test(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    low, high = rs.exact_interval(successes, trials)
+    assert 0 <= low <= successes / trials <= high <= 1
+    if 0 < successes < trials:
+        assert stats.binom.sf(successes - 1, trials, low) == pytest.approx(0.025)
+        assert stats.binom.cdf(successes, trials, high) == pytest.approx(0.025)
+
+
+def test_power_by_brute_force() -> None:
+    trials, rate = 30, 0.7
+    outcomes = stats.binom.pmf(range(trials + 1), trials, rate)
+    found = sum(p for k, p in enumerate(outcomes) if stats.binomtest(k, trials).pvalue <= 0.05)
+    assert rs.power_of_difference(trials, rate) == pytest.approx(found)
+    equal = sum(p for k, p in enumerate(stats.binom.pmf(range(301), 300, 0.5)) if rs.equivalence_p(k, 300, 0.1) <= 0.05)
+    assert rs.power_of_equivalence(300, 0.1) == pytest.approx(equal)
+
+
+def test_goodness_of_fit_holds_its_level() -> None:
+    rng = np.random.default_rng(0)
+    p = [rs.goodness_of_fit(rng.binomial(10, 0.5, 133), 10, simulations=1, seed=0)["p"] for _ in range(300)]
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.04)
+    skilled = rs.goodness_of_fit(rng.binomial(10, 0.8, 133), 10, simulations=200, seed=0)
+    assert skilled["p"] < 1e-6
+    assert skilled["p_monte_carlo"] < 0.01
+    with pytest.raises(ValueError, match="too few"):
+        rs.goodness_of_fit(np.array([5, 5]), 10, simulations=1, seed=0)
+
+
+def test_overdispersion_is_found_where_it_is() -> None:
+    rng = np.random.default_rng(1)
+    same = rs.beta_binomial(rng.binomial(10, 0.5, 400), 10)
+    mixed = rs.beta_binomial(rng.binomial(10, rng.beta(4, 4, 400)), 10)
+    assert same.p > 0.05
+    assert same.rho < 0.03
+    assert mixed.p < 1e-6
+    assert mixed.rho == pytest.approx(1 / 9, abs=0.04)
+    assert mixed.rate == pytest.approx(0.5, abs=0.03)
+
+
+def test_sensitivity_and_chance() -> None:
+    assert rs.d_prime(50, 100)[0] == pytest.approx(0)
+    assert rs.d_prime(76, 100)[0] == pytest.approx(np.sqrt(2) * stats.norm.ppf(0.76))
+    assert np.isfinite(rs.d_prime(10, 10)[0])
+    expected, at_least = rs.chance_of_best(117, 10, 9)
+    assert expected == pytest.approx(117 * 11 / 1024)
+    assert at_least == pytest.approx(1 - (1013 / 1024) ** 117)
+
+
+def test_impossible_counts_are_named() -> None:
+    for call in (lambda: rs.exact_interval(5, 4), lambda: rs.binomial_p(0, 0), lambda: rs.answers_from_counts([9], 8)):
+        with pytest.raises(ValueError, match="cannot be"):
+            call()
+    with pytest.raises(ValueError, match="margin"):
+        rs.equivalence_p(5, 10, 0.6)
