@@ -167,7 +167,7 @@ class Compare(SphinxDirective):
                 ]
             )
         # A wide table scrolls by itself on a narrow screen, and the keyboard can reach it.
-        before = '<div class="compare-scroll" role="region" aria-label="Paper and reproduction" tabindex="0">'
+        before = '<div class="compare-scroll" role="group" aria-label="Paper and reproduction" tabindex="0">'
         return [nodes.raw("", before, format="html"), table, nodes.raw("", "</div>", format="html")]
 
 
@@ -227,6 +227,12 @@ def add_provenance(app: Sphinx, page: str, _template: str, context: dict[str, An
     stage = Path(page).name
     if stage in records:
         below = provenance_block(records[stage])
+    # The live-code library is declared twice by the theme, which is a script error, and this book has no kernel.
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in f"{getattr(script, 'filename', script)}{getattr(script, 'attributes', '')}".lower()
+    ]
     context["body"] = banner(records) + context["body"] + below
 
 
