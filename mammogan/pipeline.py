@@ -225,7 +225,7 @@ class Pipeline:
         name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
         where = getattr(error, "exec_count", None)
         cell = f" in cell [{where}]" if where else ""
-        first = next(iter(str(value).strip().splitlines()), "")
+        first = next(iter(str(value).strip().splitlines()), "").rstrip(".")
         return PipelineError(f"The notebook {stage} failed{cell}: {name}: {first}{kept}.")
 
     def run(

@@ -29,6 +29,15 @@ READINGS = {
 }
 
 
+def _with_half(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Both tables, checked, and the number of images a side at which a ceiling can be taken."""
+    real, synthetic = check_tables(real, synthetic)
+    half = min(len(real) // 2, len(synthetic))
+    if half < 8:
+        raise ValueError("A ceiling needs 16 real images or more, and 8 synthetic ones.")
+    return real, synthetic, half
+
+
 def _density_scores(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     grid = Grid.around(a, b, count=SCORE_GRID)
     p, q = density(a, grid), density(b, grid)
@@ -76,10 +85,7 @@ def pair_scores(
     Raises:
         ValueError: too few images, or a moment that is not finite.
     """
-    real, synthetic = check_tables(real, synthetic)
-    half = min(len(real) // 2, len(synthetic))
-    if half < 8:
-        raise ValueError("A ceiling needs 16 real images or more, and 8 synthetic ones.")
+    real, synthetic, half = _with_half(real, synthetic)
     rng = np.random.default_rng(seed)
     rows = []
     for i, j in combinations_with_replacement(range(real.shape[1]), 2):
@@ -172,10 +178,7 @@ def support_coverage(
     Raises:
         ValueError: too few images, or a moment that is not finite.
     """
-    real, synthetic = check_tables(real, synthetic)
-    half = min(len(real) // 2, len(synthetic))
-    if half < 8:
-        raise ValueError("A ceiling needs 16 real images or more, and 8 synthetic ones.")
+    real, synthetic, half = _with_half(real, synthetic)
     rng = np.random.default_rng(seed)
     rows = []
     for i, j in PAIRS:
