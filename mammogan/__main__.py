@@ -68,6 +68,13 @@ def _clear(folder: Path, force: bool) -> None:
         shutil.rmtree(folder)
 
 
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given or []]
+    if wrong := [pair[0] for pair in pairs if not pair[1]]:
+        raise typer.BadParameter(f"{option} takes KEY=VALUE, not {wrong[0]!r}.")
+    return {key: value for key, _, value in pairs}
+
+
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -112,8 +119,20 @@ def ingest(
     width: Annotated[int, typer.Option(min=4, help="Width of the finest level, pixels.")] = 1024,
     bits: Annotated[int, typer.Option(min=1, max=16, help="Bits a pixel of the store.")] = 12,
     labels: Annotated[Path | None, typer.Option(help="CSV of pictures: columns file and view, and others.")] = None,
-    laterality: Annotated[str, typer.Option(help='"keep", or "left" to mirror right breasts.')] = "keep",
-    window: Annotated[str, typer.Option(help="VOI window to show: its position, or its explanation.")] = "0",
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=NAME", help="Name of a column of the CSV, as view=position.")
+    ] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=VALUE", help="A fact that holds for all files, as view=MLO.")
+    ] = None,
+    picture_bits: Annotated[int, typer.Option(help="Bits of pictures; 0 takes the depth of their format.")] = 0,
+    laterality: Annotated[str, typer.Option(help='"keep", or "left" to mirror to a chest wall at the left.')] = "keep",
+    window: Annotated[
+        str, typer.Option(help='VOI window to show: its position, its explanation, or "lut:0" for a VOI LUT.')
+    ] = "0",
+    refuse_flag: Annotated[
+        list[str] | None, typer.Option(metavar="FLAG", help="Refuse images with this flag, as clips; repeatable.")
+    ] = None,
     for_processing: Annotated[bool, typer.Option("--for-processing", help="Take FOR PROCESSING images too.")] = False,
     workers: Workers = 0,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler that exists.")] = None,
@@ -123,6 +142,7 @@ def ingest(
     """Read an archive into a store; the same command continues one that was cut off."""
     from mammogan.data.ingest import Settings, salt_path
     from mammogan.data.ingest import ingest as read
+    from mammogan.data.report import flag_counts, outcomes, write_report
 
     if force:
         _clear(store, force)
@@ -134,6 +154,8 @@ def ingest(
         window=int(window) if window.isdigit() else window,
         laterality=laterality,
         allow_processing=for_processing,
+        refuse_flags=tuple(refuse_flag or ()),
+        picture_bits=picture_bits,
         seed=seed,
     )
     with progress("files") as shown:
@@ -142,13 +164,17 @@ def ingest(
             store,
             settings,
             labels=labels,
+            columns=_pairs("--column", column),
+            assume=_pairs("--assume", assume),
             workers=workers,
             scheduler=scheduler,
             progress=lambda done, accepted: shown(done, f"{accepted} accepted"),
         )
-    print(f"{len(made)} images accepted, {len(made.refused)} files refused; the store is {store}")
-    for reason, rows in sorted(made.refused.groupby("reason"), key=lambda item: -len(item[1])):
-        print(f"  {len(rows):6d}  {reason:16s} {rows['sentence'].iloc[0]}")
+    for outcome, count, meaning in outcomes(made):
+        print(f"{count:8d}  {outcome:16s} {meaning}")
+    for flag, count, meaning in flag_counts(made):
+        print(f"{count:8d}  flag {flag:11s} {meaning[0].upper()}{meaning[1:]}.")
+    print(f"The store is {store}; the report is {write_report(made)}")
 
 
 @app.command()
@@ -165,10 +191,7 @@ def train(
     from mammogan.data.store import Store
     from mammogan.gan.training import Run, device_of, preset
 
-    pairs = [setting.partition("=") for setting in settings or []]
-    if wrong := [pair[0] for pair in pairs if not pair[1]]:
-        raise typer.BadParameter(f"--set takes KEY=VALUE, not {wrong[0]!r}.")
-    config = preset(profile).changed({key: value for key, _, value in pairs})
+    config = preset(profile).changed(_pairs("--set", settings))
     training = Run(Store.open(store), run, config, device_of(device))
     with progress("images", config.total_images) as shown:
         training.train(
@@ -240,6 +263,7 @@ def _expected() -> tuple[type[Exception], ...]:
     names = {
         "mammogan.data.store": ["StoreError"],
         "mammogan.data.ingest": ["IngestError"],
+        "mammogan.data.pictures": ["LabelsError"],
         "mammogan.gan.checkpoints": ["RunError"],
         "mammogan.pipeline": ["PipelineError"],
     }

@@ -12,7 +12,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
-from mammogan.data.dicom import Refused, apply_window, padding_of, read_mammogram
+from mammogan.data.dicom import read_mammogram
+from mammogan.data.display import Refused, apply_window, padding_of
 from mammogan.data.export import Header, Window, build, code
 
 PIXELS = np.random.default_rng(1).integers(0, 4096, (70, 90)).astype(np.uint16)
@@ -75,7 +76,7 @@ def test_window_of_width_one_is_a_threshold() -> None:
         ({"PresentationIntentType": "FOR PROCESSING"}, "for_processing"),
         ({"BreastImplantPresent": "YES"}, "implant"),
         ({"PartialView": "YES"}, "partial"),
-        ({"EstimatedRadiographicMagnificationFactor": "1.8"}, "spot"),
+        ({"EstimatedRadiographicMagnificationFactor": "1.8"}, "magnified"),
         ({"NumberOfFrames": "3"}, "multi_frame"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "colour"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "tomosynthesis"),
@@ -97,7 +98,10 @@ def test_refused_with_its_reason(change: dict, reason: str) -> None:
     assert "PHANTOM" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("value", "reason"), [("399163009", "spot"), ("R-102D5", "implant")])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("399163009", "magnified"), ("R-102D7", "spot"), ("R-102D5", "implant"), ("R-102C2", "partial")],
+)
 def test_view_modifiers(value: str, reason: str) -> None:
     dataset = build(PIXELS, HEADER)
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = [code(value, "modifier")]

@@ -44,13 +44,13 @@ def test_every_level_is_the_mean_of_the_image(image: np.ndarray, bits: int) -> N
 def test_shrinking_keeps_the_mean(h: int, w: int, height: int, width: int, seed: int) -> None:
     image = np.random.default_rng(seed).random((h, w))
     found = resize(image, min(height, h), min(width, w))
-    assert found.mean() == pytest.approx(image.mean(), abs=1e-12)
-    assert resize(image, h, w) == pytest.approx(image)
+    assert found.mean() == pytest.approx(image.mean(), abs=1e-6)
+    assert resize(image, h, w) == pytest.approx(image, abs=1e-6)
 
 
 def test_area_resize_against_whole_blocks() -> None:
     image = np.random.default_rng(0).random((60, 80))
-    np.testing.assert_allclose(resize(image, 20, 20), image.reshape(20, 3, 20, 4).mean(axis=(1, 3)))
+    np.testing.assert_allclose(resize(image, 20, 20), image.reshape(20, 3, 20, 4).mean(axis=(1, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("side", ["L", "R"])
@@ -109,6 +109,9 @@ def test_cut_off_store_continues_to_the_same_bytes(tmp_path: Path) -> None:
         fill(writer, 0, 8)
     cut = StoreWriter(tmp_path / "cut", 10, 8, 12, {}, shard=3)
     fill(cut, 0, 5)  # never finished: two images wait in memory and are lost
+    with pytest.raises(StoreError, match="Another process writes"):
+        StoreWriter(tmp_path / "cut", 10, 8, 12, {}, shard=3)
+    del cut
     with pytest.raises(StoreError, match="not finished"):
         Store.open(tmp_path / "cut")
     with StoreWriter(tmp_path / "cut", 10, 8, 12, {}, shard=3) as again:
@@ -122,15 +125,15 @@ def test_cut_off_store_continues_to_the_same_bytes(tmp_path: Path) -> None:
 def test_ingest_killed_and_continued(phantoms: Path, store: Store, tmp_path: Path) -> None:
     script = (
         "import sys, time; import mammogan.data.ingest as i, mammogan.data.store as s\n"
-        "old = i.read_source\n"
-        "def slow(*a): time.sleep(0.2); return old(*a)\n"
-        "i.read_source = slow; s.StoreWriter.__init__.__defaults__ = (2,)\n"
+        "old = s.StoreWriter.accept\n"
+        "def slow(*a, **b): time.sleep(0.2); return old(*a, **b)\n"
+        "s.StoreWriter.accept = slow; s.StoreWriter.__init__.__defaults__ = (2,)\n"
         "i.ingest([sys.argv[1]], sys.argv[2], i.Settings(height=40, width=32))\n"
     )
     target = tmp_path / "killed"
     run = subprocess.Popen([sys.executable, "-c", script, str(phantoms), str(target)])
     deadline = time.time() + 60
-    while time.time() < deadline and len(list(target.glob("manifest.parquet/part-*"))) < 3:
+    while time.time() < deadline and len(list(target.glob("manifest.parts/part-*"))) < 3:
         time.sleep(0.05)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
@@ -167,7 +170,7 @@ def test_duplicates_and_strangers_are_refused(phantoms: Path, tmp_path: Path) ->
     (source / "b.dcm").write_bytes((phantoms / "0000000.dcm").read_bytes())
     (source / "readme.txt").write_text("hello")
     Image.fromarray(np.zeros((80, 64), np.uint8)).save(source / "blank.png")
-    Image.fromarray(np.zeros((80, 64, 3), np.uint8)).save(source / "colour.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8)).save(source / "colour.png")
     (source / "broken.png").write_bytes(b"\x89PNG no more")
     found = ingest([source], tmp_path / "s", SMALL)
     assert len(found) == 1

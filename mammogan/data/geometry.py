@@ -2,60 +2,84 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage, sparse
 
 
+@lru_cache(maxsize=64)
 def area_weights(source: int, target: int) -> sparse.csr_array:
-    """Matrix (target, source) that averages `source` samples over `target` equal cells; rows sum to 1."""
+    """Matrix (target, source) that averages `source` samples over `target` equal cells; rows sum to 1; float32."""
     edges = np.arange(target + 1) * (source / target)
-    first, last = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
+    first, last = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
     rows = np.repeat(np.arange(target), last - first)
     columns = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
     overlap = np.minimum(columns + 1, edges[rows + 1]) - np.maximum(columns, edges[rows])
-    return sparse.csr_array((overlap * (target / source), (rows, columns)), shape=(target, source))
+    weights = (overlap * (target / source)).astype(np.float32)
+    return sparse.csr_array((weights, (rows, columns)), shape=(target, source))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize grey values (h, w) in [0, 1]; float64 (height, width) in [0, 1].
+    """Resize grey values (h, w) in [0, 1]; float32 (height, width) in [0, 1].
 
     Where the image shrinks, each new pixel is the mean over the area that it covers, so that nothing is aliased and
-    the mean grey is kept exactly. Where it grows, the values are interpolated (bicubic).
+    the mean grey is kept. Where it grows, the values are interpolated (bicubic).
     """
     h, w = image.shape
+    image = np.asarray(image, np.float32)
     if height <= h and width <= w:
-        return area_weights(h, height) @ np.asarray(image, np.float64) @ area_weights(w, width).T
-    grown = Image.fromarray(np.asarray(image, np.float32), mode="F").resize((width, height), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(grown, np.float64), 0, 1)
+        shrunk = area_weights(h, height) @ image @ area_weights(w, width).T
+        return np.clip(shrunk, 0, 1, out=shrunk)
+    grown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(grown), 0, 1)
+
+
+def lit_threshold(image: np.ndarray) -> float:
+    """Grey value that tells breast from background.
+
+    It lies a small share of the way from the background (black in a digital mammogram, dark grey on film) to the bright
+    end of the image, since the skin line is dark grey too.
+    """
+    background, bright = np.quantile(image, (0.02, 0.99))
+    return float(background + 0.05 * (bright - background))
 
 
 def chest_side(image: np.ndarray) -> str:
     """The side ("L" or "R" of the picture) at which the breast meets the image's edge.
 
-    The breast is tallest at the chest wall: that third of the image holds more of it. Brightness would mislead, since
-    the tissue behind the nipple is often the brightest.
+    The breast is tallest at the chest wall: in that third of the image its outline spans more rows. Brightness would
+    mislead, since the tissue behind the nipple is often the brightest and fat before the chest wall nearly black.
     """
+    mask = breast_mask(image)
+    rows = np.arange(len(mask))[:, None]
+    spans = np.where(mask, rows, -1).max(axis=0) - np.where(mask, rows, len(mask)).min(axis=0) + 1
+    spans = np.maximum(spans, 0)
     third = max(image.shape[1] // 3, 1)
-    lit = image > 0.05 * np.quantile(image, 0.99)
-    return "L" if lit[:, :third].sum() >= lit[:, -third:].sum() else "R"
+    return "L" if spans[:third].sum() >= spans[-third:].sum() else "R"
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bring an image to (height, width) with its aspect ratio kept; what is left over becomes black.
+    """Bring an image to (height, width), float32, with its aspect ratio kept; what is left over becomes black.
 
     The breast keeps its place at the chest wall's edge: black is added on the other side, or above and below alike.
     """
     h, w = image.shape
     scale = min(height / h, width / w)
-    rows, columns = max(round(h * scale), 1), max(round(w * scale), 1)
-    resized = resize(image, min(rows, height), min(columns, width))
-    rows, columns = resized.shape
+    rows, columns = min(max(round(h * scale), 1), height), min(max(round(w * scale), 1), width)
+    resized = resize(image, rows, columns)
     top = (height - rows) // 2
-    left = 0 if chest_side(image) == "L" else width - columns
-    placed = np.zeros((height, width))
+    left = 0 if chest_side(overview(resized)) == "L" else width - columns
+    placed = np.zeros((height, width), np.float32)
     placed[top : top + rows, left : left + columns] = resized
     return placed
+
+
+def overview(image: np.ndarray, side: int = 128) -> np.ndarray:
+    """Every k-th pixel of an image, so that its shorter side has about `side` of them: enough for its outline."""
+    step = max(min(image.shape) // side, 1)
+    return image[::step, ::step]
 
 
 def crop_letterbox(image: np.ndarray, black: float = 0.02) -> np.ndarray:
@@ -67,14 +91,28 @@ def crop_letterbox(image: np.ndarray, black: float = 0.02) -> np.ndarray:
     return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def breast_mask(image: np.ndarray) -> np.ndarray:
-    """True inside the breast: the largest connected region that is brighter than the background.
+def crop_white_border(image: np.ndarray, white: float = 0.75, at_most: float = 0.15) -> np.ndarray:
+    """Cut off the bright frame that a film scanner leaves around the film.
 
-    The threshold is a small share of the bright end of the image, since the background of a displayed mammogram is
-    black and its skin line dark grey.
+    A row or column belongs to the frame while at least 90 % of it is brighter than `white`; no breast fills its edge
+    like that. Not more than a share `at_most` of each side is cut.
     """
+    bright = image > white
+
+    def frame(lines: np.ndarray) -> int:
+        limit = int(len(lines) * at_most)
+        filled = lines[:limit].mean(axis=1) >= 0.9
+        # A dark gap of some pixels may lie outside the bright frame: look for its innermost line.
+        return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
+
+    top, bottom, left, right = (frame(side) for side in (bright, bright[::-1], bright.T, bright.T[::-1]))
+    return image[top : image.shape[0] - bottom, left : image.shape[1] - right]
+
+
+def breast_mask(image: np.ndarray) -> np.ndarray:
+    """True inside the breast: the largest connected region that is brighter than the background."""
     coarse = ndimage.uniform_filter(np.asarray(image, np.float32), max(min(image.shape) // 100, 1))
-    labels, count = ndimage.label(coarse > 0.05 * np.quantile(coarse, 0.99))
+    labels, count = ndimage.label(coarse > lit_threshold(coarse))
     if count == 0:
         return np.zeros(image.shape, bool)
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])

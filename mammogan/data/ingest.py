@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import secrets
+import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from mammogan.data.dicom import Mammogram, Refused, read_mammogram
-from mammogan.data.geometry import breast_mask, crop_letterbox, fit
-from mammogan.data.store import Store, StoreWriter, pyramid
+from mammogan.data import guard
+from mammogan.data.dicom import TOMOSYNTHESIS, Mammogram, read_mammogram
+from mammogan.data.display import Refused
+from mammogan.data.foreign import FLAGS, flags_of, remove_labels
+from mammogan.data.geometry import breast_mask, chest_side, crop_letterbox, crop_white_border, fit, overview
+from mammogan.data.pictures import SUFFIXES, Labels, is_labels, read_picture
+from mammogan.data.store import Store, StoreWriter, hash_of, pyramid
 
 SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
+MAX_BYTES = 2**29  # larger files are tomosyntheses or no images; they are not read into memory
+AHEAD = 3  # files in work or waiting for each process
 
 
 class IngestError(Exception):
@@ -37,10 +40,15 @@ class Settings:
     Attributes:
         height, width: size of the finest level, pixels.
         bits: grey levels 0 ... 2^bits - 1.
-        window: position or explanation of the VOI window to show; 0 is the hardware's default.
-        laterality: "keep", or "left" to mirror right breasts so that every chest wall is at the left edge.
+        window: VOI window or LUT to show, see `display`; 0 is the hardware's default.
+        laterality: "keep" leaves each chest wall at its own edge; "left" mirrors images so that all are at the left.
         allow_processing: take FOR PROCESSING images too.
+        refuse_flags: flags (`FLAGS`) with which an image is refused; the paper left out clips and pacemakers.
+        picture_bits: grey values of pictures run from 0 to 2^picture_bits - 1; 0 takes the depth of their format.
         seed: of the split by patient.
+
+    Raises:
+        IngestError: a value that means nothing.
     """
 
     height: int = 1280
@@ -49,114 +57,115 @@ class Settings:
     window: int | str = 0
     laterality: str = "keep"
     allow_processing: bool = False
+    refuse_flags: tuple[str, ...] = ()
+    picture_bits: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.laterality not in ("keep", "left"):
             raise IngestError(f"Laterality is kept or turned left, not {self.laterality!r}; choose keep or left.")
+        if unknown := set(self.refuse_flags) - set(FLAGS):
+            raise IngestError(f"There is no flag {sorted(unknown)[0]!r}; the flags are {', '.join(FLAGS)}.")
+        if not 0 <= self.picture_bits <= 16:
+            raise IngestError(f"A picture has 1 to 16 bits, not {self.picture_bits}; choose --picture-bits.")
 
 
-def walk(sources: list[Path]) -> Iterator[Path]:
-    """Every file below the sources, in one order on every machine, without a list of them all.
+def walk(sources: Iterable[Path]) -> Iterator[Path]:
+    """Every file below the sources, in one order on every machine.
 
-    Hidden files and folders are passed over. Folders are listed one at a time.
+    Hidden files and folders are passed over. The names in a folder are put in order in a temporary database on disk,
+    so that a folder of a million files takes no memory.
     """
     for source in sources:
         if source.is_file():
             yield source
             continue
-        for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
-            if not entry.name.startswith("."):
-                yield from walk([Path(entry.path)])
+        with closing(sqlite3.connect("")) as names:
+            names.execute("CREATE TABLE names (name BLOB PRIMARY KEY) WITHOUT ROWID")
+            with os.scandir(source) as entries:
+                shown = ((os.fsencode(entry.name),) for entry in entries if not entry.name.startswith("."))
+                names.executemany("INSERT INTO names VALUES (?)", shown)
+            for (name,) in names.execute("SELECT name FROM names ORDER BY name"):
+                path = source / os.fsdecode(name)
+                if path.is_file() or path.is_dir():
+                    yield from walk([path])
 
 
-def read_labels(table: Path) -> dict[str, dict[str, str]]:
-    """Labels of pictures from a CSV: {file name: {"view", "laterality", "patient", "age", "density"}}.
-
-    The CSV needs the columns file and view; side or laterality, patient, age and density are used where present.
-    """
-    columns = {"view": ("view",), "laterality": ("laterality", "side"), "patient": ("patient", "patient_id")}
-    columns |= {"age": ("age",), "density": ("density",)}
-    labels = {}
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            found = {key: next((row[n] for n in names if row.get(n)), "") for key, names in columns.items()}
-            labels[Path(row["file"]).name] = found
-    return labels
-
-
-def is_labels(table: Path) -> bool:
-    """True where a CSV has the columns that `read_labels` needs."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return {"file", "view"} <= set(header)
-
-
-def read_picture(content: bytes, label: Mapping[str, str] | None) -> Mammogram:
-    """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its view and laterality come from the labels.
-
-    Raises:
-        Refused: no picture, a colour picture, or one without a label.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            mode = picture.mode
-            values = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Refused("not_an_image", f"The file cannot be read as a picture ({type(error).__name__}).") from None
-    if mode not in ("L", "I", "I;16", "I;16B"):
-        raise Refused("colour", f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
-    if label is None:
-        raise Refused("no_label", "The picture has no row in a labels CSV; give one with the columns file and view.")
-    view = label["view"].strip().upper()
-    if view not in ("CC", "MLO"):
-        raise Refused("view", "The view is neither craniocaudal (CC) nor mediolateral oblique (MLO).")
-    grey = crop_letterbox(values.astype(np.float32) / (255 if mode == "L" else 65535))
-    side, age, density = label["laterality"].strip().upper()[:1], label["age"].strip(), label["density"].strip().upper()
-    facts = {
-        "view": view,
-        "laterality": side if side in ("L", "R") else None,
-        "age": float(age) if age.replace(".", "", 1).isdigit() else None,
-        "density": density if density in ("A", "B", "C", "D") else None,
-        "source_rows": int(values.shape[0]),
-        "source_columns": int(values.shape[1]),
-        "window_function": "PICTURE",
-        "photometric": "MONOCHROME2",
-    }
-    key = hashlib.sha256(content).hexdigest()
-    return Mammogram(grey, facts, label["patient"] or key, key)
-
-
-def read_source(path: Path, label: Mapping[str, str] | None, settings: Settings) -> dict[str, Any]:
+def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
     """One file -> {"facts", and either "refused" or "levels" (the pyramid), "patient" and "instance"}."""
     facts: dict[str, Any] = {}
     try:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise Refused("unreadable", f"The file cannot be read ({type(error).__name__}).") from None
-        digest = hashlib.sha256(content).hexdigest()
+        content, digest = _content(path)
         facts = {"source_sha256": digest, "id": digest[:16]}
-        if path.suffix.lower() in PICTURES:
-            mammogram = read_picture(content, label)
+        if path.suffix.lower() in SUFFIXES:
+            mammogram = read_picture(content, label, settings.picture_bits)
         else:
-            mammogram = read_mammogram(content, window=settings.window, allow_processing=settings.allow_processing)
+            mammogram = read_mammogram(
+                content, window=settings.window, allow_processing=settings.allow_processing, label=label
+            )
         facts |= mammogram.facts
-        check_breast(mammogram.pixels)
+        levels = place(mammogram, settings, facts)
+        if flagged := set(facts["flags"]) & set(settings.refuse_flags):
+            flag = next(flag for flag in FLAGS if flag in flagged)
+            raise Refused(flag, f"The image was flagged and flagged ones are refused: {FLAGS[flag]}.")
     except Refused as refused:
         return {"facts": facts, "refused": (refused.reason, str(refused))}
-    image = fit(mammogram.pixels, settings.height, settings.width)
-    if settings.laterality == "left" and mammogram.facts["laterality"] == "R":
-        image = image[:, ::-1]
-    if facts.get("spacing_mm"):
-        rows, columns = mammogram.pixels.shape
-        facts["spacing_mm"] /= min(settings.height / rows, settings.width / columns)
-    levels = pyramid(image, settings.bits)
-    facts["pixels"] = hashlib.sha256(levels[-1]).hexdigest()[:16]
+    except MemoryError:
+        raise
+    except Exception as error:  # one odd file among a million must not end the run; its reason is counted like others
+        refused = ("unexpected", f"The image cannot be brought to the store's grid ({type(error).__name__}).")
+        return {"facts": facts, "refused": refused}
+    facts["pixels"] = hash_of(levels[-1])
     return {"facts": facts, "levels": levels, "patient": mammogram.patient, "instance": mammogram.instance}
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """A file's bytes and their SHA-256."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Refused("unreadable", f"The file cannot be read ({type(error).__name__}).") from None
+    if len(content) > MAX_BYTES:
+        if TOMOSYNTHESIS.encode() in content[:65536]:
+            raise Refused("tomosynthesis", "The file holds a breast tomosynthesis, not a full-field mammogram.")
+        raise Refused("too_large", f"The file is larger than {MAX_BYTES >> 20} MiB.")
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> list[np.ndarray]:
+    """A displayed image in the store's grid; notes in `facts` what was done to it and what to look at.
+
+    Args:
+        mammogram: as read.
+        settings: of the store.
+        facts: of the image; flags, mirrored and spacing_mm are brought up to date.
+
+    Returns:
+        Its pyramid, uint16, coarse to fine.
+
+    Raises:
+        Refused: it shows no breast.
+    """
+    grey, flags = mammogram.pixels, list(facts["flags"])
+    if mammogram.film:
+        check_breast(grey)
+        grey, removed = remove_labels(crop_letterbox(crop_white_border(grey)))
+        flags += ["label_removed"] * bool(removed)
+    check_breast(grey)
+    if facts.get("spacing_mm"):
+        facts["spacing_mm"] /= min(settings.height / grey.shape[0], settings.width / grey.shape[1])
+    image = fit(grey, settings.height, settings.width)
+    side = chest_side(overview(image))
+    if facts["laterality"] not in (side, None):
+        flags.append("side")
+    facts["mirrored"] = settings.laterality == "left" and side == "R"
+    levels = pyramid(image[:, ::-1] if facts["mirrored"] else image, settings.bits)
+    # A level of about 640 rows resolves a clip and spares three quarters of the work.
+    finest = next((level for level in levels if level.shape[0] >= 512), levels[-1])
+    flags += flags_of(finest.astype(np.float32) / (2**settings.bits - 1))
+    facts["flags"] = [flag for flag in FLAGS if flag in flags]
+    return levels
 
 
 def check_breast(grey: np.ndarray) -> None:
@@ -167,18 +176,30 @@ def check_breast(grey: np.ndarray) -> None:
     """
     if min(grey.shape) < 64:
         raise Refused("too_small", "The image has a side shorter than 64 pixels.")
-    if float(grey.std()) < 0.005:
+    small = overview(grey)
+    if float(small.std()) < 0.005:
         raise Refused("blank", "The image is blank.")
-    step = max(min(grey.shape) // 256, 1)  # the share of the breast needs no more pixels than that
-    share = float(breast_mask(grey[::step, ::step]).mean())
+    share = float(breast_mask(small).mean())
     if not 0.02 <= share <= 0.98:
         raise Refused("not_a_breast", f"The bright region covers {share:.0%} of the image, unlike a breast.")
 
 
-def first_accepted(sources: list[Path], settings: Settings, suffixes: tuple[str, ...] = ("", ".dcm")) -> Path | None:
+def read_guarded(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
+    """`read_source` in a child process of this one: whatever the file does, an outcome comes back."""
+    return _outcome(guard.submit(guard.own_pool(), read_source, path, label, settings))
+
+
+def _outcome(call: Any) -> dict[str, Any]:
+    try:
+        return guard.outcome(call)
+    except Refused as refused:
+        return {"facts": {}, "refused": (refused.reason, str(refused))}
+
+
+def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
     """The first DICOM file among the sources that `read_source` takes; None where there is none."""
     for path in walk(sources):
-        if path.suffix.lower() in suffixes and "levels" in read_source(path, None, settings):
+        if path.suffix.lower() in ("", ".dcm") and "levels" in read_guarded(path, None, settings):
             return path
     return None
 
@@ -209,15 +230,20 @@ def salt_of(store: Path) -> bytes:
 
 
 @contextmanager
-def executor(workers: int, scheduler: str | None) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A map that keeps the order and looks only a few items ahead: in this process, or on a Dask cluster.
+def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[tuple]], Iterator[dict[str, Any]]]]:
+    """`read_source` over many files: keeps their order and looks only a few files ahead.
 
     Args:
-        workers: processes of a local cluster; 0 works in this process.
+        workers: processes of a local Dask cluster; 0 reads in one child process.
         scheduler: address of a Dask scheduler that exists, "tcp://host:8786"; rules over `workers`.
     """
     if not workers and not scheduler:
-        yield lambda function, items: (function(*item) for item in items)
+        children = guard.pool()
+        try:
+            yield lambda items: _in_order(lambda item: guard.submit(children, read_source, *item), _outcome, items, 1)
+        finally:
+            children.stop()
+            children.join()
         return
     import dask
     from distributed import Client, LocalCluster
@@ -227,19 +253,29 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Callable[..., Iter
     cluster = scheduler or LocalCluster(
         n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
     )
-    with Client(cluster) as client:
-        ahead = 4 * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    try:
+        with Client(cluster) as client:
+            processes = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+            yield lambda items: _in_order(
+                lambda item: client.submit(read_guarded, *item, pure=False),
+                lambda call: call.result(),
+                items,
+                processes,
+            )
+    finally:
+        if not scheduler:
+            cluster.close()
 
-        def mapped(function: Callable[..., Any], items: Iterator[tuple]) -> Iterator[Any]:
-            items = iter(items)
-            pending = deque(client.submit(function, *item, pure=False) for item in islice(items, ahead))
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(client.submit(function, *item, pure=False) for item in islice(items, 1))
 
-        yield mapped
-    if not scheduler:
-        cluster.close()
+def _in_order(
+    submit: Callable[[tuple], Any], result: Callable[[Any], dict[str, Any]], items: Iterable[tuple], processes: int
+) -> Iterator[dict[str, Any]]:
+    items = iter(items)
+    pending = deque(submit(item) for item in islice(items, AHEAD * processes))
+    while pending:
+        done = result(pending.popleft())
+        pending.extend(submit(item) for item in islice(items, 1))
+        yield done
 
 
 def ingest(
@@ -248,6 +284,8 @@ def ingest(
     settings: Settings | None = None,
     *,
     labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    assume: Mapping[str, str] | None = None,
     workers: int = 0,
     scheduler: str | None = None,
     progress: Callable[[int, int], None] = lambda done, accepted: None,
@@ -258,73 +296,114 @@ def ingest(
         sources: folders or files: DICOM, or pictures with labels.
         store: folder of the store.
         settings: see `Settings`.
-        labels: CSV of the pictures; without one, a CSV among the sources with the columns file and view is used.
-        workers, scheduler: see `executor`.
+        labels: CSV of the pictures; without one, CSVs among the sources that look like one are used.
+        columns, assume: names of its columns, and facts that hold for all; see `Labels`.
+        workers, scheduler: see `reader`.
         progress: called with the files done and the images accepted so far.
 
     Raises:
-        IngestError: a source is missing, or not one usable image was found.
+        IngestError: a source is missing, has changed since the store was begun, or holds no usable image.
     """
     settings = settings or Settings()
     store = Path(store)
-    paths = [Path(source) for source in sources]
-    for path in paths:
+    roots = [Path(source) for source in sources]
+    for path in roots:
         if not path.exists():
             raise IngestError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
             raise IngestError(f"The folder {path} cannot be read; check its permissions.")
-    tables = [labels] if labels else [p for p in walk(paths) if p.suffix.lower() == ".csv" and is_labels(p)]
-    label_rows = {name: row for table in tables for name, row in read_labels(table).items()}
+    tables = [labels] if labels else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
+    table = Labels(tables, columns, assume)
     salt = salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
-    places = hashlib.sha256("\n".join(str(path.resolve()) for path in paths).encode()).hexdigest()[:16]
-    made_by = {"by": "ingest", "sources": places, **vars(settings)}
+    places = hashlib.sha256("\n".join(str(path.resolve()) for path in roots).encode()).hexdigest()[:16]
+    made_by = {"by": "ingest", "sources": places, **vars(settings), "refuse_flags": list(settings.refuse_flags)}
     with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer:
-        seen = _committed_keys(writer)
-        items = (
-            (path, label_rows.get(path.name), settings)
-            for path in islice((p for p in walk(paths) if p not in tables), writer.sources, None)
+        files = (
+            (_hash(salt, f"{number}/{path.relative_to(root)}"), path)
+            for number, root in enumerate(roots)
+            for path in walk([root])
+            if path not in tables
         )
-        done, accepted = writer.sources, writer.images
-        with executor(workers, scheduler) as mapped:
-            for outcome in mapped(read_source, items) if not writer.complete else ():
-                if "levels" in outcome:
-                    outcome["facts"] |= {
-                        "patient": _hash(salt, outcome["patient"]),
-                        "instance": _hash(salt, outcome["instance"]),
-                        "split": split_of(outcome["patient"], settings.seed),
-                    }
-                    outcome = _refuse_duplicate(outcome, seen)
-                if "refused" in outcome:
-                    writer.refuse(*outcome["refused"], **outcome["facts"])
-                else:
-                    writer.accept(outcome["levels"], **outcome["facts"])
-                    accepted += 1
-                done += 1
-                progress(done, accepted)
+        with closing(_Seen()) as seen:
+            reasons = _skip_committed(writer, files, seen)
+            done, accepted = writer.sources, writer.images
+            waiting: deque[str] = deque()
+
+            def items() -> Iterator[tuple]:
+                for place, path in files:
+                    waiting.append(place)
+                    yield path, table.get(path), settings
+
+            with reader(workers, scheduler) if not writer.complete else nullcontext(lambda items: ()) as read:
+                for found in read(items()):
+                    found["facts"]["place"] = waiting.popleft()
+                    if "levels" in found:
+                        found["facts"] |= {
+                            "patient": _hash(salt, found["patient"]),
+                            "instance": _hash(salt, found["instance"]),
+                            "split": split_of(found["patient"], settings.seed),
+                        }
+                        if seen.before(found["facts"]):
+                            found["refused"] = ("duplicate", "The image was read before from another file.")
+                    if "refused" in found:
+                        writer.refuse(*found["refused"], **found["facts"])
+                        reasons[found["refused"][0]] += 1
+                    else:
+                        writer.accept(found["levels"], **found["facts"])
+                        accepted += 1
+                    done += 1
+                    progress(done, accepted)
         if not accepted:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in _reasons(writer).most_common())
-            detail = f" of {done} files ({reasons})" if done else ": the folder is empty"
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            detail = f" of {done} files ({counts})" if done else ": the folder is empty"
             raise IngestError(f"No usable mammogram was found{detail}; give a folder that holds some.")
     return Store.open(store)
 
 
+def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: _Seen) -> Counter[str]:
+    """Pass over the files that the store holds already, and learn what duplicates of them are known by.
+
+    Returns:
+        The reasons of those that were refused.
+
+    Raises:
+        IngestError: the files are not those that the store was begun with.
+    """
+    changed = IngestError(
+        f"The sources have changed since {writer.path} was begun; give another folder, or --force to begin again."
+    )
+    reasons: Counter[str] = Counter()
+    for row in writer.rows():
+        if next(files, (None,))[0] != row["place"]:
+            raise changed
+        if row["index"] is None:
+            reasons[row["reason"]] += 1
+        else:
+            seen.before(row)
+    if writer.complete and next(files, None):
+        raise changed
+    return reasons
+
+
+class _Seen:
+    """SOP instances and pixels of the images so far, as short hashes in a temporary database on disk."""
+
+    def __init__(self) -> None:
+        self._keys = sqlite3.connect("")
+        self._keys.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def before(self, facts: Mapping[str, Any]) -> bool:
+        """True where an image of the same instance or the same pixels was there before; else note this one."""
+        keys = [(facts["instance"],), (facts["pixels"],)]
+        if any(self._keys.execute("SELECT 1 FROM keys WHERE key = ?", key).fetchone() for key in keys):
+            return True
+        self._keys.executemany("INSERT OR IGNORE INTO keys VALUES (?)", keys)
+        return False
+
+    def close(self) -> None:
+        self._keys.close()
+
+
 def _hash(salt: bytes, identifier: str) -> str:
-    return hashlib.sha256(salt + identifier.encode()).hexdigest()[:16]
-
-
-def _refuse_duplicate(outcome: dict[str, Any], seen: set[str]) -> dict[str, Any]:
-    keys = {outcome["facts"]["instance"], outcome["facts"]["pixels"]}
-    if keys & seen:
-        return {"facts": outcome["facts"], "refused": ("duplicate", "The image was read before from another file.")}
-    seen |= keys
-    return outcome
-
-
-def _committed_keys(writer: StoreWriter) -> set[str]:
-    """What duplicates of the images already in the store are found by: SOP instances and pixels, as short hashes."""
-    return {row[key] for row in writer.rows() if row["index"] is not None for key in ("instance", "pixels")}
-
-
-def _reasons(writer: StoreWriter) -> Counter[str]:
-    return Counter(row["reason"] for row in writer.rows() if row.get("reason"))
+    return hashlib.sha256(salt + identifier.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -601,9 +601,8 @@ def write_population(
     draw = partial(_write_one, out, seed, height, width)
     table = out / "phantoms.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
-        # "projection" and not "view": a CSV with the columns file and view would be taken for labels of pictures.
         rows = csv.writer(file)
-        rows.writerow(["file", "patient", "projection", "laterality", "age", "density", "lesions"])
+        rows.writerow(["file", "patient", "view", "laterality", "age", "density", "lesions"])
         if workers == 1:
             drawn = map(draw, range(count))
         else:

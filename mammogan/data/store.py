@@ -4,7 +4,8 @@ Layout of a store (a folder)::
 
     zarr.json               the group: bits, sizes, how the images were made
     5x4/ 10x8/ ... HxW/     uint16 arrays (n, h, w), one image a chunk, `SHARD` images a file
-    manifest.parquet/       part-000000.parquet ...: one row a source file, in the order of the sources
+    manifest.parquet        one row a source file, in the order of the sources
+    manifest.parts/         part-000000.parquet ...: the manifest as far as it is, while the store is being written
 
 Images are written shard by shard, and a shard counts once the manifest part that describes it is in place. A kill at
 any moment therefore loses at most the shard in work, and whoever continues starts behind the last part.
@@ -12,8 +13,10 @@ any moment therefore loses at most the shard in work, and whoever continues star
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +30,12 @@ import zarr
 from zarr.codecs import BloscCodec
 
 SHARD = 64  # images a file: 168 MB at 1280 x 1024 before compression, and a million images make 16,000 files a level
-FORMAT = "mammogan-store-1"
+ROWS = 4096  # sources after which a part is written even if most were refused
+GROUP = 65536  # rows a group of the finished manifest
+FORMAT = "mammogan-store-2"
 MANIFEST = "manifest.parquet"
+PARTS = "manifest.parts"
+LOCK = ".lock"
 
 SCHEMA = pa.schema(
     [
@@ -39,12 +46,14 @@ SCHEMA = pa.schema(
         ("sentence", pa.string()),
         ("flags", pa.list_(pa.string())),  # accepted, but worth a look
         ("source_sha256", pa.string()),
+        ("place", pa.string()),  # salted hash of the source's path
         ("patient", pa.string()),  # salted hash
         ("instance", pa.string()),  # salted hash
         ("pixels", pa.string()),  # first 16 hexadecimal digits of the SHA-256 of the finest level
         ("split", pa.string()),
         ("view", pa.string()),
-        ("laterality", pa.string()),
+        ("laterality", pa.string()),  # of the breast, also where the image was mirrored
+        ("mirrored", pa.bool_()),  # the chest wall was brought to the left edge
         ("age", pa.float64()),  # years
         ("density", pa.string()),  # BI-RADS A to D
         ("window_center", pa.float64()),
@@ -82,7 +91,8 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def quantize(image: np.ndarray, bits: int) -> np.ndarray:
     """Round grey values in [0, 1] to the grid 0 ... 2^bits - 1; uint16, values outside are clipped."""
     top = 2**bits - 1
-    return np.clip(np.rint(np.asarray(image, np.float64) * top), 0, top).astype(np.uint16)
+    scaled = np.rint(np.asarray(image) * np.asarray(image).dtype.type(top))
+    return np.clip(scaled, 0, top).astype(np.uint16)
 
 
 def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
@@ -90,10 +100,11 @@ def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
 
     Each level is the mean of 2 x 2 pixels of the level above, taken before rounding, so that errors do not add up.
     """
-    level = np.asarray(image, np.float64)
+    level = np.asarray(image)
     levels = [quantize(level, bits)]
-    for height, width in pyramid_sizes(*image.shape)[-2::-1]:
-        level = level.reshape(height, 2, width, 2).mean(axis=(1, 3))
+    for _ in pyramid_sizes(*image.shape)[1:]:
+        rows = level[::2] + level[1::2]
+        level = (rows[:, ::2] + rows[:, 1::2]) / 4
         levels.append(quantize(level, bits))
     return levels[::-1]
 
@@ -138,7 +149,7 @@ class Store:
             raise StoreError(f"{path} is a Zarr group but not a store of mammogan; make one with `mammogan ingest`.")
         if not attributes.get("complete"):
             raise StoreError(f"The store {path} is not finished; run the command that makes it again to continue it.")
-        rows = pq.read_table(path / MANIFEST, schema=SCHEMA).to_pandas()
+        rows = pq.read_table(path / MANIFEST).to_pandas()
         accepted = rows["reason"].isna()
         return cls(
             path=path,
@@ -181,8 +192,12 @@ class StoreWriter:
         made_by: what makes the store, JSON-able: a store is continued only by the same maker with the same settings.
         shard: images a file.
 
+    Attributes:
+        sources, images: rows and images that are committed.
+        complete: the store is finished; nothing can be added.
+
     Raises:
-        StoreError: `path` holds something else, or a store made otherwise.
+        StoreError: `path` holds something else, or a store made otherwise, or another process writes to it.
     """
 
     def __init__(
@@ -201,24 +216,29 @@ class StoreWriter:
             "shard": shard,
             "made_by": made_by,
         }
-        if (self.path / "zarr.json").is_file():
+        exists = (self.path / "zarr.json").is_file()
+        if not exists and self.path.is_dir() and any(entry.name != LOCK for entry in self.path.iterdir()):
+            raise StoreError(f"{self.path} is not empty and holds no store; give another folder.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"Another process writes to {self.path}; wait for it or stop it.") from None
+        if exists:
             self._group = zarr.open_group(self.path, mode="r+")
             if {key: self._group.attrs.get(key) for key in attributes} != attributes:
                 raise StoreError(
                     f"{self.path} holds a store made with other settings; give another folder or add --force."
                 )
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise StoreError(f"{self.path} is not empty and holds no store; give another folder.")
         else:
-            self._group = zarr.open_group(self.path, mode="w")
-            self._group.attrs.update(attributes)
+            # One call: a kill between group and attributes would leave a group that belongs to nobody.
+            self._group = zarr.create_group(self.path, attributes=attributes)
         self.complete = bool(self._group.attrs.get("complete"))
         self._arrays = [self._array(h, w) for h, w in self.sizes]
-        self._parts = self.path / MANIFEST
-        self._parts.mkdir(exist_ok=True)
+        self._parts = self.path / PARTS
         self._images: list[Sequence[np.ndarray]] = []
         self._rows: list[dict[str, Any]] = []
-        self._hash = hashlib.sha256(f"{FORMAT} {bits} {self.sizes}".encode())
         self._resume()
 
     def _array(self, h: int, w: int) -> zarr.Array:
@@ -231,31 +251,37 @@ class StoreWriter:
             dtype="uint16",
             chunks=(1, h, w),
             shards=(self.shard, h, w),
-            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
             fill_value=0,
         )
 
     def _resume(self) -> None:
         """Count what is committed; images behind the last part are dropped, they are written again."""
         self.sources = self.images = 0
-        self._next_part = 0
-        for part in self._committed_parts():
-            rows = pq.read_table(part, columns=["index"]).column("index")
-            self.sources += len(rows)
-            self.images += len(rows) - rows.null_count
-            self._next_part += 1
+        if self.complete:
+            shutil.rmtree(self._parts, ignore_errors=True)
+        else:
+            self._parts.mkdir(exist_ok=True)
+        for table in self._tables(["index"]):
+            self.sources += len(table)
+            self.images += len(table) - table.column("index").null_count
         if not self.complete:
             for array in self._arrays:
                 array.resize((self.images, *array.shape[1:]))
-            finest = self._arrays[-1]
-            for start in range(0, self.images, self.shard):
-                self._hash.update(np.ascontiguousarray(finest[start : start + self.shard]))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The manifest so far, row by row: what is committed and what waits for its shard."""
-        for part in self._committed_parts():
-            yield from pq.read_table(part, schema=SCHEMA).to_pylist()
-        yield from self._rows
+        """The committed manifest, row by row."""
+        for table in self._tables():
+            yield from table.to_pylist()
+
+    def _tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The committed manifest piece by piece, so that a long one is never in memory as a whole."""
+        if self.complete:
+            for batch in pq.ParquetFile(self.path / MANIFEST).iter_batches(GROUP, columns=columns):
+                yield pa.Table.from_batches([batch])
+        else:
+            for part in self._committed_parts():
+                yield pq.read_table(part, columns=columns)
 
     def _committed_parts(self) -> list[Path]:
         return sorted(self._parts.glob("part-*.parquet"))
@@ -266,49 +292,82 @@ class StoreWriter:
         shapes = [level.shape for level in levels]
         if shapes != self.sizes:
             raise StoreError(f"An image of {shapes[-1]} pixels does not fit a store of {self.sizes[-1]} pixels.")
+        facts = {"pixels": hash_of(levels[-1]), **facts}
         index = self.images + len(self._images)
         self._rows.append({"number": self.sources + len(self._rows), "index": index, **facts})
         self._images.append(levels)
-        if len(self._images) == self.shard:
+        # A shard is written once, whole, unless a long row of refusals comes in between.
+        if (self.images + len(self._images)) % self.shard == 0 or len(self._rows) >= ROWS:
             self._commit()
 
     def refuse(self, reason: str, sentence: str, **facts: Any) -> None:
         """Note one source that was refused: a short machine-readable reason and a sentence."""
         number = self.sources + len(self._rows)
         self._rows.append({"number": number, "reason": reason, "sentence": sentence, **facts})
+        if len(self._rows) >= ROWS:
+            self._commit()
 
     def _commit(self) -> None:
         start, stop = self.images, self.images + len(self._images)
-        for level, array in enumerate(self._arrays):
-            if stop > start:
-                block = np.stack([levels[level] for levels in self._images])
+        if stop > start:
+            for level, array in enumerate(self._arrays):
                 array.resize((stop, *array.shape[1:]))
-                array[start:stop] = block
-                if level == len(self._arrays) - 1:
-                    self._hash.update(block)
-        part = self._parts / f"part-{self._next_part:06d}.parquet"
-        aside = part.with_name(f".{part.name}.aside")
-        pq.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA), aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(part)
+                array[start:stop] = np.stack([levels[level] for levels in self._images])
+        number = len(self._committed_parts())
+        _write_aside(pa.Table.from_pylist(self._rows, schema=SCHEMA), self._parts / f"part-{number:06d}.parquet")
         self.sources += len(self._rows)
         self.images = stop
-        self._next_part += 1
         self._rows, self._images = [], []
 
     def finish(self) -> None:
-        """Write what is left and mark the store as complete."""
+        """Write what is left, join the parts of the manifest and mark the store as complete."""
         if self.complete:
             return
         if self._rows:
             self._commit()
-        self._group.attrs.update({"fingerprint": self._hash.hexdigest(), "complete": True})
+        fingerprint = hashlib.sha256(f"{FORMAT} {self.bits} {self.sizes}".encode())
+        for table in self._tables(["index", "pixels"]):
+            fingerprint.update("".join(row["pixels"] for row in table.to_pylist() if row["index"] is not None).encode())
+        _write_aside(_regrouped(self._tables()), self.path / MANIFEST)
+        self._group.attrs.update({"fingerprint": fingerprint.hexdigest(), "complete": True})
         self.complete = True
+        shutil.rmtree(self._parts)
 
     def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is None:
-            self.finish()
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._lock.close()
+
+
+def hash_of(image: np.ndarray) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of an image's grey levels."""
+    return hashlib.sha256(np.ascontiguousarray(image)).hexdigest()[:16]
+
+
+def _regrouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in groups of `GROUP`, wherever the parts were cut."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= GROUP:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, GROUP)
+            waiting = [joined.slice(GROUP)]
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _write_aside(tables: pa.Table | Iterator[pa.Table], path: Path) -> None:
+    """Write a Parquet file that is either whole or absent, whenever the process is killed."""
+    aside = path.with_name(f".{path.name}.aside")
+    with pq.ParquetWriter(aside, SCHEMA) as writer:
+        for table in [tables] if isinstance(tables, pa.Table) else tables:
+            writer.write_table(table)
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)

@@ -1,0 +1,194 @@
+"""Stored values of a DICOM image -> grey values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
+
+TABLE = 2**20  # at most so many stored values are looked up in a table; a wider range is computed pixel by pixel
+BLOCK = 16  # rows looked up at a time: the indices of so many stay in the cache
+
+
+class Refused(Exception):
+    """A source that is not taken: `reason` for machines, the message for people. Neither holds an identifier."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
+    """The pixels' own bits: what lies above or below BitsStored is cut off and the sign is extended (PS3.5 8.1.1).
+
+    Until 2004 overlays were kept in the unused high bits (PS3.3 C.9.2); without this they would shine through.
+
+    Args:
+        array: integers as decoded, (rows, columns).
+    """
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    high = int(dataset.get("HighBit", stored - 1))
+    if array.dtype.kind not in "iu" or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
+        raise Refused("malformed", "The image's bits allocated, bits stored and high bit contradict each other.")
+    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    # What a codec returns is right aligned already, whatever the header says.
+    shift = high + 1 - stored if not dataset.file_meta.TransferSyntaxUID.is_encapsulated else 0
+    low, top = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if signed else (0, 2**stored - 1)
+    if not shift and low <= int(array.min()) and int(array.max()) <= top:
+        return array
+    bits = (array.view(f"u{array.itemsize}") >> shift) & (2**stored - 1)
+    if not signed:
+        return bits
+    return np.where(bits > top, bits.astype(np.int64) - 2**stored, bits).astype(np.int32)
+
+
+def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tuple[np.ndarray, dict[str, Any]]:
+    """Grey values in [0, 1]: modality LUT, VOI window or LUT, polarity; pixel padding is background and becomes black.
+
+    A window is preferred to a VOI LUT where the file has both: the paper applied "the default windowing level for the
+    hardware". The transform is worked out once for every stored value that occurs and then looked up.
+
+    Args:
+        dataset: the header.
+        stored: stored values, (rows, columns), integers.
+        window: which of several to show: the position of a window, "lut:N" for VOI LUT N, or an explanation
+            ("HARDER"), looked for among the windows first and the LUTs second.
+
+    Returns:
+        float32 (rows, columns), and the manifest's columns that say which window was used.
+
+    Raises:
+        Refused: the file has no such window, or one that shows nothing.
+    """
+    low, high = int(stored.min()), int(stored.max())
+    if high - low >= TABLE:
+        return _shown(dataset, stored, window)
+    table, facts = _shown(dataset, np.arange(low, high + 1), window)
+    grey = np.empty(stored.shape, np.float32)
+    for start in range(0, len(stored), BLOCK):
+        rows = slice(start, start + BLOCK)
+        # "clip" spares a copy; no index is out of range.
+        np.take(table, stored[rows].astype(np.int64) - low, out=grey[rows], mode="clip")
+    return grey, facts
+
+
+def _shown(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, dict[str, Any]]:
+    values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
+    centers, widths = numbers(dataset.get("WindowCenter")), numbers(dataset.get("WindowWidth"))
+    windows = min(len(centers), len(widths))
+    luts = dataset.get("VOILUTSequence") or []
+    kind, index = choose(window, texts(dataset.get("WindowCenterWidthExplanation")), windows, luts)
+    padding = padding_of(dataset, stored)
+    facts: dict[str, Any] = {}
+    if kind == "window":
+        explanations = texts(dataset.get("WindowCenterWidthExplanation"))
+        function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
+        facts = {
+            "window_center": centers[index],
+            "window_width": widths[index],
+            "window_function": function,
+            "window_explanation": explanations[index] if index < len(explanations) else None,
+        }
+        grey = apply_window(values, centers[index], widths[index], function)
+    elif kind == "lut":
+        top = 2.0 ** int(luts[index].LUTDescriptor[2]) - 1
+        grey = np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset, index), np.float64) / top
+        facts = {"window_function": "LUT", "window_explanation": text(luts[index], "LUTExplanation") or None}
+    else:
+        # PS3.3 C.11.2.1.2: without a window the range of the values is shown as it is.
+        seen = values[~padding] if not padding.all() else values
+        low, high = float(seen.min()), float(seen.max())
+        grey = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+        facts = {"window_center": (low + high) / 2, "window_width": high - low, "window_function": "RANGE"}
+    # PS3.3 C.11.6: the presentation LUT shape rules where it is present, and INVERSE belongs to MONOCHROME1.
+    shape = text(dataset, "PresentationLUTShape").upper()
+    if shape == "INVERSE" or (not shape and dataset.PhotometricInterpretation == "MONOCHROME1"):
+        grey = 1 - grey
+    grey[padding] = 0
+    return grey.astype(np.float32), facts
+
+
+def apply_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
+    """VOI window onto [0, 1]: LINEAR, LINEAR_EXACT (PS3.3 C.11.2.1.2.1, C.11.2.1.3.2) or SIGMOID (C.11.2.1.3.1).
+
+    Raises:
+        Refused: a width that the function does not allow, or an unknown function.
+    """
+    if function == "LINEAR":
+        if width < 1:
+            raise Refused("display", "The window is narrower than 1.")
+        # A width of 1 is a threshold: everything above center - 0.5 is white.
+        return np.clip((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1)
+    if width <= 0:
+        raise Refused("display", "The window's width is not positive.")
+    if function == "LINEAR_EXACT":
+        return np.clip((values - center) / width + 0.5, 0, 1)
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -80, 80)))
+    raise Refused("display", "The VOI LUT function is none of LINEAR, LINEAR_EXACT and SIGMOID.")
+
+
+def padding_of(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
+    """True where a stored value is padding, by (0028,0120) and (0028,0121); PS3.3 C.7.5.1.1.2."""
+    value = number(dataset.get("PixelPaddingValue"))
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    limit = number(dataset.get("PixelPaddingRangeLimit"))
+    low, high = sorted((value, value if limit is None else limit))
+    return (stored >= low) & (stored <= high)
+
+
+def choose(window: int | str, explanations: list[str], windows: int, luts: Any) -> tuple[str, int]:
+    """What to show: ("window", position), ("lut", position), or ("range", 0) where the file states nothing.
+
+    Raises:
+        Refused: the file has no such window.
+    """
+    named = [text(item, "LUTExplanation") for item in luts]
+    if isinstance(window, str):
+        if window.startswith("lut:") and window[4:].isdigit() and int(window[4:]) < len(named):
+            return "lut", int(window[4:])
+        if window in explanations[:windows]:
+            return "window", explanations.index(window)
+        if window in named:
+            return "lut", named.index(window)
+        raise Refused("window", f"The file has no window called {window}.")
+    if window < windows:
+        return "window", window
+    if not windows and window < len(named):
+        return "lut", window
+    if not windows and not named and window == 0:
+        return "range", 0
+    raise Refused("window", f"The file has {windows or len(named)} windows; there is none at position {window}.")
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """The first value of an attribute as text; "" where it is missing or empty."""
+    value = dataset.get(keyword)
+    if isinstance(value, MultiValue):
+        value = value[0] if value else None
+    return "" if value is None else str(value).strip()
+
+
+def texts(value: Any) -> list[str]:
+    """Every value of an attribute as text."""
+    return [str(item).strip() for item in (value if isinstance(value, MultiValue) else [value] if value else [])]
+
+
+def number(value: Any) -> float | None:
+    """A value as a finite number, or None."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if np.isfinite(found) else None
+
+
+def numbers(value: Any) -> list[float]:
+    """Every value of an attribute that is a finite number."""
+    items = value if isinstance(value, MultiValue) else [] if value is None else [value]
+    found = [number(item) for item in items]
+    return [item for item in found if item is not None]
