@@ -15,6 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.pixels import pixel_array
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -119,7 +120,9 @@ def read_mammogram(
         except Exception as error:
             raise Refused("malformed", f"The DICOM header cannot be read ({type(error).__name__}).") from None
         try:
-            stored = stored_values(dataset, dataset.pixel_array)
+            # pydicom cuts off unused bits as if the high bit were always the last; `stored_values` looks where it is.
+            codec = dataset.file_meta.TransferSyntaxUID.is_encapsulated
+            stored = stored_values(dataset, pixel_array(dataset, correct_unused_bits=codec))
         except Refused:
             raise
         except Exception as error:

@@ -47,7 +47,20 @@ def own_pool() -> ProcessPool:
 
 def submit(children: ProcessPool, function: Callable[..., Any], *arguments: Any, seconds: float = SECONDS) -> Future:
     """Start a call in a child; `outcome` waits for it. It is stopped after `seconds`."""
-    return children.schedule(function, args=arguments, timeout=seconds)
+    return children.schedule(_call, args=(function, *arguments), timeout=seconds)
+
+
+class _PanickedError(Exception):
+    """A decoder written in Rust gave up; its own exception is no `Exception` and cannot be sent between processes."""
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        raise _PanickedError from None
 
 
 def outcome(call: Future) -> Any:
@@ -62,5 +75,5 @@ def outcome(call: Future) -> Any:
         raise Refused("timeout", f"Reading the file took longer than {SECONDS:.0f} s.") from None
     except MemoryError:
         raise Refused("memory", f"Reading the file takes more than {GIBIBYTES} GiB of memory.") from None
-    except ProcessExpired:
+    except (ProcessExpired, _PanickedError):
         raise Refused("crashed", "The decoder crashed on the file.") from None

@@ -1,0 +1,123 @@
+"""Broken files by the hundred: each gets an outcome in time, none takes the reader down, none leaks an identifier.
+
+FUZZ=10000 python -m pytest -s tests/test_fuzz.py     the long run, with its counts printed
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from mammogan.data import guard
+from mammogan.data.dicom import read_mammogram
+from mammogan.data.export import Header, Window, build
+from mammogan.data.ingest import Settings, _outcome, read_source
+from mammogan.data.phantom import render
+from mammogan.data.store import quantize
+
+COUNT = int(os.environ.get("FUZZ", "300"))
+SETTINGS = Settings(height=40, width=32)
+ABSURD = {
+    "Rows": ("US", [0, 1, 65535]),
+    "Columns": ("US", [0, 1, 65535]),
+    "NumberOfFrames": ("IS", ["1000000000", "0", "-1"]),
+    "SamplesPerPixel": ("US", [0, 3, 65535]),
+    "BitsAllocated": ("US", [0, 1, 8, 12, 32, 64, 65535]),
+    "BitsStored": ("US", [0, 1, 16, 17, 65535]),
+    "HighBit": ("US", [0, 15, 65535]),
+    "PixelRepresentation": ("US", [1, 2, 65535]),
+    "PhotometricInterpretation": ("CS", ["", "RGB", "PALETTE COLOR", "YBR_FULL_422"]),
+    "WindowCenter": ("DS", ["1e308", "-1e308", "0"]),
+    "WindowWidth": ("DS", ["0", "-5", "1e308", "1e-300"]),
+    "RescaleSlope": ("DS", ["0", "1e308", "-1"]),
+    "RescaleIntercept": ("DS", ["1e308"]),
+    "ImagerPixelSpacing": ("DS", ["0", ["-1", "-1"], ["1e308", "1"]]),
+    "PatientAge": ("AS", ["999Y", "-12Y", "ABCD"]),
+    "PixelPaddingValue": ("US", [0, 65535]),
+    "VOILUTFunction": ("CS", ["", "CUBIC"]),
+}
+
+
+@pytest.fixture(scope="module")
+def originals() -> list[bytes]:
+    pixels = quantize(render(5, 2, "MLO", "L", height=160, width=128).shown, 12)
+    header = Header("MLO", "L", "k", "PLANTED", "PLANTED", age=57, windows=(Window(2047.5, 4096),))
+    files = []
+    for syntax in (None, RLELossless, JPEG2000Lossless, JPEGLSLossless):
+        dataset = build(pixels, header)
+        dataset.PatientName = dataset.AccessionNumber = "PLANTED"
+        if syntax:
+            dataset.compress(syntax, generate_instance_uid=False)
+        stream = BytesIO()
+        dataset.save_as(stream, enforce_file_format=True)
+        files.append(stream.getvalue())
+    return files
+
+
+def mutant(original: bytes, rng: np.random.Generator) -> bytes:
+    kind = rng.choice(["flip", "flip header", "truncate", "remove", "absurd", "repeat"])
+    content = bytearray(original)
+    if kind in ("flip", "flip header"):
+        stop = len(content) if kind == "flip" else min(2600, len(content))
+        for place in rng.integers(128, stop, rng.integers(1, 24)):
+            content[place] = rng.integers(256)
+        return bytes(content)
+    if kind == "truncate":
+        return original[: rng.integers(0, len(original))]
+    if kind == "repeat":
+        start, stop = np.sort(rng.integers(128, len(original), 2))
+        return original[:stop] + original[start:]
+    dataset = pydicom.dcmread(BytesIO(original))
+    if kind == "remove":
+        tags = list(dataset.keys())
+        for place in rng.choice(len(tags), rng.integers(1, 4), replace=False):
+            del dataset[tags[place]]
+    else:
+        for keyword in rng.choice(list(ABSURD), rng.integers(1, 4), replace=False):
+            vr, values = ABSURD[str(keyword)]
+            if keyword in dataset:
+                del dataset[str(keyword)]
+            dataset.add_new(str(keyword), vr, values[rng.integers(len(values))])
+    stream = BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_files_get_an_outcome(originals: list[bytes], tmp_path: Path) -> None:
+    for original in originals:
+        read_mammogram(original)  # they are good before they are broken
+    rng = np.random.default_rng(2021)
+    children = guard.pool()
+    reasons: Counter[str] = Counter()
+    slowest = 0.0
+    try:
+        for number in range(COUNT):
+            path = tmp_path / "mutant.dcm"
+            try:
+                path.write_bytes(mutant(originals[number % len(originals)], rng))
+            except Exception:  # pydicom itself would not write it
+                reasons["unwritable"] += 1
+                continue
+            started = time.perf_counter()
+            found = _outcome(guard.submit(children, read_source, path, None, SETTINGS))
+            slowest = max(slowest, time.perf_counter() - started)
+            reason, sentence = found.get("refused", ("accepted", ""))
+            assert "PLANTED" not in sentence + str(found["facts"]), number
+            reasons[reason] += 1
+    finally:
+        children.stop()
+        children.join()
+    print(f"\n{COUNT} files, slowest {slowest:.2f} s: {dict(reasons.most_common())}")
+    assert sum(reasons.values()) == COUNT
+    assert slowest < guard.SECONDS
+    assert len(reasons) > 5
+    assert reasons["unwritable"] < COUNT / 10
