@@ -25,7 +25,7 @@ app = typer.Typer(
 
 Force = Annotated[bool, typer.Option("--force", help="Delete what is there and make it again.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Device = Annotated[str, typer.Option(help='Where to compute: "cpu", "cuda", "cuda:1"; empty takes the best.')]
 
 
@@ -89,7 +89,7 @@ def phantom(
     seed: Seed = 0,
     height: Annotated[int, typer.Option(min=64, help="Height of an image, pixels.")] = 1280,
     width: Annotated[int, typer.Option(min=64, help="Width of an image, pixels.")] = 1024,
-    workers: Workers = 0,
+    workers: Workers = 1,
     force: Force = False,
 ) -> None:
     """Draw a procedural population of mammograms as DICOM files."""
@@ -105,7 +105,7 @@ def phantom(
             seed,
             height=height,
             width=width,
-            workers=max(workers, 1),
+            workers=workers,
             progress=lambda done, _: shown(done),
         )
     print(f"{count} phantoms in {out}")
@@ -134,8 +134,8 @@ def ingest(
         list[str] | None, typer.Option(metavar="FLAG", help="Refuse images with this flag, as clips; repeatable.")
     ] = None,
     for_processing: Annotated[bool, typer.Option("--for-processing", help="Take FOR PROCESSING images too.")] = False,
-    workers: Workers = 0,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler that exists.")] = None,
+    workers: Workers = 1,
+    scheduler: Annotated[str | None, typer.Option(help='Address of a Dask scheduler, or "local" for one here.')] = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:

@@ -68,6 +68,34 @@ def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
     return figure
 
 
+def windows(manifest: pd.DataFrame) -> Figure:
+    """Where the default windows of the accepted images lie: center and width, a colour a device, and how many."""
+    import seaborn as sns
+
+    facts = manifest.assign(
+        device=manifest["manufacturer"].fillna("none") + ", " + manifest["window_function"].fillna("none")
+    )
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(3, 2), layout="constrained")
+    palette = dict(zip(sorted(facts["device"].unique()), sns.color_palette("colorblind", 64), strict=False))
+    known = facts.dropna(subset=["window_center", "window_width"])
+    sns.scatterplot(
+        known,
+        x="window_center",
+        y="window_width",
+        hue="device",
+        palette=palette,
+        ax=left,
+        s=24,
+        alpha=0.5,
+        legend=False,
+    )
+    left.set(xlabel="window center", ylabel="window width")
+    order = facts["device"].value_counts().index
+    sns.countplot(facts, y="device", hue="device", order=order, palette=palette, ax=right, legend=False)
+    right.set(xlabel="images", ylabel="")
+    return figure
+
+
 def training_curves(stats: pd.DataFrame) -> Figure:
     """Losses and scores by images seen, the levels shaded."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.4))

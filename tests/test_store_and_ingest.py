@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import psutil
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pandas.testing import assert_frame_equal
 from PIL import Image
 
 from mammogan.data.geometry import chest_side, crop_letterbox, fit, resize
-from mammogan.data.ingest import IngestError, Settings, ingest, split_of
+from mammogan.data.ingest import IngestError, Settings, ingest, salt_path, split_of, walk
+from mammogan.data.report import write_report
 from mammogan.data.store import Store, StoreError, StoreWriter, pyramid, pyramid_sizes, quantize
 
 SMALL = Settings(height=40, width=32)
@@ -122,39 +129,122 @@ def test_cut_off_store_continues_to_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes()
 
 
-def test_ingest_killed_and_continued(phantoms: Path, store: Store, tmp_path: Path) -> None:
-    script = (
-        "import sys, time; import mammogan.data.ingest as i, mammogan.data.store as s\n"
-        "old = s.StoreWriter.accept\n"
-        "def slow(*a, **b): time.sleep(0.2); return old(*a, **b)\n"
-        "s.StoreWriter.accept = slow; s.StoreWriter.__init__.__defaults__ = (2,)\n"
-        "i.ingest([sys.argv[1]], sys.argv[2], i.Settings(height=40, width=32))\n"
-    )
-    target = tmp_path / "killed"
-    run = subprocess.Popen([sys.executable, "-c", script, str(phantoms), str(target)])
-    deadline = time.time() + 60
-    while time.time() < deadline and len(list(target.glob("manifest.parts/part-*"))) < 3:
-        time.sleep(0.05)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    with pytest.raises(StoreError, match="not finished"):
-        Store.open(target)
-    subprocess.run([sys.executable, "-c", script, str(phantoms), str(target)], check=True)
-    found = Store.open(target)
-    assert len(found) == len(store) == 16
-    np.testing.assert_array_equal(found.images()[:], store.images()[:])
+SLOWLY = """
+import sys, time
+import mammogan.data.ingest as ingest, mammogan.data.store as store
+accept = store.StoreWriter.accept
+def slow(*given, **facts):
+    time.sleep(float(sys.argv[3]))
+    return accept(*given, **facts)
+store.StoreWriter.accept = slow
+store.StoreWriter.__init__.__defaults__ = (2,)  # a shard of two images, so that there is something to lose
+ingest.ingest([sys.argv[1]], sys.argv[2], ingest.Settings(height=40, width=32))
+"""
 
 
-def test_workers_do_not_change_the_store(phantoms: Path, store: Store, tmp_path: Path) -> None:
-    again = ingest([phantoms], tmp_path / "s", SMALL, workers=2)
+def test_ingest_killed_again_and_again_ends_with_the_same_bytes(phantoms: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([sys.executable, "-c", SLOWLY, str(phantoms), str(whole), "0"], check=True)
+    shutil.copy(salt_path(whole), salt_path(killed))
+    for parts in (1, 3, 6):
+        run = subprocess.Popen([sys.executable, "-c", SLOWLY, str(phantoms), str(killed), "0.15"])
+        deadline = time.time() + 60
+        while time.time() < deadline and len(list(killed.glob("manifest.parts/part-*"))) < parts:
+            time.sleep(0.01)
+        children = psutil.Process(run.pid).children(recursive=True)
+        assert children
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive  # nobody goes on reading for a parent that is gone
+        with pytest.raises(StoreError, match="not finished"):
+            Store.open(killed)
+    subprocess.run([sys.executable, "-c", SLOWLY, str(phantoms), str(killed), "0"], check=True)
+    files = [path.relative_to(whole) for path in sorted(whole.rglob("c/*/*/*"))]
+    assert len(files) == 8 * len(Store.open(whole).sizes)
+    for file in files:
+        assert (whole / file).read_bytes() == (killed / file).read_bytes()
+    assert_frame_equal(Store.open(whole).manifest, Store.open(killed).manifest)
+
+
+def test_sources_that_changed_are_not_mixed_in(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(2):
+        shutil.copy(phantoms / f"000000{number}.dcm", source)
+    first = ingest([source], tmp_path / "s", SMALL)
+    assert ingest([source], tmp_path / "s", SMALL).fingerprint == first.fingerprint
+    shutil.copy(phantoms / "0000002.dcm", source)
+    with pytest.raises(IngestError, match="sources have changed"):
+        ingest([source], tmp_path / "s", SMALL)
+    (source / "0000002.dcm").rename(source / "-.dcm")
+    with pytest.raises(IngestError, match="sources have changed"):
+        ingest([source], tmp_path / "s", SMALL)
+
+
+@pytest.mark.parametrize("scheduler", [None, "local"])
+def test_workers_do_not_change_the_store(phantoms: Path, store: Store, tmp_path: Path, scheduler: str | None) -> None:
+    again = ingest([phantoms], tmp_path / "s", SMALL, workers=2, scheduler=scheduler)
     assert again.fingerprint == store.fingerprint
 
 
-def test_no_identifier_is_written(store: Store) -> None:
-    for path in store.path.rglob("*"):
-        if path.is_file():
-            assert b"PHANTOM" not in path.read_bytes()
-    assert store.manifest["patient"].nunique() == 4
+def test_a_scheduler_that_exists_is_used(phantoms: Path, store: Store, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        again = ingest([phantoms], tmp_path / "s", SMALL, scheduler=cluster.scheduler_address)
+    assert again.fingerprint == store.fingerprint
+
+
+def test_no_identifier_is_written_anywhere(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "archive"
+    source.mkdir()
+    for number, path in enumerate(sorted(phantoms.glob("*.dcm"))[:4]):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.PatientID = "PLANTED^NAME", f"PLANTED-{number}"
+        dataset.PatientBirthDate, dataset.AccessionNumber = "19611124", "PLANTED-ACC"
+        dataset.InstitutionName = dataset.StationName = "PLANTED CLINIC"
+        dataset.private_block(0x0099, "PLANTED CREATOR", create=True).add_new(0x01, "LO", "PLANTED PRIVATE")
+        if number == 1:
+            dataset.Modality = "CT"
+        dataset.save_as(source / f"PLANTED {number}.dcm")
+    uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in source.iterdir()]
+    (source / "PLANTED 9.dcm").write_bytes((source / "PLANTED 0.dcm").read_bytes()[:2000])
+    command = [sys.executable, "-m", "mammogan", "ingest", str(source), "--store", str(tmp_path / "s")]
+    done = subprocess.run([*command, "--height", "40", "--width", "32"], capture_output=True, check=True)
+    store = Store.open(tmp_path / "s")
+    assert len(store) == 3
+    assert store.manifest["patient"].nunique() == 3
+    written = [path.read_bytes() for path in store.path.rglob("*") if path.is_file()]
+    written += [store.manifest.to_csv().encode(), store.refused.to_csv().encode(), done.stdout, done.stderr]
+    for secret in ("PLANTED", "19611124", *uids):
+        assert not any(secret.encode() in content for content in written)
+
+
+def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "archive"
+    source.mkdir()
+    shutil.copy(phantoms / "0000000.dcm", source)
+    (source / "notes.txt").write_text("no image")
+    page = write_report(ingest([source], tmp_path / "s", SMALL))
+    with (page.parent / "files.csv").open() as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == ["accepted", "not_dicom"]
+    with (page.parent / "outcomes.csv").open() as file:
+        assert [(row["outcome"], row["files"]) for row in csv.DictReader(file)] == [
+            ("accepted", "1"),
+            ("not_dicom", "1"),
+        ]
+    assert "not a DICOM file" in page.read_text()
+
+
+def test_a_long_folder_takes_no_memory(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number:06d}.txt").touch()
+    tracemalloc.start()
+    assert sum(1 for _ in walk([tmp_path])) == 3000
+    few = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert few < 200_000  # names and paths alone would take 600 kB
 
 
 def test_patients_are_not_divided(store: Store) -> None:

@@ -263,8 +263,12 @@ def spacing_of(dataset: Dataset) -> float | None:
 
 
 def plain(value: str) -> str:
-    """A free text of the header, cut to what a name of a device or a window needs."""
-    return re.sub(r"[^\w .,+/()&-]", "", value)[:64].strip()
+    """A name of a device or a window, in plain characters; "" for what cannot be one.
+
+    Where a length in a broken file is wrong, a value runs on into the next attributes, which may name the patient; it
+    then holds their tags, which no text may (PS3.5 6.2, LO: at most 64 characters and no control character).
+    """
+    return "" if len(value) > 64 or not value.isprintable() else re.sub(r"[^\w .,+/()&-]", "", value).strip()
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:

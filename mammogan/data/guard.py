@@ -45,6 +45,14 @@ def own_pool() -> ProcessPool:
     return pool()
 
 
+def close_own_pool() -> None:
+    """End the child of `own_pool`; a process that keeps it would be waited for in vain."""
+    if own_pool.cache_info().currsize:
+        own_pool().stop()
+        own_pool().join()
+        own_pool.cache_clear()
+
+
 def submit(children: ProcessPool, function: Callable[..., Any], *arguments: Any, seconds: float = SECONDS) -> Future:
     """Start a call in a child; `outcome` waits for it. It is stopped after `seconds`."""
     return children.schedule(_call, args=(function, *arguments), timeout=seconds)

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -234,13 +234,17 @@ def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[t
     """`read_source` over many files: keeps their order and looks only a few files ahead.
 
     Args:
-        workers: processes of a local Dask cluster; 0 reads in one child process.
-        scheduler: address of a Dask scheduler that exists, "tcp://host:8786"; rules over `workers`.
+        workers: child processes on this machine.
+        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; or "local" for a
+            Dask cluster of `workers` on this machine. Without one the children are asked directly, which spares each
+            image two passages through a network protocol.
     """
-    if not workers and not scheduler:
-        children = guard.pool()
+    if not scheduler:
+        children = guard.pool(workers)
         try:
-            yield lambda items: _in_order(lambda item: guard.submit(children, read_source, *item), _outcome, items, 1)
+            yield lambda items: _in_order(
+                lambda item: guard.submit(children, read_source, *item), _outcome, items, workers
+            )
         finally:
             children.stop()
             children.join()
@@ -248,23 +252,18 @@ def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[t
     import dask
     from distributed import Client, LocalCluster
 
-    # The dashboard would open a port, and a worker's spill folder would land in the working directory.
-    dask.config.set({"distributed.worker.memory.spill": False, "distributed.logging.distributed": "error"})
-    cluster = scheduler or LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-    )
-    try:
-        with Client(cluster) as client:
-            processes = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
-            yield lambda items: _in_order(
-                lambda item: client.submit(read_guarded, *item, pure=False),
-                lambda call: call.result(),
-                items,
-                processes,
-            )
-    finally:
-        if not scheduler:
-            cluster.close()
+    with ExitStack() as stack:
+        if scheduler == "local":
+            # The dashboard would open a port, and a worker's spill folder would land in the working directory.
+            dask.config.set({"distributed.worker.memory.spill": False, "distributed.logging.distributed": "error"})
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+            scheduler = stack.enter_context(cluster).scheduler_address
+        client = stack.enter_context(Client(scheduler))
+        stack.callback(client.run, guard.close_own_pool)
+        processes = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        yield lambda items: _in_order(
+            lambda item: client.submit(read_guarded, *item, pure=False), lambda call: call.result(), items, processes
+        )
 
 
 def _in_order(
@@ -286,7 +285,7 @@ def ingest(
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
     assume: Mapping[str, str] | None = None,
-    workers: int = 0,
+    workers: int = 1,
     scheduler: str | None = None,
     progress: Callable[[int, int], None] = lambda done, accepted: None,
 ) -> Store:

@@ -71,14 +71,17 @@ class Labels:
         self._rows.commit()
 
     def get(self, path: Path) -> dict[str, Any] | None:
-        """The facts about a file: those of the row whose file is the longest end of the path; None without one."""
+        """The facts about a file: those of the row whose file is the longest end of the path; None without one.
+
+        Tables often leave out the suffix; the name with it goes first.
+        """
         parts = path.parts
         for start in range(max(len(parts) - 8, 0), len(parts)):
-            row = self._rows.execute(
-                "SELECT facts FROM rows WHERE file = ?", ("/".join(parts[start:]).lstrip("/"),)
-            ).fetchone()
-            if row and row[0]:
-                return json.loads(row[0])
+            end = "/".join(parts[start:]).lstrip("/")
+            for name in (end, end.removesuffix(path.suffix)):
+                row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
+                if row and row[0]:
+                    return json.loads(row[0])
         return dict(self.assume) or None
 
 

@@ -251,7 +251,8 @@ class StoreWriter:
             dtype="uint16",
             chunks=(1, h, w),
             shards=(self.shard, h, w),
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+            # Half the time of zstd to write and to read, for a seventh more space.
+            compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
             fill_value=0,
         )
 
