@@ -266,6 +266,7 @@ def _expected() -> tuple[type[Exception], ...]:
         "mammogan.data.pictures": ["LabelsError"],
         "mammogan.gan.checkpoints": ["RunError"],
         "mammogan.pipeline": ["PipelineError"],
+        "mammogan.readers.responses": ["ResponsesError"],
     }
     loaded = [getattr(sys.modules[m], n) for m, ns in names.items() if m in sys.modules for n in ns]
     return (Failure, ValueError, json.JSONDecodeError, OSError, *loaded)

@@ -1,0 +1,88 @@
+"""The table of responses: what is read back, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammogan.readers.responses import COLUMNS, ResponsesError, read_responses
+
+
+def answers(sessions: int = 3, questions: int = 4) -> pd.DataFrame:
+    rows = []
+    for s in range(sessions):
+        for q in range(1, questions + 1):
+            rows.append({
+                "session": f"s{s}", "reader": f"r{s}", "question": q, "pair": f"p{s}{q}", "left": f"a{s}{q}",
+                "right": f"b{s}{q}", "real_side": "left", "chosen_side": "left" if q % 2 else "right",
+                "correct": q % 2, "seconds": 3.25, "confirmed_at": f"2026-01-02T03:04:{q:02d}+00:00",
+                "radiologist": "yes" if s else "no", "board_certified": "yes" if s else "",
+                "trainee": "no" if s else "",
+                "breast_specialist": "yes" if s == 1 else "", "screening": "", "years": 12 if s else "",
+                "real_id": "x", "synthetic_id": "y",
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def read(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    path = folder / "responses.csv"
+    table.to_csv(path, index=False)
+    return read_responses(path)
+
+
+def test_read_back_in_order_with_types(tmp_path: Path) -> None:
+    made = answers().sample(frac=1, random_state=1)
+    table = read(made.assign(note="x"), tmp_path)
+    assert list(table) == [*COLUMNS, "note"]
+    assert table["question"].tolist() == [1, 2, 3, 4] * 3
+    assert table["correct"].tolist() == [1, 0, 1, 0] * 3
+    assert table["years"].isna().tolist() == [True] * 4 + [False] * 8
+    assert str(table["confirmed_at"].dtype) == "datetime64[ns, UTC]"
+    assert table["confirmed_at"].iloc[1].isoformat() == "2026-01-02T03:04:02+00:00"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("session", "", "session is empty"),
+        ("real_side", "up", "real_side is neither left nor right"),
+        ("screening", "maybe", "screening is neither yes, no nor empty"),
+        ("seconds", "-1", "seconds is no number of 0 or more"),
+        ("seconds", "", "seconds is no number of 0 or more"),
+        ("years", "many", "years is no number of 0 or more"),
+        ("correct", "0", "correct contradicts the sides"),
+        ("confirmed_at", "yesterday", "confirmed_at is no time"),
+        ("trainee", "yes", "trainee is yes for no radiologist"),
+        ("question", "2", "the answer stands twice"),
+        ("question", "7", "a question before it has no answer"),
+        ("question", "1.5", "question is no whole number"),
+        ("reader", "other", "reader changes within the session"),
+        ("years", "3", "years changes within the session"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, column: str, value: str, sentence: str) -> None:
+    table = answers().astype(str)
+    table.loc[0, column] = value
+    with pytest.raises(ResponsesError, match=sentence):
+        read(table, tmp_path)
+
+
+def test_a_trainee_is_not_board_certified(tmp_path: Path) -> None:
+    table = answers()
+    table.loc[table["session"] == "s1", "trainee"] = "yes"
+    with pytest.raises(ResponsesError, match="a trainee is board certified"):
+        read(table, tmp_path)
+
+
+def test_missing_columns_rows_and_files(tmp_path: Path) -> None:
+    with pytest.raises(ResponsesError, match="no column 'pair'"):
+        read(answers().drop(columns="pair"), tmp_path)
+    with pytest.raises(ResponsesError, match="no answer"):
+        read(answers().iloc[:0], tmp_path)
+    with pytest.raises(ResponsesError, match="cannot be read"):
+        read_responses(tmp_path / "none.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00" * 9)
+    with pytest.raises(ResponsesError):
+        read_responses(tmp_path / "binary.csv")
