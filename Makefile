@@ -1,5 +1,7 @@
 # make book   everything from a clean clone to the HTML book     PROFILE=smoke DATA=folder of real images
 # make test   all tests, in the same environment
+# make lint   style and types                                     make coverage   all tests, with a report of coverage
+# make pdf    the book as one PDF (needs Chromium)                make links      whether links that leave the book are alive
 # make setup  only the environment: .venv and node_modules
 
 PYTHON ?= python3
@@ -11,18 +13,28 @@ BIN := $(VENV)/bin
 MARK := $(VENV)/.ready
 NODE_MARK := node_modules/.ready
 
-.PHONY: book test lint setup clean
+.PHONY: book pdf links test coverage lint setup clean
 .DELETE_ON_ERROR:
 
 book: setup
 	@$(BIN)/mammogan run --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
 
+pdf: setup
+	@$(BIN)/mammogan pdf --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
+
+links: setup
+	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+
 test: setup lint
 	$(BIN)/python -m pytest
+
+coverage: setup
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:_build/coverage
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 setup: $(MARK) $(NODE_MARK)
 

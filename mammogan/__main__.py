@@ -250,6 +250,17 @@ def run(
         _say(f"The book is {index}")
 
 
+@app.command()
+def pdf(
+    profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
+    data: Annotated[Path | None, typer.Option(help="Folder of real images, as it was given to `run`.")] = None,
+) -> None:
+    """Print the book of a finished run as one PDF, by Chromium."""
+    from mammogan.pipeline import Pipeline
+
+    print(f"The PDF is {Pipeline(profile, data).pdf()}")
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 

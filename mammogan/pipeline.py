@@ -31,6 +31,7 @@ from mammogan.results import write_json
 DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
 PUBLISHED = ("results.json", "provenance.json", "figures", "data")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class PipelineError(Exception):
@@ -128,17 +129,18 @@ class Pipeline:
 
     def key(self, stage: str) -> dict[str, str]:
         """What the results of a stage depend on, each part as a hash under a name that explains it."""
-        notebook = json.loads(self.notebook(stage).read_text(encoding="utf-8"))
-        cells = [[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in notebook["cells"]]
-        code = [_python("".join(c["source"])) for c in notebook["cells"] if c["cell_type"] == "code"]
         parameters = self.parameters(stage)
         return {
-            "the notebook": sha256(json.dumps(cells, sort_keys=True)),
+            "the notebook": provenance.notebook_hash(self.notebook(stage)),
             "its parameters": sha256(json.dumps(parameters, sort_keys=True)),
-            "the code it imports": provenance.code_hash(code),
+            "the code it imports": provenance.code_hash(self._code(stage)),
             "the data folder": self._data_hash if "source" in parameters else "",
             **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.stages[stage].needs},
         }
+
+    def _code(self, stage: str) -> list[str]:
+        cells = json.loads(self.notebook(stage).read_text(encoding="utf-8"))["cells"]
+        return [_python("".join(c["source"])) for c in cells if c["cell_type"] == "code"]
 
     def why(self, stage: str) -> str:
         """Why a stage must run, in words; "" where its results stand."""
@@ -201,6 +203,10 @@ class Pipeline:
             data=self.data.name if self.data else PHANTOMS,
             data_hash=self._fingerprint(),
             seconds=round(seconds, 1),
+            needs=list(self.stages[stage].needs),
+            notebook=key["the notebook"],
+            modules=provenance.modules(self._code(stage)),
+            files=_hashes(folder),
         )
         write_json(folder / "provenance.json", record)
         aside.replace(folder / "notebook.ipynb")
@@ -307,9 +313,7 @@ class Pipeline:
         Raises:
             PipelineError: a stage has no good results, or the build failed; the last good book stays.
         """
-        for name in self.stages:
-            if why := self.why(name):
-                raise PipelineError(f"The stage {name} must run before the book is built ({why}); run mammogan run.")
+        self._check_standing()
         build = self.root / "_build" / self.name
         html = build / "html"
         key = {
@@ -321,6 +325,51 @@ class Pipeline:
         if record.is_file() and (html / "index.html").is_file() and json.loads(record.read_text()) == key:
             return html / "index.html"
         started = time.perf_counter()
+        made = self._sphinx("html")
+        old = build / "old"
+        shutil.rmtree(old, ignore_errors=True)
+        if html.exists():
+            html.replace(old)
+        made.replace(html)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(made.parents[1], ignore_errors=True)
+        write_json(record, key)
+        echo(f"book: {time.perf_counter() - started:.1f} s")
+        return html / "index.html"
+
+    def pdf(self) -> Path:
+        """The same book as one PDF, printed by Chromium; returns it.
+
+        Raises:
+            PipelineError: Chromium is missing, a stage has no good results, or the build failed.
+        """
+        self._check_standing()
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if not browser:
+            raise PipelineError(f"None of {', '.join(BROWSERS)} is installed, and one must print the book; install it.")
+        made = self._sphinx("singlehtml")
+        target = self.root / "_build" / self.name / f"mammogan-{self.name}.pdf"
+        aside = made / "book.pdf"
+        page = made / "book" / "index.html"
+        # The root is within a folder of its own, and Chromium's sandbox cannot be had in most containers.
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+        command += [f"--user-data-dir={made / 'browser'}", "--virtual-time-budget=60000", f"--print-to-pdf={aside}"]
+        done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True)
+        if done.returncode or not aside.is_file():
+            last = next(iter(done.stderr.strip().splitlines()[-1:]), "it wrote no file")
+            raise PipelineError(f"Chromium did not print the book: {last}.")
+        aside.replace(target)
+        shutil.rmtree(made.parents[1], ignore_errors=True)
+        return target
+
+    def _check_standing(self) -> None:
+        for name in self.stages:
+            if why := self.why(name):
+                raise PipelineError(f"The stage {name} must run before the book is built ({why}); run mammogan run.")
+
+    def _sphinx(self, builder: str) -> Path:
+        """Publish the results, build, and return the folder of what was made, below _build/NAME/new-BUILDER."""
+        build = self.root / "_build" / self.name
         source = self.root
         if self.name != DEFAULT_PROFILE:
             source = build / "source"
@@ -331,7 +380,7 @@ class Pipeline:
             shutil.copytree(self.root / "book", source / "book", ignore=shutil.ignore_patterns("executed"))
             (source / "node_modules").symlink_to(self.root / "node_modules")
         self._publish(source / "book" / "executed")
-        output = build / "new"
+        output = build / f"new-{builder}"
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
         command = [
@@ -343,26 +392,17 @@ class Pipeline:
             "--path-output",
             str(output),
         ]
-        command += ["--all", "-W", "-n", "--keep-going"]
-        log = build / "build.log"
+        command += ["--all", "-W", "-n", "--keep-going", "--builder", builder]
+        log = build / f"{builder}.log"
         with log.open("w") as file:
             environment = {**os.environ, "NO_COLOR": "1"}
             status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
-        made = output / "_build" / "html"
-        if status or not (made / "index.html").is_file():
+        made = output / "_build" / builder
+        if status or not made.is_dir():
             warnings = [line for line in log.read_text().splitlines() if "WARNING" in line or "ERROR" in line]
             first = warnings[0].removeprefix(str(self.root) + os.sep) if warnings else "see the log"
             raise PipelineError(f"The book was not built: {first}. The whole log is {os.path.relpath(log)}.")
-        old = build / "old"
-        shutil.rmtree(old, ignore_errors=True)
-        if html.exists():
-            html.replace(old)
-        made.replace(html)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(output, ignore_errors=True)
-        write_json(record, key)
-        echo(f"book: {time.perf_counter() - started:.1f} s")
-        return html / "index.html"
+        return made
 
     def _when(self, stage: str) -> str:
         return json.loads((self.folder(stage) / "provenance.json").read_text())["date"]
@@ -425,6 +465,12 @@ def _slug(name: str) -> str:
 def _python(source: str) -> str:
     """A cell without its magics, which are no Python."""
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """What a stage hands to the book: {path below its folder: SHA-256}."""
+    names = [folder / "results.json", *sorted((folder / "data").rglob("*.csv"))]
+    return {path.relative_to(folder).as_posix(): provenance.file_hash(path) for path in names}
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -122,15 +123,51 @@ def _own(names: Iterable[str]) -> list[Path]:
     return paths
 
 
-def code_hash(sources: Iterable[str]) -> str:
-    """Hash of the package's files that these sources import, directly or through others.
+def modules(sources: Iterable[str]) -> dict[str, str]:
+    """The package's files that these sources import, directly or through others: {path below the root: SHA-256}.
 
     The runner itself is left out: it starts a notebook and finds its folders, and no result depends on it.
     """
     names = {name for source in sources for name in imported_names(source)}
     start = _own(name for name in names if not name.startswith("mammogan.pipeline"))
     files = sorted(set().union(*(imports(path) for path in start)))
-    return sha256(*(part for path in files for part in (str(path.relative_to(ROOT)), path.read_bytes())))
+    return {path.relative_to(ROOT).as_posix(): file_hash(path) for path in files}
+
+
+def code_hash(sources: Iterable[str]) -> str:
+    """One hash of `modules`."""
+    return sha256(*(part for pair in modules(sources).items() for part in pair))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def notebook_hash(path: Path) -> str:
+    """Hash of a notebook's cells and their metadata, without outputs."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return sha256(json.dumps([[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells], sort_keys=True))
+
+
+def changes(record: dict[str, Any], root: Path = ROOT) -> list[str] | None:
+    """What has changed in `root` of the code that made a result, by the record that `describe` wrote.
+
+    Returns:
+        paths below the root, sorted: modules and the notebook that are no longer as they were, or no longer there;
+        None where the record does not say what it was made by.
+    """
+    if "modules" not in record or "notebook" not in record:
+        return None
+    found = [
+        path
+        for path, before in record["modules"].items()
+        if not (root / path).is_file() or file_hash(root / path) != before
+    ]
+    notebook = root / "notebooks" / f"{record['stage']}.ipynb"
+    if not notebook.is_file() or notebook_hash(notebook) != record["notebook"]:
+        found.append(notebook.relative_to(root).as_posix())
+    return sorted(found)
 
 
 def describe(stage: str, profile: str, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:

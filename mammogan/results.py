@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 REPRODUCED, NOT_REPRODUCED, INCOMPARABLE = "reproduced", "not reproduced", "cannot be compared"
 
 
-def verdict(value: float, paper: float | None, tolerance: float | None) -> str | None:
+def verdict(value: float | str, paper: float | None, tolerance: float | None) -> str | None:
     """Say whether a number of the paper was met.
 
     Args:
@@ -33,7 +35,7 @@ def verdict(value: float, paper: float | None, tolerance: float | None) -> str |
     if tolerance is None:
         return INCOMPARABLE
     # A difference of exactly the tolerance is within it, whatever binary rounding makes of it.
-    close = abs(value - paper) <= tolerance * (1 + 1e-9) + 1e-12
+    close = abs(float(value) - paper) <= tolerance * (1 + 1e-9) + 1e-12
     return REPRODUCED if close else NOT_REPRODUCED
 
 
@@ -95,7 +97,7 @@ class Results:
         """
         if key in self.entries:
             raise ValueError(f"The result {key!r} was stored already; give the second one a name of its own.")
-        value = value.item() if hasattr(value, "item") else value
+        value = value.item() if isinstance(value, np.generic) else value
         numbers = [value, *(interval or ())] if not isinstance(value, str) else []
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"The result {key!r} is {value} with interval {interval}; store finite numbers only.")

@@ -113,8 +113,8 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
     except MemoryError:
         raise
     except Exception as error:  # one odd file among a million must not end the run; its reason is counted like others
-        refused = ("unexpected", f"The image cannot be brought to the store's grid ({type(error).__name__}).")
-        return {"facts": facts, "refused": refused}
+        sentence = f"The image cannot be brought to the store's grid ({type(error).__name__})."
+        return {"facts": facts, "refused": ("unexpected", sentence)}
     facts["pixels"] = hash_of(levels[-1])
     return {"facts": facts, "levels": levels, "patient": mammogram.patient, "instance": mammogram.instance}
 

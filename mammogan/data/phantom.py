@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -119,7 +119,7 @@ def texture(rng: np.random.Generator, fine: np.random.Generator, shape: tuple[in
         shape: of the image. The field is drawn on twice the area and cut, so that its edges do not match.
     """
     h, w = (int(1.25 * side) for side in shape)
-    base = tuple(int(1.25 * side) for side in TEXTURE_GRID)
+    base = int(1.25 * TEXTURE_GRID[0]), int(1.25 * TEXTURE_GRID[1])
     known = _coefficients(rng, base)
     rows, columns = min(h, base[0]) // 2, min(w, base[1]) // 2
     larger = h > base[0] or w > base[1]
@@ -604,7 +604,7 @@ def write_population(
         rows = csv.writer(file)
         rows.writerow(["file", "patient", "view", "laterality", "age", "density", "lesions"])
         if workers == 1:
-            drawn = map(draw, range(count))
+            drawn: Iterator[list[str | int]] = map(draw, range(count))
         else:
             pool = ProcessPoolExecutor(workers)
             drawn = pool.map(draw, range(count), chunksize=4)

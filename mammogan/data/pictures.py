@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mammogan.data.dicom import LATERALITIES, MAX_PIXELS, Mammogram
 from mammogan.data.display import Refused
@@ -184,7 +185,7 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0)
     if inverted:
         grey = 1 - grey
     key = hashlib.sha256(content).hexdigest()
-    facts = {
+    facts: dict[str, Any] = {
         **{fact: label.get(fact) for fact in ("view", "laterality", "age", "density")},
         "source_rows": int(values.shape[0]),
         "source_columns": int(values.shape[1]),
@@ -197,4 +198,4 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0)
 
 def _white_is_zero(picture: Image.Image) -> bool:
     """True for a 16-bit TIFF whose photometric interpretation (tag 262) is 0; Pillow turns 8-bit ones itself."""
-    return picture.format == "TIFF" and picture.mode.startswith("I") and picture.tag_v2.get(262) == 0
+    return isinstance(picture, TiffImageFile) and picture.mode.startswith("I") and picture.tag_v2.get(262) == 0

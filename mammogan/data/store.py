@@ -170,7 +170,7 @@ class Store:
         Raises:
             StoreError: the store has no such level.
         """
-        size = tuple(size) if size else self.sizes[-1]
+        size = (size[0], size[1]) if size else self.sizes[-1]
         if size not in self.sizes:
             have = ", ".join(f"{h} x {w}" for h, w in self.sizes)
             raise StoreError(f"The store {self.path} has no images of {size[0]} x {size[1]} pixels; it has {have}.")
@@ -347,7 +347,7 @@ class StoreWriter:
 
 def hash_of(image: np.ndarray) -> str:
     """First 16 hexadecimal digits of the SHA-256 of an image's grey levels."""
-    return hashlib.sha256(np.ascontiguousarray(image)).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()[:16]
 
 
 def _regrouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

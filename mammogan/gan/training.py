@@ -150,7 +150,7 @@ class Reals:
         # Low levels fit in memory; a large one is read image by image.
         small = len(store) * size[0] * size[1] * 2 < 2**31
         self.memory = self.array[:] if small else None
-        self._order = lru_cache(2)(self._order)
+        self._order = lru_cache(2)(self._order)  # type: ignore[method-assign]
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.chosen)
@@ -262,7 +262,7 @@ class Run:
 
     def _new_optimizers(self) -> None:
         c = self.config
-        options = {"lr": c.learning_rate, "betas": (c.adam_beta1, c.adam_beta2), "eps": c.adam_eps}
+        options: dict[str, Any] = {"lr": c.learning_rate, "betas": (c.adam_beta1, c.adam_beta2), "eps": c.adam_eps}
         self.adam_g = torch.optim.Adam(self.generator.parameters(), **options)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **options)
 

@@ -58,13 +58,13 @@ def density(sample: np.ndarray, grid: Grid) -> np.ndarray:
     position = (sample - grid.low) / (grid.high - grid.low) * (grid.count - 1)
     cell = np.clip(position.astype(int), 0, grid.count - 2)
     rest = position - cell
-    counts = np.zeros(grid.count**2)
+    mass = np.zeros(grid.count**2)
     for dx in (0, 1):
         for dy in (0, 1):
             share = np.abs(1 - dx - rest[:, 0]) * np.abs(1 - dy - rest[:, 1])
             index = (cell[:, 0] + dx) * grid.count + cell[:, 1] + dy
-            counts += np.bincount(index, weights=share, minlength=grid.count**2)
-    counts = counts.reshape(grid.count, grid.count)
+            mass += np.bincount(index, weights=share, minlength=grid.count**2)
+    counts = mass.reshape(grid.count, grid.count)
     step = (grid.high - grid.low) / (grid.count - 1)
     for axis in (0, 1):
         sigma = bandwidth(sample[:, axis]) / step[axis]

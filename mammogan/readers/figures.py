@@ -47,8 +47,9 @@ def table3_residuals(difference: np.ndarray) -> Figure:
     for (i, j), value in np.ndenumerate(difference):
         if np.isfinite(value):
             axis.text(j, i, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
-    axis.set_xticks(range(10), range(1, 11))
-    axis.set_yticks(range(10), range(1, 11))
+    names = [str(question) for question in range(1, 11)]
+    axis.set_xticks(range(10), names)
+    axis.set_yticks(range(10), names)
     axis.set_xlabel("question")
     axis.set_ylabel("question")
     axis.spines[:].set_visible(False)
