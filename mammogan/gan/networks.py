@@ -26,6 +26,7 @@ class Architecture:
         levels: number of levels, level l being base x 2^l.
         channels: channels of the image; 1 for grey.
         latent: length of the latent vector.
+        labels: length of the label vector that both networks are given; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
     """
@@ -34,6 +35,7 @@ class Architecture:
     levels: int = 9
     channels: int = 1
     latent: int = 512
+    labels: int = 0
     fmap_base: int = 8192
     fmap_max: int = 512
     fused: bool = True
@@ -178,23 +180,27 @@ class Generator(nn.Module):
         self.architecture = a = architecture
         h, w = a.base
         # One bias a map, added after the reshape; the gain makes up for the dense layer's fan-in (networks.py:184-186).
-        self.dense = Dense(a.maps(0) * h * w, a.latent, gain=math.sqrt(2) / 4, bias=a.maps(0))
+        self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=a.maps(0))
         self.first = Conv(a.maps(0), a.maps(0), 3, 3)
         blocks = range(1, a.levels)
         self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a.fused) for level in blocks)
         self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
         self.to_image = nn.ModuleList(Conv(a.channels, a.maps(level), 1, 1, gain=1) for level in range(a.levels))
 
-    def forward(self, z: Tensor, level: int, alpha: float = 1.0) -> Tensor:
+    def forward(self, z: Tensor, level: int, alpha: float = 1.0, labels: Tensor | None = None) -> Tensor:
         """Draw images at `level`.
 
         Args:
             z: (N, latent), normal; normalized to the sphere here.
             level: 0 ... levels - 1.
             alpha: weight of the level's own image against the one of the level below, enlarged; 1 after the fade.
+            labels: (N, labels); joined to the latent vector before it is normalized, as in the original
+                (networks.py:180).
         """
         a = self.architecture
         h, w = a.base
+        if a.labels:
+            z = torch.cat([z, labels.to(z)], 1)
         x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
         x = pixel_norm(activate(x + self.dense.bias[:, None, None]))
         x = pixel_norm(activate(self.first(x)))
@@ -222,13 +228,23 @@ class Discriminator(nn.Module):
         self.last = Conv(a.maps(0), a.maps(0) + 1, 3, 3)
         self.dense = Dense(a.maps(-1), a.maps(0) * h * w)
         self.score = Dense(1, a.maps(-1), gain=1)
+        if a.labels:
+            self.embed = nn.Parameter(torch.randn(a.maps(-1), a.labels))
 
-    def forward(self, image: Tensor, level: int, alpha: float = 1.0) -> Tensor:
-        """Score images of `level`; `alpha` as in `Generator.forward`."""
+    def forward(self, image: Tensor, level: int, alpha: float = 1.0, labels: Tensor | None = None) -> Tensor:
+        """Score images of `level`; `alpha` and `labels` as in `Generator.forward`.
+
+        Labels enter by projection (Miyato & Koyama 2018, equation 3). The original's auxiliary classifier rewards
+        images that are typical of their class, which narrows the very distribution that this project measures.
+        """
         x = activate(self.from_image[level](image))
         for stage in range(level, 0, -1):
             x = activate(self.down[stage - 1](activate(self.conv[stage - 1](x))))
             if stage == level and alpha < 1:
                 x = torch.lerp(activate(self.from_image[level - 1](downscale(image))), x, alpha)
         x = activate(self.last(minibatch_stddev(x)))
-        return self.score(activate(self.dense(x.flatten(1)))).squeeze(1)
+        x = activate(self.dense(x.flatten(1)))
+        score = self.score(x).squeeze(1)
+        if self.architecture.labels:
+            score = score + (x * F.linear(labels.to(x), self.embed)).sum(1) / math.sqrt(x.shape[1])
+        return score

@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 
 from mammogan.data.store import Store
-from mammogan.gan import checkpoints
+from mammogan.gan import augment, checkpoints, processes
 from mammogan.gan.checkpoints import RunError
-from mammogan.gan.losses import discriminator_loss, generator_loss
+from mammogan.gan.losses import LOSSES, discriminator_loss, generator_loss
 from mammogan.gan.networks import Architecture, Discriminator, Generator, downscale, upscale
 from mammogan.gan.schedule import Phase, Schedule
+
+
+CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,14 @@ class Config:
         adam_beta1, adam_beta2, adam_eps: of both Adams.
         ema: decay of the running average of G's weights, a minibatch.
         repeats: minibatches between two looks at the schedule.
+        loss: "wgan-gp" as the original, or "r1".
+        condition: facts that both networks are told, of `CONDITIONS`, separated by commas: "", "view", "view,density".
+        augment: overfitting of D (r_v) that augmentation holds it at, for few images; 0 is off. Needs split "train".
+        augment_images: images in which the probability of augmentation may rise from 0 to 1.
+        micro: images that are computed at once where memory is short, a multiple of 4; the minibatch and its gradient
+            stay what they are. 0 takes the whole minibatch.
+        precision: "float32", or "bfloat16" for all but the penalty.
+        channels_last: memory layout of the maps.
         split: images of this split are trained on; "" for all.
         checkpoint_images: images between two checkpoints; 0 writes one only at the end of each phase.
         sample_images: images between two sheets of samples from fixed latents.
@@ -61,6 +73,13 @@ class Config:
     adam_eps: float = 1e-8
     ema: float = 0.999
     repeats: int = 4
+    loss: str = "wgan-gp"
+    condition: str = ""
+    augment: float = 0.0
+    augment_images: int = 500_000
+    micro: int = 0
+    precision: str = "float32"
+    channels_last: bool = False
     split: str = ""
     checkpoint_images: int = 100_000
     sample_images: int = 100_000
@@ -81,7 +100,20 @@ class Config:
                 settings = {**settings, key: _parse(value, types[key])}
             except (TypeError, ValueError):
                 raise RunError(f"The setting {key}={value!r} is not of type {types[key]}; correct it.") from None
-        return replace(self, **settings)
+        changed = replace(self, **settings)
+        for key, known in (("loss", LOSSES), ("precision", PRECISIONS)):
+            if getattr(changed, key) not in known:
+                raise RunError(f"The setting {key} is {' or '.join(known)}, not {getattr(changed, key)!r}.")
+        if unknown := set(changed.conditions) - set(CONDITIONS):
+            raise RunError(f"Images are conditioned on {' or '.join(CONDITIONS)}, not on {sorted(unknown)[0]!r}.")
+        if changed.augment and changed.split != "train":
+            raise RunError("Augmentation is steered by images that D never sees; set split=train.")
+        return changed
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """`condition` as names."""
+        return tuple(name for name in self.condition.replace(",", " ").split())
 
 
 # What differs from the original's values in a profile; the paper's own are not known (its supplement is not at hand).
@@ -137,9 +169,12 @@ class Reals:
         size: (height, width) of the level.
         split: take only images of this split; "" for all.
         seed: of the order.
+        conditions: facts of which `labels` are made.
     """
 
-    def __init__(self, store: Store, size: tuple[int, int], split: str, seed: int) -> None:
+    def __init__(
+        self, store: Store, size: tuple[int, int], split: str, seed: int, conditions: tuple[str, ...] = ()
+    ) -> None:
         chosen = np.flatnonzero(store.manifest["split"] == split) if split else np.arange(len(store))
         if not chosen.size:
             raise RunError(f"The store {store.path} has no images in the split {split!r}; choose another or none.")
@@ -147,6 +182,7 @@ class Reals:
         self.chosen = chosen
         self.top = 2**store.bits - 1
         self.seed = seed
+        self._labels = labels_of(store, conditions)
         # Low levels fit in memory; a large one is read image by image.
         small = len(store) * size[0] * size[1] * 2 < 2**31
         self.memory = self.array[:] if small else None
@@ -155,12 +191,29 @@ class Reals:
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.chosen)
 
-    def batch(self, images: int, count: int) -> Tensor:
-        """Images `images` ... `images + count` of the endless order: (count, 1, h, w), float32 in [-1, 1]."""
+    def batch(self, images: int, count: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images `images` ... `images + count` of the endless order, or those at the positions `own` among them.
+
+        Returns:
+            (n, 1, h, w), float32 in [-1, 1]; labels (n, k), float32.
+        """
         n = len(self.chosen)
-        indices = [self._order(i // n)[i % n] for i in range(images, images + count)]
+        positions = range(count) if own is None else own.tolist()
+        indices = [self._order((images + i) // n)[(images + i) % n] for i in positions]
         pixels = self.memory[indices] if self.memory is not None else np.stack([self.array[i] for i in indices])
-        return torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
+        scaled = torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
+        return scaled, torch.from_numpy(self._labels[indices])
+
+    def draw_labels(self, count: int, random: torch.Generator) -> Tensor:
+        """Labels of images drawn at random, with replacement: (count, k)."""
+        picked = torch.randint(len(self.chosen), (count,), generator=random).numpy()
+        return torch.from_numpy(self._labels[self.chosen[picked]])
+
+
+def labels_of(store: Store, conditions: tuple[str, ...]) -> np.ndarray:
+    """One-hot facts of every image, (n, k) float32; zeros where a fact is not known."""
+    columns = [store.manifest[name] == value for name in conditions for value in CONDITIONS[name]]
+    return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(store), 0), np.float32)
 
 
 def blend(real: Tensor, alpha: float) -> Tensor:
@@ -198,25 +251,30 @@ class Run:
             (config.batches[level] if level < len(config.batches) else config.batches[-1]) for level in range(levels)
         )
         self.config = config = replace(config, levels=levels, batches=batches)
-        self.store, self.folder, self.device = store, Path(folder), torch.device(device)
+        self.store, self.folder, self.device = store, Path(folder), torch.device(processes.start(device))
         self.schedule = Schedule(levels, config.stable_images, config.fade_images, config.total_images, batches)
         self.architecture = Architecture(
             base=store.sizes[0],
             levels=levels,
             latent=config.latent,
+            labels=sum(len(CONDITIONS[name]) for name in config.conditions),
             fmap_base=config.fmap_base,
             fmap_max=config.fmap_max,
             fused=config.fused,
         )
+        for batch in batches:
+            processes.shares(batch, config.micro)
         torch.manual_seed(config.seed)
-        self.generator = Generator(self.architecture).to(self.device)
-        self.discriminator = Discriminator(self.architecture).to(self.device)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.generator = Generator(self.architecture).to(self.device, memory_format=layout)
+        self.discriminator = Discriminator(self.architecture).to(self.device, memory_format=layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.images = 0
         self.skipped = 0
         self.optimizer_epoch = 0
+        self.augment_p = self.overfit = 0.0
         self._new_optimizers()
-        self._reals: tuple[int, Reals] | None = None
+        self._reals: dict[str, tuple[int, Reals]] = {}
         self._open_folder()
 
     # The record that decides whether a folder can be continued.
@@ -225,24 +283,25 @@ class Run:
         return {"config": config, "store": self.store.fingerprint, "bits": self.store.bits}
 
     def _open_folder(self) -> None:
+        if processes.rank():
+            processes.wait()  # the first process makes the folder and clears the logs
+            self._restore()
+            return
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (self.folder / "samples").mkdir(exist_ok=True)
         record = self.folder / "config.json"
         identity = self._identity()
         if record.is_file():
             before = json.loads(record.read_text())
-            other = [k for k, v in identity["config"].items() if before["config"].get(k) != v]
+            # A setting that did not exist when the run began has its default.
+            defaults = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(Config()).items()}
+            other = [k for k, v in identity["config"].items() if before["config"].get(k, defaults[k]) != v]
             if other or before["store"] != identity["store"]:
                 what = f"other settings ({', '.join(other)})" if other else "another store"
                 raise RunError(f"{self.folder} holds a run with {what}; give another --run or delete it.")
         else:
             record.write_text(json.dumps(identity, indent=1) + "\n")
-        found = checkpoints.latest(self.folder, self.device)
-        if found:
-            tensors, state = found
-            self.images, self.skipped = state["images"], state["skipped"]
-            self.optimizer_epoch = state["optimizer_epoch"]
-            checkpoints.restore(tensors, self._modules, self._optimizers)
+        self._restore()
         # Lines behind the checkpoint are written again.
         for name in ("stats.jsonl", "timing.jsonl"):
             log = self.folder / name
@@ -251,6 +310,16 @@ class Run:
                 aside = log.with_name(f".{name}.aside")
                 aside.write_text("".join(f"{line}\n" for line in lines))
                 aside.replace(log)
+        processes.wait()
+
+    def _restore(self) -> None:
+        found = checkpoints.latest(self.folder, self.device)
+        if found:
+            tensors, state = found
+            self.images, self.skipped = state["images"], state["skipped"]
+            self.optimizer_epoch = state["optimizer_epoch"]
+            self.augment_p, self.overfit = state.get("augment_p", 0.0), state.get("overfit", 0.0)
+            checkpoints.restore(tensors, self._modules, self._optimizers)
 
     @property
     def _modules(self) -> dict[str, torch.nn.Module]:
@@ -266,17 +335,23 @@ class Run:
         self.adam_g = torch.optim.Adam(self.generator.parameters(), **options)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **options)
 
-    def _level_reals(self, level: int) -> Reals:
-        if self._reals is None or self._reals[0] != level:
-            self._reals = level, Reals(self.store, self.store.sizes[level], self.config.split, self.config.seed)
-        return self._reals[1]
+    def _level_reals(self, level: int, split: str | None = None) -> Reals:
+        c, split = self.config, self.config.split if split is None else split
+        if split not in self._reals or self._reals[split][0] != level:
+            self._reals[split] = level, Reals(self.store, self.store.sizes[level], split, c.seed, c.conditions)
+        return self._reals[split][1]
 
     def save(self) -> None:
         """Write a checkpoint of everything that the rest of the run depends on."""
+        if processes.rank():
+            processes.wait()
+            return
         state = {
             "images": self.images,
             "skipped": self.skipped,
             "optimizer_epoch": self.optimizer_epoch,
+            "augment_p": self.augment_p,
+            "overfit": self.overfit,
             "architecture": self.architecture.to_dict(),
             "config": self._identity()["config"],
             "bits": self.store.bits,
@@ -284,23 +359,46 @@ class Run:
         tensors = checkpoints.flatten(self._modules, self._optimizers)
         checkpoints.save(checkpoints.checkpoint_path(self.folder, self.images), tensors, state)
         checkpoints.prune(self.folder)
+        processes.wait()
 
     def step(self, phase: Phase) -> dict[str, float]:
-        """One update of D and one of G on one minibatch; returns the numbers for the log."""
-        c, n = self.config, phase.batch
+        """One update of D and one of G on one minibatch; returns the numbers for the log.
+
+        Every process draws the random numbers of the whole minibatch and takes its share of them, piece by piece.
+        """
+        c, n, level, alpha = self.config, phase.batch, phase.level, phase.alpha
         random = generator_at(c.seed, self.images)
-        real = blend(self._level_reals(phase.level).batch(self.images, n).to(self.device), phase.alpha)
-        z = torch.randn(n, c.latent, generator=random).to(self.device)
-        mix = torch.rand(n, generator=random).to(self.device)
-        z_next = torch.randn(n, c.latent, generator=random).to(self.device)
+        reals = self._level_reals(level)
+        z = torch.randn(n, c.latent, generator=random)
+        mix = torch.rand(n, generator=random)
+        z_next = torch.randn(n, c.latent, generator=random)
+        y_next = reals.draw_labels(n, random)
+        changes = [augment.draw(n, self.augment_p, random) for _ in range(3)] if c.augment else None
+        pieces = processes.shares(n, c.micro)
 
         self.generator.requires_grad_(False)
         self.discriminator.requires_grad_(True)
-        fake = self.generator(z, phase.level, phase.alpha)
-        loss_d, parts = discriminator_loss(
-            lambda images: self.discriminator(images, phase.level, phase.alpha), real, fake, mix
-        )
-        self._update(self.adam_d, loss_d)
+        self.adam_d.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for own in pieces:
+            real, y = (tensor.to(self.device) for tensor in reals.batch(self.images, n, own))
+            with self._autocast():
+                # Generated images get the labels of the real ones beside them.
+                fake = self.generator(z[own].to(self.device), level, alpha, y)
+                real = blend(real, alpha)
+                if changes:
+                    real, fake = augment.apply(real, changes[0][own]), augment.apply(fake.float(), changes[1][own])
+                loss, parts = discriminator_loss(
+                    lambda images, y=y: self.discriminator(images, level, alpha, y),
+                    real,
+                    fake,
+                    mix[own].to(self.device),
+                    c.loss,
+                )
+            (loss * (len(own) / n)).backward()
+            for name, value in {"loss_d": loss.detach(), **parts}.items():
+                sums[name] = sums.get(name, 0) + value.float() * (len(own) / n)
+        self._update(self.adam_d)
         # The average follows G as of before this minibatch's update, as in train.py:175.
         with torch.no_grad():
             pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
@@ -310,17 +408,43 @@ class Run:
 
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(False)
-        loss_g = generator_loss(
-            self.discriminator(self.generator(z_next, phase.level, phase.alpha), phase.level, phase.alpha)
-        )
-        self._update(self.adam_g, loss_g)
-        values = {"loss_d": loss_d, "loss_g": loss_g, **parts}
-        return {name: float(value.detach()) for name, value in values.items()}
+        self.adam_g.zero_grad(set_to_none=True)
+        for own in pieces:
+            y = y_next[own].to(self.device)
+            with self._autocast():
+                fake = self.generator(z_next[own].to(self.device), level, alpha, y)
+                if changes:
+                    fake = augment.apply(fake.float(), changes[2][own])
+                loss = generator_loss(self.discriminator(fake, level, alpha, y).float(), c.loss)
+            (loss * (len(own) / n)).backward()
+            sums["loss_g"] = sums.get("loss_g", 0) + loss.detach().float() * (len(own) / n)
+        self._update(self.adam_g)
+        processes.add_up(list(sums.values()))
+        return {name: float(value) for name, value in sums.items()}
 
-    def _update(self, optimizer: torch.optim.Adam, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    @torch.no_grad()
+    def _steer_augmentation(self, phase: Phase, scores: dict[str, float], images: int) -> None:
+        """Compare D's scores of training images with those of held-out ones, and move the probability."""
+        c, n = self.config, phase.batch
+        held_out = self._level_reals(phase.level, "validation")
+        changes = augment.draw(n, self.augment_p, generator_at(c.seed, self.images, 1))
+        total = torch.zeros((), device=self.device)
+        for own in processes.shares(n, c.micro):
+            real, y = (tensor.to(self.device) for tensor in held_out.batch(self.images, n, own))
+            real = augment.apply(blend(real, phase.alpha), changes[own])
+            total += self.discriminator(real, phase.level, phase.alpha, y).sum() / n
+        processes.add_up([total])
+        now = augment.overfitting(scores["real_score"], float(total), scores["fake_score"])
+        # A minibatch says little: a running mean over some twenty looks.
+        self.overfit += 0.05 * (min(max(now, -1.0), 2.0) - self.overfit)
+        self.augment_p = augment.adapted(self.augment_p, self.overfit, c.augment, images, c.augment_images)
+
+    def _update(self, optimizer: torch.optim.Adam) -> None:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        processes.add_up(gradients)
         # One non-finite gradient would poison Adam's averages for good: skip the update and count it (tfutil.py).
         if bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all()):
             optimizer.step()
@@ -348,6 +472,9 @@ class Run:
             for _ in range(c.repeats):
                 for name, value in self.step(phase).items():
                     sums[name] = sums.get(name, 0) + value / c.repeats
+            if c.augment:
+                self._steer_augmentation(phase, sums, self.images - before)
+                sums |= {"augment_p": self.augment_p, "overfit": self.overfit}
             height, width = self.store.sizes[phase.level]
             line = {
                 "images": self.images,
@@ -370,15 +497,21 @@ class Run:
             progress({**line, **speed, "total": c.total_images})
 
     def _log(self, name: str, line: dict[str, Any]) -> None:
+        if processes.rank():
+            return
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     @torch.no_grad()
     def _sheet(self) -> None:
         """Keep what the averaged generator draws from fixed latents: samples/IMAGES.npy, (16, h, w) uint16."""
+        if processes.rank():
+            return
         phase = self.schedule.at(self.images)
-        z = torch.randn(16, self.config.latent, generator=generator_at(self.config.seed, 2**40)).to(self.device)
-        images = self.average(z, phase.level, phase.alpha)[:, 0].cpu().numpy()
+        random = generator_at(self.config.seed, 2**40)
+        z = torch.randn(16, self.config.latent, generator=random).to(self.device)
+        y = self._level_reals(phase.level).draw_labels(16, random).to(self.device)
+        images = self.average(z, phase.level, phase.alpha, y)[:, 0].cpu().numpy()
         np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
 
 

@@ -1,0 +1,77 @@
+"""Adaptive discriminator augmentation for few images (Karras et al. 2020, "Training GANs with limited data").
+
+Both networks see every image through the same random changes, each applied with probability p. While p stays well below
+1, G cannot gain by imitating the changes, and its own images stay free of them (section 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MOST = 0.8  # beyond it the changes leak into the images (figure 4)
+BLACK = -1.0
+
+
+def draw(count: int, p: float, random: torch.Generator) -> Tensor:
+    """Random changes for `count` images: (count, 8).
+
+    Mirroring, rotation, scale, shift along rows and columns, contrast and brightness, each left out with probability
+    1 - p; the ranges are those of the paper's table 3, without its colour operations. Images have one channel.
+    """
+    use = torch.rand(count, 7, generator=random) < p
+    flip = torch.where(use[:, 0] & (torch.rand(count, generator=random) < 0.5), -1.0, 1.0)
+    angle = (torch.rand(count, generator=random) * 2 - 1) * math.pi * use[:, 1]
+    scale = torch.exp2(0.2 * torch.randn(count, generator=random) * use[:, 2])
+    aspect = torch.exp2(0.2 * torch.randn(count, generator=random) * use[:, 3])
+    shift = 0.125 * torch.randn(count, 2, generator=random) * use[:, 4, None]
+    contrast = torch.exp2(0.5 * torch.randn(count, generator=random) * use[:, 5])
+    brightness = 0.2 * torch.randn(count, generator=random) * use[:, 6]
+    return torch.cat([torch.stack([flip, angle, scale, aspect], 1), shift, torch.stack([contrast, brightness], 1)], 1)
+
+
+def apply(images: Tensor, changes: Tensor) -> Tensor:
+    """Change images (N, C, H, W), black at -1; differentiable. What comes from beyond the edge is black.
+
+    One affine map an image, resampled bilinearly, in pixels of equal sides: nothing is sheared.
+    """
+    flip, angle, scale, aspect, down, right, contrast, brightness = changes.to(images).unbind(1)
+    h, w = images.shape[2:]
+    cos, sin = angle.cos(), angle.sin()
+    # Output to input, in coordinates that run from -1 to 1 along each side: rotation needs the sides' ratio.
+    x_scale, y_scale = flip / (scale * aspect), aspect / scale
+    theta = torch.stack(
+        [
+            torch.stack([cos * x_scale, sin * y_scale * (h / w), 2 * right], 1),
+            torch.stack([-sin * x_scale * (w / h), cos * y_scale, 2 * down], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images - BLACK, grid, align_corners=False) + BLACK
+    return moved * contrast[:, None, None, None] + brightness[:, None, None, None]
+
+
+def adapted(p: float, overfit: float, target: float, images: int, length: int) -> float:
+    """The next p: it rises while D overfits more than `target` and falls while it overfits less (section 3).
+
+    Args:
+        p: probability now.
+        overfit: r_v, equation 1 of section 3.
+        target: of r_v.
+        images: seen since the last change.
+        length: images in which p may go from 0 to 1.
+    """
+    return min(max(p + math.copysign(images / length, overfit - target), 0.0), MOST)
+
+
+def overfitting(training: float, validation: float, generated: float) -> float:
+    """r_v: 0 where D scores held-out images as those it is trained on, 1 where it scores them as generated ones.
+
+    The other heuristic of section 3, the sign of D's score, needs a score with a fixed zero, which WGAN-GP has not.
+    """
+    gap = training - generated
+    return (training - validation) / gap if gap > 1e-8 else 0.0
