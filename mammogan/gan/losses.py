@@ -1,5 +1,7 @@
-"""Losses: WGAN-GP with drift, as the progressively grown GAN is trained (Gulrajani et al. 2017; Karras et al. 2018, A.1),
-and the non-saturating loss with the R1 penalty (Mescheder et al. 2018) beside it."""
+"""WGAN-GP with drift, as the original trains (Gulrajani et al. 2017; Karras et al. 2018, A.1), and R1 beside it.
+
+R1 goes with the non-saturating loss (Mescheder et al. 2018).
+"""
 
 from __future__ import annotations
 

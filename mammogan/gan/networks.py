@@ -29,6 +29,7 @@ class Architecture:
         labels: length of the label vector that both networks are given; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
+        position_bias: the first layer has a bias for every pixel, as PyTorch ports have, not one a map.
     """
 
     base: tuple[int, int] = (5, 4)
@@ -39,6 +40,7 @@ class Architecture:
     fmap_base: int = 8192
     fmap_max: int = 512
     fused: bool = True
+    position_bias: bool = False
 
     def maps(self, level: int) -> int:
         """Feature maps of a level; level -1 is the width of D's dense layer."""
@@ -110,10 +112,11 @@ class UpConv(Equalized):
 
 
 class DownConv(Equalized):
-    """A 3 x 3 convolution, then the mean of 2 x 2 pixels: (N, in, H, W) -> (N, out, H/2, W/2).
+    """A 3 x 3 convolution, activation and halving: (N, in, H, W) -> (N, out, H/2, W/2).
 
-    Fused, both are one convolution of stride 2 with the 4 x 4 mean of the kernel's four shifts (networks.py:104-115).
-    The bias is added after the mean either way, so that activation follows both, as in the original.
+    Fused, convolution and halving are one convolution of stride 2 with the 4 x 4 mean of the kernel's four shifts, and
+    activation follows (networks.py:104-115). As a step of its own, halving comes last (networks.py:245 and 255): the
+    mean of activated pixels is not the activated mean, so these are two different functions, as in the original.
     """
 
     def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
@@ -122,8 +125,8 @@ class DownConv(Equalized):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return downscale(F.conv2d(x, self.scaled, padding=1)) + self.bias[:, None, None]
-        return F.conv2d(x, four_shifts(self.scaled) / 4, self.bias, stride=2, padding=1)
+            return downscale(activate(F.conv2d(x, self.scaled, self.bias, padding=1)))
+        return activate(F.conv2d(x, four_shifts(self.scaled) / 4, self.bias, stride=2, padding=1))
 
 
 def four_shifts(kernel: Tensor) -> Tensor:
@@ -180,7 +183,8 @@ class Generator(nn.Module):
         self.architecture = a = architecture
         h, w = a.base
         # One bias a map, added after the reshape; the gain makes up for the dense layer's fan-in (networks.py:184-186).
-        self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=a.maps(0))
+        biases = a.maps(0) * (h * w if a.position_bias else 1)
+        self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=biases)
         self.first = Conv(a.maps(0), a.maps(0), 3, 3)
         blocks = range(1, a.levels)
         self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a.fused) for level in blocks)
@@ -202,7 +206,7 @@ class Generator(nn.Module):
         if a.labels:
             z = torch.cat([z, labels.to(z)], 1)
         x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
-        x = pixel_norm(activate(x + self.dense.bias[:, None, None]))
+        x = pixel_norm(activate(x + self.dense.bias.reshape(a.maps(0), *((h, w) if a.position_bias else (1, 1)))))
         x = pixel_norm(activate(self.first(x)))
         below = None
         for stage in range(1, level + 1):
@@ -239,7 +243,7 @@ class Discriminator(nn.Module):
         """
         x = activate(self.from_image[level](image))
         for stage in range(level, 0, -1):
-            x = activate(self.down[stage - 1](activate(self.conv[stage - 1](x))))
+            x = self.down[stage - 1](activate(self.conv[stage - 1](x)))
             if stage == level and alpha < 1:
                 x = torch.lerp(activate(self.from_image[level - 1](downscale(image))), x, alpha)
         x = activate(self.last(minibatch_stddev(x)))

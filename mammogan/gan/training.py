@@ -23,7 +23,6 @@ from mammogan.gan.losses import LOSSES, discriminator_loss, generator_loss
 from mammogan.gan.networks import Architecture, Discriminator, Generator, downscale, upscale
 from mammogan.gan.schedule import Phase, Schedule
 
-
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
 PRECISIONS = ("float32", "bfloat16")
 
