@@ -18,13 +18,13 @@ import pandas as pd
 from scipy import stats
 
 from mammogan import plots
-from mammogan.artifacts import radial_power_spectrum
 from mammogan.data.geometry import breast_mask, chest_side
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom import write_population
 from mammogan.data.store import Store
 from mammogan.metrics.figures import moment_scatter
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
+from mammogan.metrics.spectrum import radial_power_spectrum
 
 SIZE = (640, 512)
 RESULT = Path(__file__).parent / "results" / "phantom_realism.md"

@@ -12,11 +12,11 @@ import pydicom
 import pytest
 from PIL import Image
 
-from mammogan.artifacts import radial_power_spectrum
 from mammogan.data import phantom
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.export import Header, Window, build, write
 from mammogan.data.geometry import resize
+from mammogan.metrics.spectrum import radial_power_spectrum
 
 
 def test_bytes_do_not_depend_on_the_workers(phantoms: Path, tmp_path: Path) -> None:

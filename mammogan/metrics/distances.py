@@ -1,0 +1,368 @@
+"""Distances that look at pixels: sliced Wasserstein by scale, and structural similarity as a measure of diversity.
+
+They see what moments cannot, the arrangement of grey levels: texture and sharpness by scale, and whether the images of
+a set differ from one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import convolve1d
+
+from mammogan.metrics.baseline import beside_baseline
+
+PATCH = 7  # pixels a side (Karras 2018, section 5)
+PATCHES = 128  # a level of an image
+PROJECTIONS = 512
+COARSEST = 16  # pixels of the shorter side at the last level
+BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16  # Burt & Adelson 1983, IEEE Trans Commun 31:532, a = 3/8
+SCALE_WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])  # Wang 2003, fine to coarse
+WINDOW, SIGMA = 11, 1.5  # of structural similarity (Wang 2004)
+NORMALIZATIONS = {
+    "real": "mean and standard deviation of the real set's patches",
+    "own": "each set's own mean and standard deviation, as in the original",
+}
+
+
+def check_images(images: Any, name: str = "set") -> None:
+    """Refuse what is no set of unsigned integer images (n, h, w).
+
+    Raises:
+        ValueError: another shape or type, or no image.
+    """
+    if len(images.shape) != 3 or not np.issubdtype(images.dtype, np.unsignedinteger):
+        raise ValueError(f"The {name} must be unsigned integer images (n, h, w); quantize them to a grey grid.")
+    if 0 in images.shape:
+        raise ValueError(f"The {name} has no image.")
+
+
+def blocks(images: Any, bits: int, block: int) -> Iterator[np.ndarray]:
+    """Images (b, h, w) as float32 in [0, 1], a block at a time; `images` is a NumPy or Zarr array of integers."""
+    top = np.float32(2**bits - 1)
+    for start in range(0, images.shape[0], block):
+        yield np.asarray(images[start : start + block]).astype(np.float32) / top
+
+
+def _smooth(images: np.ndarray, gain: float = 1.0) -> np.ndarray:
+    for axis in (1, 2):
+        images = convolve1d(images, BINOMIAL * gain, axis=axis, mode="mirror")
+    return images
+
+
+def laplacian_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Sizes of the levels of a Laplacian pyramid, fine to coarse: halved while the shorter side stays at 16 or more.
+
+    Raises:
+        ValueError: a side is shorter than a patch.
+    """
+    if min(height, width) < PATCH:
+        raise ValueError(f"Images of {height} x {width} are smaller than a patch of {PATCH} x {PATCH} pixels.")
+    sizes = [(height, width)]
+    while min(-(-height // 2), -(-width // 2)) >= COARSEST:
+        height, width = -(-height // 2), -(-width // 2)
+        sizes.append((height, width))
+    return sizes
+
+
+def laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
+    """Band-pass images, fine to coarse, the last one the low-pass rest (Burt & Adelson 1983).
+
+    Args:
+        images: (b, h, w), float; any rectangle.
+
+    Returns:
+        arrays (b, h_l, w_l), with the sizes of `laplacian_sizes`. Enlarged and added up, they give the images back.
+    """
+    levels = []
+    for _ in laplacian_sizes(*images.shape[1:])[1:]:
+        coarse = _smooth(images)[:, ::2, ::2]
+        levels.append(images - enlarge(coarse, images.shape[1:]))
+        images = coarse
+    return [*levels, images]
+
+
+def enlarge(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Twice the size, (b, *shape): zeros between the pixels, then the same filter with a gain to make up for them."""
+    fine = np.zeros((len(coarse), *shape), coarse.dtype)
+    fine[:, ::2, ::2] = coarse
+    return _smooth(fine, gain=2.0)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Random patches of a set of images at the levels of a Laplacian pyramid.
+
+    Attributes:
+        sizes: (height, width) of the levels, fine to coarse.
+        levels: one array (n, patches, 49) a level, float32.
+        seed: of the places.
+    """
+
+    sizes: list[tuple[int, int]]
+    levels: list[np.ndarray]
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.levels[0])
+
+
+def patches(images: Any, bits: int, *, count: int = PATCHES, seed: int = 0, block: int = 16) -> Patches:
+    """Draw 7 x 7 patches at random places of each level of each image (Karras 2018, section 5).
+
+    The places depend on the seed, the level and the position of the image in the set, not on `block`. Two sets drawn
+    with one seed have their patches at the same places, which takes the places' chance out of a comparison. An image
+    costs 25 kB a level in memory.
+
+    Args:
+        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
+        bits: of the grey grid.
+        count: patches a level of an image.
+        seed: of the places.
+        block: images in memory.
+
+    Raises:
+        ValueError: no integer images, none at all, or smaller than a patch.
+    """
+    check_images(images)
+    sizes = laplacian_sizes(*images.shape[1:])
+    draws = [np.random.default_rng([seed, level]) for level in range(len(sizes))]
+    found = [np.empty((images.shape[0], count, PATCH**2), np.float32) for _ in sizes]
+    start = 0
+    for batch in blocks(images, bits, block):
+        for level, (bands, rng) in enumerate(zip(laplacian_pyramid(batch), draws, strict=True)):
+            b, h, w = bands.shape
+            place = (rng.random((b, count, 2)) * (h - PATCH + 1, w - PATCH + 1)).astype(int)
+            windows = np.lib.stride_tricks.sliding_window_view(bands, (PATCH, PATCH), axis=(1, 2))
+            taken = windows[np.arange(b)[:, None], place[..., 0], place[..., 1]]
+            found[level][start : start + b] = taken.reshape(b, count, -1)
+        start += len(batch)
+    return Patches(sizes, found, seed)
+
+
+def sliced_wasserstein(
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    *,
+    normalization: str = "real",
+    projections: int = PROJECTIONS,
+    seed: int = 0,
+) -> float:
+    """Sliced Wasserstein distance of two sets of patches of one level, times 1000 (Rabin 2011; Karras 2018, section 5).
+
+    Patches are normalized, projected onto random directions, sorted, and compared in absolute value. The original
+    normalizes each set by its own mean and standard deviation, which hides a difference of brightness at the coarsest
+    level and of contrast at every level. By the real set's statistics both are seen.
+
+    Args:
+        real, synthetic: (n, patches, 49) of one level, see `Patches`. Of the larger set the first images are
+            taken, as many as the smaller has: give them in random order.
+        normalization: "real" or "own".
+        projections: random directions.
+        seed: of the directions.
+
+    Returns:
+        0 for identical sets. Where all real patches are one value, the unit of grey takes the place of their
+        standard deviation.
+
+    Raises:
+        ValueError: no image, or an unknown normalization.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"A normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}.")
+    n = min(len(real), len(synthetic))
+    if n == 0:
+        raise ValueError("A sliced Wasserstein distance needs one image or more in each set.")
+    first, second = (np.asarray(x[:n], np.float32).reshape(-1, x.shape[-1]) for x in (real, synthetic))
+    scales = [(float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0) for x in (first, second)]
+    if normalization == "real":
+        scales[1] = scales[0]
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((first.shape[1], projections))
+    directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    total = 0.0
+    for start in range(0, projections, 32):
+        part = directions[:, start : start + 32]
+        # Normalizing after the projection is the same, and touches 49 times fewer numbers.
+        a, b = (
+            np.sort((part.T @ x.T - mean * part.sum(0)[:, None]) / np.float32(sd), axis=1)
+            for x, (mean, sd) in zip((first, second), scales, strict=True)
+        )
+        total += float(np.abs(a - b).mean(dtype=np.float64)) * part.shape[1]
+    return 1000 * total / projections
+
+
+def sliced_wasserstein_table(
+    real: Any,
+    synthetic: Any,
+    bits: int,
+    *,
+    seed: int = 0,
+    splits: int = 10,
+    count: int = PATCHES,
+    projections: int = PROJECTIONS,
+    groups: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Sliced Wasserstein distance by level of the pyramid and by normalization, times 1000, beside real against real.
+
+    Args:
+        real, synthetic: (n, h, w), unsigned integer images of one size; NumPy or Zarr arrays.
+        bits: of the grey grid.
+        seed: of places, directions and halves.
+        splits: halvings for interval and baseline; 0 gives the distances alone.
+        count, projections: patches a level of an image, and directions.
+        groups: (n,), patients of the real images.
+
+    Returns:
+        one row a level and normalization: size ("40 x 32"), normalization, and the columns of `beside_baseline`; lower
+        is closer, and real_half is what two sets of real images have.
+
+    Raises:
+        ValueError: images that differ in size, or too few of them.
+    """
+    if tuple(real.shape[1:]) != tuple(synthetic.shape[1:]):
+        raise ValueError(f"Images of {real.shape[1:]} and {synthetic.shape[1:]} pixels differ; compare one size.")
+    a, b = (patches(images, bits, count=count, seed=seed) for images in (real, synthetic))
+    rows = []
+    for (h, w), first, second in zip(a.sizes, a.levels, b.levels, strict=True):
+        scores = {
+            name: lambda x, y, name=name: sliced_wasserstein(
+                x, y, normalization=name, projections=projections, seed=seed
+            )
+            for name in NORMALIZATIONS
+        }
+        if splits:
+            table = beside_baseline(first, second, scores, seed=seed, splits=splits, groups=groups)
+        else:
+            values = [score(first, second) for score in scores.values()]
+            table = pd.DataFrame({"score": list(scores), "value": values, "seed": seed})
+        table = table.rename(columns={"score": "normalization"})
+        table.insert(0, "size", f"{h} x {w}")
+        rows.append(table)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _window(shorter: int) -> np.ndarray:
+    """The Gaussian window of structural similarity; shorter where the image is smaller than 11 pixels."""
+    size = min(WINDOW, shorter - (shorter + 1) % 2)
+    x = np.arange(size) - size // 2
+    weights = np.exp(-(x**2) / (2 * SIGMA**2))
+    return weights / weights.sum()
+
+
+def similarity_scales(height: int, width: int) -> int:
+    """How many scales of structural similarity an image allows: the window fits into the last one; 1 to 5."""
+    scales = 1
+    while scales < len(SCALE_WEIGHTS) and min(height, width) // 2**scales >= WINDOW:
+        scales += 1
+    return scales
+
+
+def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Multi-scale structural similarity of pairs of images in [0, 1]: 1 for equal ones (Wang 2003, eq. 7).
+
+    K1 = .01, K2 = .03, Gaussian window of 11 pixels; contrast and structure are clipped at 0 before they are weighted.
+    Small images have fewer scales (`similarity_scales`). Weights are scaled to sum to 1 (in print 1.0001).
+
+    Args:
+        first, second: (b, h, w), float, any rectangle; odd sides lose their last row or column when halved.
+
+    Returns:
+        (b,).
+
+    Raises:
+        ValueError: different shapes, sides below 3 pixels, or values that are not finite.
+    """
+    x, y = (np.asarray(images, np.float64) for images in (first, second))
+    if x.shape != y.shape or x.ndim != 3 or min(x.shape[1:]) < 3:
+        raise ValueError("Structural similarity needs pairs of images (b, h, w) of one size, 3 pixels or more a side.")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("An image has a grey value that is not a finite number; find it and drop it.")
+    scales = similarity_scales(*x.shape[1:])
+    weights = SCALE_WEIGHTS[:scales] / SCALE_WEIGHTS[:scales].sum()
+    window = _window(min(x.shape[1:]))
+    reach = len(window) // 2
+    c1, c2 = 0.01**2, 0.03**2
+    result = np.ones(len(x))
+    for scale, weight in enumerate(weights):
+
+        def local(values: np.ndarray) -> np.ndarray:
+            for axis in (1, 2):
+                values = convolve1d(values, window, axis=axis)
+            return values[:, reach : values.shape[1] - reach, reach : values.shape[2] - reach]
+
+        mx, my = local(x), local(y)
+        vx, vy, vxy = local(x * x) - mx * mx, local(y * y) - my * my, local(x * y) - mx * my
+        structure = (2 * vxy + c2) / (vx + vy + c2)
+        if scale == scales - 1:
+            structure = structure * (2 * mx * my + c1) / (mx * mx + my * my + c1)
+        result *= np.clip(structure.mean((1, 2)), 0, None) ** weight
+        h, w = (side // 2 * 2 for side in x.shape[1:])
+        x, y = (v[:, :h, :w].reshape(len(v), h // 2, 2, w // 2, 2).mean((2, 4)) for v in (x, y))
+    return result
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How alike the images of one set are.
+
+    Attributes:
+        similarity: mean MS-SSIM of random pairs; higher is less diverse, 1 is one image over and over.
+        low, high: 95 % interval, normal; equal to `similarity` where there is one pair.
+        pairs: disjoint pairs that were compared.
+        scales: of the measure.
+        seed: of the pairs.
+    """
+
+    similarity: float
+    low: float
+    high: float
+    pairs: int
+    scales: int
+    seed: int
+
+
+def diversity(
+    images: Any, bits: int, *, pairs: int = 1000, seed: int = 0, groups: np.ndarray | None = None, block: int = 16
+) -> Diversity:
+    """Mean MS-SSIM between random images of a set (Odena 2017; Karras 2018, section 5).
+
+    No image is in two pairs, so that the pairs are independent and the interval is simply that of their mean. One set
+    is judged by the other's value: mammograms share their outline and a black background, and so are alike by nature.
+
+    Args:
+        images: (n, h, w), unsigned integers; a NumPy or Zarr array, read `block` pairs at a time.
+        bits: of the grey grid.
+        pairs: at most; n / 2 is all that there are.
+        seed: of the pairs.
+        groups: (n,), patients; pairs of one patient are left out.
+        block: pairs in memory.
+
+    Raises:
+        ValueError: fewer than two images, or no pair of two patients.
+    """
+    check_images(images)
+    n = images.shape[0]
+    if n < 2:
+        raise ValueError("Diversity needs two images or more.")
+    order = np.random.default_rng(seed).permutation(n)[: n // 2 * 2].reshape(-1, 2)
+    if groups is not None:
+        order = order[np.asarray(groups)[order[:, 0]] != np.asarray(groups)[order[:, 1]]]
+        if not len(order):
+            raise ValueError("All images are of one patient; diversity needs pairs of two patients.")
+    order = order[:pairs]
+    top = 2**bits - 1
+    found = []
+    for start in range(0, len(order), block):
+        first, second = (
+            np.stack([np.asarray(images[int(i)]) for i in side]) / top for side in order[start : start + block].T
+        )
+        found.append(ms_ssim(first, second))
+    values = np.concatenate(found)
+    spread = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    mean = float(values.mean())
+    return Diversity(mean, mean - spread, mean + spread, len(values), similarity_scales(*images.shape[1:]), seed)

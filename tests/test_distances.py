@@ -1,0 +1,260 @@
+"""Sliced Wasserstein, structural similarity, spectra and their baselines against plain references and known values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_msssim import ms_ssim as torch_ms_ssim
+from pytorch_msssim import ssim as torch_ssim
+from scipy import stats
+
+from mammogan.metrics.baseline import beside_baseline, halves
+from mammogan.metrics.distances import (
+    PATCH,
+    SCALE_WEIGHTS,
+    diversity,
+    enlarge,
+    laplacian_pyramid,
+    laplacian_sizes,
+    ms_ssim,
+    patches,
+    similarity_scales,
+    sliced_wasserstein,
+    sliced_wasserstein_table,
+)
+from mammogan.metrics.spectrum import image_spectra, radial_power_spectrum, spectral_distance
+
+# The oracle's own window is float32, whose rounding costs it five digits.
+WINDOW = torch.exp(-(torch.arange(-5, 6, dtype=torch.float64) ** 2) / (2 * 1.5**2))
+WINDOW = (WINDOW / WINDOW.sum())[None, None, None]
+
+
+def pictures(n: int, h: int, w: int, seed: int = 0, smooth: float = 2.0) -> np.ndarray:
+    """Smooth noise of 12 bits."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(n, h, w)), (0, smooth, smooth))
+    return (2048 + 500 * noise / noise.std()).clip(0, 4095).astype(np.uint16)
+
+
+@pytest.mark.parametrize("shape", [(40, 32), (37, 45), (7, 9), (160, 128)])
+def test_the_pyramid_gives_the_images_back(shape: tuple[int, int]) -> None:
+    images = np.random.default_rng(1).random((2, *shape))
+    bands = laplacian_pyramid(images)
+    assert [band.shape[1:] for band in bands] == laplacian_sizes(*shape)
+    back = bands[-1]
+    for band in bands[-2::-1]:
+        back = band + enlarge(back, band.shape[1:])
+    np.testing.assert_allclose(back, images, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(40, 32), (64, 80)])
+def test_a_level_equals_the_filter_written_out(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(2).random(shape)
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+
+    def smooth(x: np.ndarray, gain: float) -> np.ndarray:
+        padded = np.pad(x, 2, mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
+        return gain * np.einsum("ijkl,kl->ij", windows, kernel)
+
+    coarse = smooth(image, 1)[::2, ::2]
+    zeros = np.zeros(shape)
+    zeros[::2, ::2] = coarse
+    np.testing.assert_allclose(laplacian_pyramid(image[None])[0][0], image - smooth(zeros, 4), atol=1e-12)
+
+
+def test_sizes_of_the_levels() -> None:
+    assert laplacian_sizes(1280, 1024) == [(1280 >> k, 1024 >> k) for k in range(7)]
+    assert laplacian_sizes(40, 32) == [(40, 32), (20, 16)]
+    assert laplacian_sizes(20, 16) == [(20, 16)]
+    with pytest.raises(ValueError, match="smaller than a patch"):
+        laplacian_sizes(5, 4)
+
+
+def test_patches_are_cut_from_the_bands_whatever_the_block() -> None:
+    images = pictures(9, 40, 32)
+    whole, parts = (patches(images, 12, count=8, seed=3, block=block) for block in (9, 2))
+    bands = laplacian_pyramid(images.astype(np.float32) / 4095)
+    for level, (first, second) in enumerate(zip(whole.levels, parts.levels, strict=True)):
+        np.testing.assert_array_equal(first, second)
+        windows = np.lib.stride_tricks.sliding_window_view(bands[level][4], (PATCH, PATCH)).reshape(-1, PATCH**2)
+        for patch in first[4]:
+            assert np.abs(windows - patch).sum(1).min() < 1e-5
+
+
+def test_sliced_wasserstein_equals_scipy_direction_by_direction() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(6, 5, 49)), rng.gamma(2, 1, (6, 5, 49))
+    found = sliced_wasserstein(a, b, projections=40, seed=9)
+    directions = np.random.default_rng(9).standard_normal((49, 40))
+    directions /= np.linalg.norm(directions, axis=0)
+    x, y = ((v.reshape(-1, 49) - a.mean()) / a.std() @ directions for v in (a, b))
+    expected = np.mean([stats.wasserstein_distance(x[:, k], y[:, k]) for k in range(40)])
+    assert found == pytest.approx(1000 * expected, rel=1e-4)
+
+
+def test_a_shift_has_its_known_distance_and_only_the_real_normalization_sees_it() -> None:
+    a = np.random.default_rng(5).normal(size=(40, 16, 49))
+    directions = np.random.default_rng(0).standard_normal((49, 512))
+    directions /= np.linalg.norm(directions, axis=0)
+    found = sliced_wasserstein(a, a + 0.5 * a.std())
+    assert found == pytest.approx(1000 * 0.5 * np.abs(directions.sum(0)).mean(), rel=1e-3)
+    assert sliced_wasserstein(a, 2 * a + 0.5, normalization="own") == pytest.approx(0, abs=0.01)
+    assert sliced_wasserstein(a, 2 * a) > 100
+
+
+@given(st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_sliced_wasserstein_is_a_distance(seed: int) -> None:
+    a, b, c = np.random.default_rng(seed).gamma(2, 1, (3, 6, 4, 49))
+
+    def between(x: np.ndarray, y: np.ndarray) -> float:
+        # Each set is normalized by itself here: what remains of the sets is the same in all three pairs.
+        return sliced_wasserstein(x, y, normalization="own", projections=32)
+
+    assert between(a, a) == 0
+    assert between(a, b) == pytest.approx(between(b, a), rel=1e-5)
+    assert between(a, c) <= between(a, b) + between(b, c) + 1e-3
+
+
+def test_damage_shows_where_it_is() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    real, other = pictures(64, 64, 64, 1, 1.0), pictures(64, 64, 64, 2, 1.0)
+    blurred = gaussian_filter(other.astype(float), (0, 0.7, 0.7)).astype(np.uint16)
+    brighter = (other + 200).astype(np.uint16)
+    tables = {
+        name: sliced_wasserstein_table(real, x, 12, splits=4, count=32, projections=64).set_index(
+            ["size", "normalization"]
+        )
+        for name, x in {"none": other, "blur": blurred, "brighter": brighter}.items()
+    }
+    ratio = {name: table["value"] / tables["none"]["value"] for name, table in tables.items()}
+    assert ratio["blur"]["64 x 64", "real"] > 3
+    assert ratio["blur"]["64 x 64", "real"] > 2 * ratio["blur"]["16 x 16", "real"]
+    assert ratio["brighter"]["16 x 16", "real"] > 3
+    assert ratio["brighter"]["16 x 16", "own"] == pytest.approx(1, abs=0.2)
+    row = tables["none"].iloc[0]
+    assert row["low"] < row["value"] < row["high"] and row["n_half"] == 32
+    assert row["value_half"] == pytest.approx(row["real_half"], rel=0.5)
+
+
+def test_sliced_wasserstein_of_degenerate_sets() -> None:
+    black, white = np.zeros((3, 20, 16), np.uint16), np.full((3, 20, 16), 4095, np.uint16)
+    same = sliced_wasserstein_table(black, black, 12, splits=0, projections=8)
+    assert (same["value"] == 0).all()
+    far = sliced_wasserstein_table(black, white, 12, splits=0, projections=8).set_index("normalization")["value"]
+    assert np.isfinite(far).all() and far["real"] > 0 and far["own"] == pytest.approx(0, abs=1e-3)
+    one = pictures(1, 40, 32)
+    assert (sliced_wasserstein_table(one, one, 12, splits=0, projections=8)["value"] == 0).all()
+    with pytest.raises(ValueError, match="unsigned integer"):
+        patches(one.astype(float), 12)
+    with pytest.raises(ValueError, match="compare one size"):
+        sliced_wasserstein_table(one, pictures(1, 32, 40), 12)
+    with pytest.raises(ValueError, match="baseline needs 16"):
+        sliced_wasserstein_table(one, one, 12)
+    with pytest.raises(ValueError, match="one of real, own"):
+        sliced_wasserstein(np.zeros((1, 1, 49)), np.zeros((1, 1, 49)), normalization="none")
+    with pytest.raises(ValueError, match="one image or more"):
+        sliced_wasserstein(np.zeros((0, 1, 49)), np.zeros((1, 1, 49)))
+
+
+@pytest.mark.parametrize("shape", [(192, 176), (256, 320)])
+def test_ms_ssim_equals_pytorch_msssim(shape: tuple[int, int]) -> None:
+    a = pictures(3, *shape, seed=1).astype(float) / 4095
+    b = 0.7 * a + 0.3 * pictures(3, *shape, seed=2) / 4095
+    pair = [torch.tensor(x)[:, None] for x in (a, b)]
+    weights = (SCALE_WEIGHTS / SCALE_WEIGHTS.sum()).tolist()
+    theirs = torch_ms_ssim(*pair, data_range=1.0, size_average=False, win=WINDOW, weights=weights)
+    np.testing.assert_allclose(ms_ssim(a, b), theirs.numpy(), atol=1e-9)
+
+
+def test_one_scale_is_ssim() -> None:
+    a, b = (pictures(4, 20, 16, seed=s).astype(float) / 4095 for s in (1, 2))
+    b = 0.5 * (a + b)
+    pair = [torch.tensor(x)[:, None] for x in (a, b)]
+    theirs = torch_ssim(*pair, data_range=1.0, size_average=False, win=WINDOW, nonnegative_ssim=True)
+    np.testing.assert_allclose(ms_ssim(a, b), theirs.numpy(), atol=1e-9)
+
+
+def test_scales_by_size() -> None:
+    found = [similarity_scales(*size) for size in ((1280, 1024), (160, 128), (80, 64), (40, 32), (20, 16), (5, 4))]
+    assert found == [5, 4, 3, 2, 1, 1]
+
+
+def test_ms_ssim_of_degenerate_images() -> None:
+    a = pictures(2, 40, 32).astype(float) / 4095
+    np.testing.assert_allclose(ms_ssim(a, a), 1)
+    np.testing.assert_allclose(ms_ssim(np.zeros((1, 5, 4)), np.zeros((1, 5, 4))), 1)
+    assert 0 <= ms_ssim(np.zeros((1, 40, 32)), np.ones((1, 40, 32)))[0] < 0.5
+    assert ms_ssim(a, 1 - a).max() < 0.1
+    with pytest.raises(ValueError, match="finite"):
+        ms_ssim(a, np.full_like(a, np.nan))
+    with pytest.raises(ValueError, match="one size"):
+        ms_ssim(a, a[:, :20])
+
+
+def test_diversity_falls_where_a_set_collapses() -> None:
+    rng = np.random.default_rng(0)
+    images = pictures(60, 40, 32, seed=3)
+    collapsed = images[rng.integers(0, 3, 60)]
+    whole, few = diversity(images, 12), diversity(collapsed, 12)
+    assert whole.pairs == 30 and whole.scales == 2
+    assert whole.low < whole.similarity < whole.high < few.similarity
+    assert diversity(np.repeat(images[:1], 6, 0), 12).similarity == pytest.approx(1)
+    lonely = diversity(images[:2], 12)
+    assert lonely.low == lonely.similarity == lonely.high
+    with pytest.raises(ValueError, match="two images"):
+        diversity(images[:1], 12)
+    with pytest.raises(ValueError, match="one patient"):
+        diversity(images, 12, groups=np.zeros(60))
+    assert diversity(images, 12, groups=np.arange(60) // 30).pairs < 30
+
+
+def test_spectra_conserve_power_and_do_not_depend_on_the_block() -> None:
+    images = np.random.default_rng(1).normal(size=(50, 48, 64))
+    frequency, power = radial_power_spectrum(images)
+    # White noise of variance 1 has power 1 at every frequency but the lowest, which the mean is taken from.
+    np.testing.assert_allclose(power[1:], 1, atol=0.12)
+    assert frequency[0] > 0 and frequency[-1] < 0.5
+    np.testing.assert_allclose(image_spectra(images, 7)[1], image_spectra(images)[1])
+    wave = np.sin(2 * np.pi * 0.25 * np.arange(64))[None, None, :] * np.ones((1, 48, 1))
+    found = radial_power_spectrum(wave)
+    assert found[0][np.argmax(found[1])] == pytest.approx(0.25, abs=0.03)
+
+
+def test_spectral_distance() -> None:
+    power = np.random.default_rng(2).gamma(2, 1, (5, 8))
+    assert spectral_distance(power, power) == 0
+    assert spectral_distance(power, power * 10) == pytest.approx(10)
+    assert np.isnan(spectral_distance(power, np.zeros((5, 8))))
+    assert image_spectra(np.full((1, 20, 16), 7, np.uint16))[1].max() == 0
+    with pytest.raises(ValueError, match="one or more"):
+        image_spectra(np.zeros((0, 20, 16)))
+
+
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=60).filter(lambda x: len(set(x)) > 1), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_halves_are_disjoint_and_keep_patients_together(groups: list[int], seed: int) -> None:
+    names = np.array(groups)
+    one, two = halves(len(names), np.random.default_rng(seed), names)
+    assert len(one) == len(two)
+    assert not set(names[one]) & set(names[two])
+
+
+def test_a_baseline_covers_the_score_of_one_distribution() -> None:
+    rng = np.random.default_rng(3)
+    scores = {"mean": lambda a, b: float(abs(a.mean() - b.mean())), "sd": lambda a, b: float(b.std() / a.std())}
+    same = beside_baseline(rng.normal(size=400), rng.normal(size=400), scores, splits=50).set_index("score")
+    assert same.loc["mean", "real_low"] <= same.loc["mean", "value_half"] <= same.loc["mean", "real_high"]
+    far = beside_baseline(rng.normal(size=400), rng.normal(1, 1, 400), scores, splits=50).set_index("score")
+    assert far.loc["mean", "value_half"] > far.loc["mean", "real_high"]
+    # The spread of half samples is that of the whole: the mean's is sqrt(2 / n).
+    width = far.loc["mean", "high"] - far.loc["mean", "low"]
+    assert width == pytest.approx(2 * 1.96 * np.sqrt(2 / 400), rel=0.35)
+    with pytest.raises(ValueError, match="all of one patient"):
+        beside_baseline(np.zeros(20), np.zeros(20), scores, groups=np.zeros(20))
