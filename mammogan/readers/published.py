@@ -93,46 +93,77 @@ def kruskal_p(successes: np.ndarray, attempts: int = ATTEMPTS) -> float:
     return float(stats.chi2.sf(h, k - 1))
 
 
-def offsets_from_table3() -> np.ndarray:
-    """Successes of each question relative to question 1, from the printed P values alone; (10,).
+@dataclass(frozen=True)
+class Search:
+    """What an exhaustive search for the counts behind Table 3 found.
 
-    A P value gives the size of a difference, not its sign; ten offsets must agree with 45 sizes. Offsets are searched
-    question by question: each new one must lie at the printed distance (up to one success, for rounding) from all
-    before. The mirror image fits as well; the one whose first nonzero offset is positive is returned.
-
-    Raises:
-        ValueError: no offsets, or several, agree with the table.
+    Attributes:
+        solutions: (n, 10) successes of the questions; every vector whose 45 P values all lie within the tolerance.
+        space: number of vectors that the search covers.
+        visited: partial vectors that it looked at; the others were ruled out by bounds.
     """
-    reference = np.full(QUESTIONS, 65)
-    curve = conover_p(np.arange(0, 30), reference)
-    sizes = {pair: int(np.argmin(np.abs(curve - p))) for pair, p in TABLE3.items()}
-    found: list[list[int]] = []
 
-    def extend(chosen: list[int]) -> None:
+    solutions: np.ndarray
+    space: int
+    visited: int
+
+
+def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search:
+    """Every ten counts of successes that give the 45 P values of Table 3, by branch and bound.
+
+    A P value depends on the difference of two questions and on the pooled variance v of all answers. Each printed value
+    thus bounds v for each difference. Questions are added one by one, every difference from the first is tried, and a
+    branch ends where no v is left. For each set of differences that survives every level is then computed in full.
+
+    Args:
+        tolerance: largest absolute difference from a printed value; .0005 is rounding, Table 3 itself has rows of
+            equal differences printed as .623 and .624.
+        attempts: answers a question.
+    """
+    differences = np.arange(1, attempts + 1)
+    bounds = {}
+    for pair, p in TABLE3.items():
+        low_p, high_p = (0.99 - tolerance, 1.0) if p == 1.0 else (p - tolerance, p + tolerance)
+        # v that gives a P value at a difference, by inverting the t test; v grows with P.
+        v = [differences**2 / (2 * attempts * stats.t.isf(q / 2, (attempts - 1) * QUESTIONS) ** 2)
+             if q < 1 else np.full(len(differences), np.inf) for q in (low_p, high_p)]  # fmt: skip
+        # Equal successes give P = 1 whatever v.
+        bounds[pair] = np.stack([np.r_[0.0 if high_p >= 1 else np.inf, v[0]], np.r_[np.inf, v[1]]])
+    largest = 0.25 * attempts / (attempts - 1)
+    found: list[list[int]] = []
+    visited = 0
+
+    def extend(chosen: list[int], low: float, high: float) -> None:
+        nonlocal visited
+        visited += 1
         question = len(chosen)
         if question == QUESTIONS:
             found.append(chosen)
             return
-        distance = sizes[0, question]
-        for offset in {distance, -distance}:
-            if all(abs(abs(offset - chosen[q]) - sizes[q, question]) <= 1 for q in range(question)):
-                extend([*chosen, offset])
+        offsets = np.arange(-attempts, attempts + 1)
+        lows, highs = np.full(len(offsets), low), np.full(len(offsets), high)
+        inside = (offsets - min(chosen) <= attempts) & (max(chosen) - offsets <= attempts)
+        for other, offset in enumerate(chosen):
+            size = np.minimum(np.abs(offsets - offset), attempts)
+            lows = np.maximum(lows, bounds[other, question][0][size])
+            highs = np.minimum(highs, bounds[other, question][1][size])
+        for k in np.flatnonzero(inside & (lows <= highs)):
+            extend([*chosen, int(offsets[k])], lows[k], highs[k])
 
-    extend([0])
-    # Among those that survive the rounding, the best fit to the printed values.
-    misfit = [sum((abs(o[a] - o[b]) - s) ** 2 for (a, b), s in sizes.items()) for o in found]
-    best = [tuple(o) for o, m in zip(found, misfit, strict=True) if m == min(misfit)]
-    positive = {o for o in best if next(x for x in o if x) > 0}
-    if len(positive) != 1:
-        raise ValueError(f"{len(positive)} sets of offsets agree with Table 3; one was expected.")
-    return np.array(positive.pop())
+    extend([0], 0.0, largest)
+    solutions = []
+    for offsets in map(np.array, found):
+        for first in range(-int(offsets.min()), attempts - int(offsets.max()) + 1):
+            if fit_of(first + offsets, attempts)["largest"] <= tolerance:
+                solutions.append(first + offsets)
+    return Search(np.array(solutions).reshape(-1, QUESTIONS), (attempts + 1) ** QUESTIONS, visited)
 
 
-def fit_of(successes: np.ndarray) -> dict[str, float]:
+def fit_of(successes: np.ndarray, attempts: int = ATTEMPTS) -> dict[str, float]:
     """How the 45 cells computed from successes agree with Table 3: cells equal to 3 decimals, largest difference."""
     pairs = list(TABLE3)
     difference = np.array([abs(int(successes[a]) - int(successes[b])) for a, b in pairs])
-    computed = conover_p(difference, successes)
+    computed = conover_p(difference, successes, attempts)
     printed = np.array([TABLE3[pair] for pair in pairs])
     # "> .99" is all that is printed of a P value of 1.
     residual = np.where(printed == 1.0, np.maximum(0.99 - computed, 0), np.abs(computed - printed))
@@ -143,46 +174,24 @@ def fit_of(successes: np.ndarray) -> dict[str, float]:
     }
 
 
-def candidate_totals(offsets: np.ndarray) -> list[dict[str, float]]:
-    """Every total of successes that the offsets, and their mirror image, allow, with its fit to Tables 3 and text.
-
-    Returns:
-        one record a total: sign, first (successes of question 1), total, kruskal, equal, largest, squares.
-    """
-    records = []
-    for sign in (1, -1):
-        shifted = sign * offsets
-        for first in range(-int(shifted.min()), ATTEMPTS - int(shifted.max()) + 1):
-            successes = first + shifted
-            records.append(
-                {
-                    "sign": sign,
-                    "first": first,
-                    "total": int(successes.sum()),
-                    "kruskal": kruskal_p(successes),
-                    **fit_of(successes),
-                }
-            )
-    return records
+def table4_totals() -> set[int]:
+    """Successes of all attempts that the rows of radiologists and nonradiologists allow together."""
+    by_name = {group.name: group for group in TABLE4}
+    return {a + b for a in by_name["Radiologists"].totals for b in by_name["Nonradiologists"].totals}
 
 
-def reconstruct() -> np.ndarray:
-    """Successes of the ten questions, of 133 attempts each; (10,), summing to the radiologists' and the others' totals.
+def reconstruct(search: Search | None = None) -> np.ndarray:
+    """Successes of the ten questions, of 133 attempts each; (10,).
 
-    Table 3 fixes the offsets up to sign; the total follows from Table 4, whose rows of radiologists and nonradiologists
-    leave one number of successes each (their sum is that of all attempts).
+    Table 3 leaves the level and the sign of the differences open; the total follows from the rows of radiologists and
+    nonradiologists in Table 4, which leave one number of successes each.
 
     Raises:
         ValueError: Tables 3 and 4 leave no solution or several.
     """
-    by_name = {group.name: group for group in TABLE4}
-    totals = {a + b for a in by_name["Radiologists"].totals for b in by_name["Nonradiologists"].totals}
-    offsets = offsets_from_table3()
-    solutions = [
-        record["first"] + record["sign"] * offsets
-        for record in candidate_totals(offsets)
-        if record["total"] in totals and abs(record["kruskal"] - KRUSKAL_P) <= 0.005
-    ]
+    search = search or search_table3()
+    totals = table4_totals()
+    solutions = [row for row in search.solutions if row.sum() in totals and abs(kruskal_p(row) - KRUSKAL_P) <= 0.005]
     if len(solutions) != 1:
         raise ValueError(f"Tables 3 and 4 leave {len(solutions)} solutions; one was expected.")
     return solutions[0]

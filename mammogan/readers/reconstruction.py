@@ -1,0 +1,528 @@
+"""Response histograms behind the published tables: every one that the printed sums, deviations and P values allow.
+
+A histogram counts the attempts with 0, 1 ... 10 right answers. Table 4 prints rates and standard deviations, which
+leave one or two sums and sums of squares a group; the text prints Kruskal-Wallis P values of groups that partition the
+same attempts. With two groups such a P value depends on the rank sum of one of them, a multiple of one half, and on the
+ties of all, so that few tie structures give all the printed values at once. The groups are nested: specialists who
+screen, other specialists and the rest make up the radiologists, and so do the board certified and the trainees; first
+and repeated attempts make up all attempts. The search is exhaustive; what it returns is a reconstruction, no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mammogan.readers import published
+
+SCORES = np.arange(published.QUESTIONS + 1)
+HALF_STEP = 1e-9  # slack for binary rounding of printed decimals
+
+
+@dataclass(frozen=True)
+class Split:
+    """A printed Kruskal-Wallis P value between a part of the radiologists and the others.
+
+    Attributes:
+        name: of the part.
+        part: attempts in the part.
+        whole: attempts of all radiologists.
+        p: as printed.
+        decimals: of the printed value.
+    """
+
+    name: str
+    part: int
+    whole: int
+    p: float
+    decimals: int = 4
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest H statistic whose P rounds to the printed one."""
+        half = 0.5 * 10.0**-self.decimals + HALF_STEP
+        return float(stats.chi2.isf(min(self.p + half, 1.0), 1)), float(stats.chi2.isf(self.p - half, 1))
+
+    def agrees(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Whether the P between a part and the rest of the whole rounds to the printed one; histograms, broadcast."""
+        h = kruskal_h(part, whole)
+        return (self.bounds[0] <= h) & (h <= self.bounds[1])
+
+    def deviations(self, spread: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest distance of the part's rank sum from its expectation that give the printed P.
+
+        In halves: a rank sum is a multiple of 1/2. None exists where the first is above the second.
+
+        Args:
+            spread: standard deviation of the rank sum, ties corrected.
+        """
+        low, high = (2 * spread * np.sqrt(bound) for bound in self.bounds)
+        return np.ceil(low - HALF_STEP), np.floor(high + HALF_STEP)
+
+
+def squares(group: published.Group, total: int, *, ddof: int = 0) -> list[int]:
+    """Sums of squared scores of a group that its printed deviation allows; a sum of squares is as odd as the sum."""
+    n = group.attempts
+    low, high = (
+        (n - ddof) * (published.QUESTIONS * (group.deviation + side)) ** 2 + total**2 / n for side in (-0.0005, 0.0005)
+    )
+    first, last = int(np.ceil(low - HALF_STEP)), int(np.floor(high + HALF_STEP))
+    return [q for q in range(first, last + 1) if (q - total) % 2 == 0]
+
+
+def histograms(
+    readers: int, total: int, squared: int, cap: np.ndarray | None = None, ties: float = np.inf
+) -> np.ndarray:
+    """All histograms of `readers` scores with this sum and sum of squares; (m, 11).
+
+    Cells are filled from the ends of the scale inwards, states that can no longer reach the sums are dropped, and the
+    last three cells follow from the three sums.
+
+    Args:
+        readers: number of scores.
+        total: their sum.
+        squared: sum of their squares.
+        cap: (11,) most readers in each cell; `readers` where it is None.
+        ties: largest sum of `t^3 - t` over cells.
+    """
+    limit = np.full(len(SCORES), readers) if cap is None else np.asarray(cap)
+    centre = SCORES - 5
+    # About the middle of the scale: sums of (score - 5) and of its square.
+    first, second = total - 5 * readers, squared - 10 * total + 25 * readers
+    filled = np.zeros((1, len(SCORES)), np.int64)
+    left = np.array([[readers, first, second]])
+    tied = np.zeros(1, np.int64)
+    order = [0, 10, 1, 9, 2, 8, 3, 7]
+    for place, cell in enumerate(order):
+        c = int(centre[cell])
+        remaining = np.abs(np.delete(centre, order[: place + 1])).max()
+        most = np.minimum(np.minimum(limit[cell], left[:, 0]), np.maximum(left[:, 2], 0) // c**2)
+        which = np.repeat(np.arange(len(filled)), most + 1)
+        value = np.arange(len(which)) - np.repeat(np.cumsum(most + 1) - (most + 1), most + 1)
+        rest = left[which] - value[:, None] * np.array([1, c, c * c])
+        tie = tied[which] + value**3 - value
+        good = (np.abs(rest[:, 1]) <= rest[:, 2]) & (rest[:, 2] <= remaining**2 * rest[:, 0]) & (tie <= ties)
+        good &= rest[:, 1] ** 2 <= rest[:, 2] * rest[:, 0]
+        filled, left, tied = filled[which[good]], rest[good], tie[good]
+        filled[:, cell] = value[good]
+    # Cells 4, 5 and 6 lie at -1, 0 and 1.
+    filled[:, 6] = (left[:, 2] + left[:, 1]) // 2
+    filled[:, 4] = left[:, 2] - filled[:, 6]
+    filled[:, 5] = left[:, 0] - left[:, 2]
+    good = ((left[:, 2] + left[:, 1]) % 2 == 0) & (filled >= 0).all(1) & (filled <= limit).all(1)
+    filled = filled[good]
+    return filled[tie_sum(filled) <= ties]
+
+
+def compositions(readers: int, cells: int = len(SCORES)) -> np.ndarray:
+    """All histograms of `readers` scores, whatever their sum."""
+    rows = np.zeros((1, 0), np.int64)
+    for _ in range(cells - 1):
+        left = readers - rows.sum(1)
+        which = np.repeat(np.arange(len(rows)), left + 1)
+        value = np.arange(len(which)) - np.repeat(np.cumsum(left + 1) - (left + 1), left + 1)
+        rows = np.column_stack([rows[which], value])
+    return np.column_stack([rows, readers - rows.sum(1)])
+
+
+def tie_sum(histogram: np.ndarray) -> np.ndarray:
+    """Sum of t^3 - t over the cells, (...,): what the correction for ties depends on."""
+    return (histogram**3 - histogram).sum(-1)
+
+
+def midranks(histogram: np.ndarray) -> np.ndarray:
+    """Midrank of each score among all, (..., 11)."""
+    return np.cumsum(histogram, -1) - histogram + (histogram + 1) / 2
+
+
+def rank_spread(part: int, histogram: np.ndarray) -> np.ndarray:
+    """Standard deviation of the rank sum of `part` readers out of a histogram (..., 11), ties corrected."""
+    n = histogram.sum(-1)
+    return np.sqrt(part * (n - part) * (n + 1) / 12 * (1 - tie_sum(histogram) / (n**3 - n)))
+
+
+def kruskal_h(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Kruskal-Wallis statistic between a part and the rest of the readers; histograms, broadcast over leading axes.
+
+    Its P, `scipy.stats.chi2.sf(h, 1)`, equals that of `scipy.stats.kruskal` on the scores.
+    """
+    n = whole.sum(-1)
+    size = part.sum(-1)
+    deviation = (part * midranks(whole)).sum(-1) - size * (n + 1) / 2
+    return deviation**2 / (size * (n - size) * (n + 1) / 12 * (1 - tie_sum(whole) / (n**3 - n)))
+
+
+def chi_square_p(histogram: np.ndarray) -> np.ndarray:
+    """Chi-square P of counts in eleven bins against Bin(10, 1/2), as the paper seems to have taken it (no pooling)."""
+    return stats.chi2.sf(_chi_square(histogram), published.QUESTIONS)
+
+
+def _chi_square(histogram: np.ndarray) -> np.ndarray:
+    expected = histogram.sum(-1)[..., None] * stats.binom.pmf(SCORES, published.QUESTIONS, 0.5)
+    return ((histogram - expected) ** 2 / expected).sum(-1)
+
+
+def moments(histogram: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation (1/n) of the rate of right answers, as Table 4 prints them."""
+    n = histogram.sum()
+    mean = float(histogram @ SCORES / n)
+    return mean / published.QUESTIONS, float(np.sqrt(histogram @ SCORES**2 / n - mean**2)) / published.QUESTIONS
+
+
+# "By considering all attempts" and "only the first attempt per participant". The text prints 55 board-certified
+# attempts, of 64 radiologists with 11 trainees among them; Table 4 prints 53.
+TRAINEES = Split("trainees", 11, 64, 0.9783)
+SPECIALISTS = Split("breast specialists", 37, 64, 0.0773)
+SCREENING = Split("screening", 35, 64, 0.1470)
+FIRST_TRAINEES = Split("trainees, first", 10, 55, 0.4091)
+FIRST_SPECIALISTS = Split("breast specialists, first", 33, 55, 0.2840)
+FIRST_SCREENING = Split("screening, first", 31, 55, 0.4986)
+ALL_SPLITS = (TRAINEES, SPECIALISTS, SCREENING)
+FIRST_SPLITS = (FIRST_TRAINEES, FIRST_SPECIALISTS, FIRST_SCREENING)
+RADIOLOGISTS = Split("radiologists", 64, 133, published.RADIOLOGISTS_P)
+FIRST_RADIOLOGISTS = Split("radiologists, first", 55, 117, 0.502, 3)
+REPEATS = {"trainees": 1, "rest": 5, "nonradiologists": 7}  # 133 less 117 attempts, group by group
+
+
+def tie_structures(splits: tuple[Split, ...]) -> np.ndarray:
+    """Sums of t^3 - t of the whole, of all that can be, at which every printed P is that of some rank sum."""
+    n = splits[0].whole
+    sums = np.arange(0, n**3 - n, 6)
+    return sums[_allowed(sums, n, splits)]
+
+
+def _allowed(ties: np.ndarray, n: int, splits: tuple[Split, ...]) -> np.ndarray:
+    good = np.ones(np.shape(ties), bool)
+    for split in splits:
+        least, largest = split.deviations(
+            np.sqrt(split.part * (n - split.part) * (n + 1) / 12 * (1 - ties / (n**3 - n)))
+        )
+        good &= least <= largest
+    return good
+
+
+def chance_of_agreement(splits: tuple[Split, ...], draws: int, seed: int) -> float:
+    """Share of arbitrary P values, as many and as precise as the printed ones, that some tie structure allows at once.
+
+    Tie sums between 2 and 12 % of n^3 - n count: scores near Bin(10, 1/2) have about 4 %.
+    """
+    rng = np.random.default_rng(seed)
+    n = splits[0].whole
+    sums = np.arange(0.02 * (n**3 - n) // 6, 0.12 * (n**3 - n) // 6) * 6
+    hits = 0
+    for _ in range(draws):
+        drawn = tuple(Split(s.name, s.part, s.whole, round(rng.uniform(0.05, 0.99), s.decimals)) for s in splits)
+        hits += bool(_allowed(sums, n, drawn).any())
+    return hits / draws
+
+
+@dataclass(frozen=True)
+class Radiologists:
+    """One solution for the radiologists: (11,) histograms of all attempts, and of the repeated ones among them."""
+
+    every: np.ndarray
+    repeated: np.ndarray
+    trainees: np.ndarray
+    trainees_repeated: np.ndarray
+    rest: np.ndarray  # no breast specialists
+    rest_repeated: np.ndarray
+    others: np.ndarray  # breast specialists who do not screen; they made no second attempt
+
+    def strata(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """{stratum: (all attempts, first attempts)}."""
+        first = self.every - self.repeated
+        trainees, rest = self.trainees - self.trainees_repeated, self.rest - self.rest_repeated
+        return {
+            "Radiologists": (self.every, first),
+            "Board qualified": (self.every - self.trainees, first - trainees),
+            "Trainees": (self.trainees, trainees),
+            "Specializing in breast": (self.every - self.rest, first - rest),
+            "Screening radiologist": (self.every - self.rest - self.others, first - rest - self.others),
+            "No breast specialists": (self.rest, rest),
+        }
+
+
+def radiologists(
+    drop: frozenset[str] = frozenset(), progress: Callable[[str], None] | None = None
+) -> tuple[list[Radiologists], dict[str, int]]:
+    """Every set of histograms of the radiologists that their rows of Table 4 and the text's P values allow, by search.
+
+    Args:
+        drop: names of splits whose P is not asked for, to see which of them conflict.
+        progress: takes a line now and then.
+
+    Returns:
+        The solutions, and how many candidates were left after each step.
+    """
+    by_name = {group.name: group for group in published.TABLE4}
+
+    def pair(name: str) -> tuple[int, int, int]:
+        group = by_name[name]
+        (total,) = group.totals
+        (squared,) = squares(group, total)
+        return group.attempts, total, squared
+
+    every, board, breast = pair("Radiologists"), pair("Board qualified"), pair("Specializing in breast")
+    screening, repeats = pair("Screening radiologist"), pair("Repeated efforts")
+
+    def less(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+        return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+    trainees, rest = less(every, board), less(every, breast)
+    (others,) = histograms(*less(breast, screening))
+    wanted_all = tuple(s for s in ALL_SPLITS if s.name not in drop)
+    wanted_first = tuple(s for s in FIRST_SPLITS if s.name not in drop)
+
+    count = dict.fromkeys(("sums", "ties", "specialists", "pairs", "trainees", "rest", "solutions"), 0)
+    highest = tie_structures(wanted_all).max() if wanted_all else np.inf
+    pools = histograms(*every, ties=min(highest, 25_000))
+    count["sums"] = len(pools)
+    pools = pools[_allowed(tie_sum(pools), every[0], wanted_all)]
+    pools = pools[(pools >= others).all(1)]
+    count["ties"] = len(pools)
+    repeated = compositions(repeats[0] - REPEATS["nonradiologists"])
+    # What is left of the repeated attempts must be possible for seven nonradiologists.
+    n7 = REPEATS["nonradiologists"]
+    left, left2 = repeats[1] - repeated @ SCORES, repeats[2] - repeated @ SCORES**2
+    repeated = repeated[(left >= 0) & (n7 * left2 >= left**2) & (left2 <= 10 * left) & ((left + left2) % 2 == 0)]
+    fives = compositions(REPEATS["rest"])
+    ones = compositions(REPEATS["trainees"])
+    found: list[Radiologists] = []
+
+    def trainees_agree(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        return _agree(part, whole, FIRST_TRAINEES, drop)
+
+    def rest_agrees(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        every = whole + others
+        return _agree(part, every, FIRST_SPECIALISTS, drop) & _agree(whole - part, every, FIRST_SCREENING, drop)
+
+    if {SPECIALISTS, SCREENING} <= set(wanted_all):
+        pools = pools[_differ(pools, others, SPECIALISTS, SCREENING)]
+    count["specialists"] = len(pools)
+    for number, whole in enumerate(pools):
+        if progress:
+            progress(f"{number} of {len(pools)} histograms of all radiologists, {len(found)} solutions")
+        some = histograms(*trainees, cap=whole)
+        some = some[_agree(some, whole, TRAINEES, drop)]
+        none = histograms(*rest, cap=whole - others)
+        none = none[_agree(none, whole, SPECIALISTS, drop) & _agree(whole - others - none, whole, SCREENING, drop)]
+        if not len(some) or not len(none):
+            continue
+        again = repeated[(repeated <= whole - others).all(1)]
+        firsts = whole - again
+        good = _allowed(tie_sum(firsts), FIRST_TRAINEES.whole, wanted_first)
+        if {FIRST_SPECIALISTS, FIRST_SCREENING} <= set(wanted_first):
+            good[good] = _differ(firsts[good], others, FIRST_SPECIALISTS, FIRST_SCREENING)
+        count["pairs"] += int(good.sum())
+        for first, second in zip(firsts[good], again[good], strict=True):
+            t = list(_parts(some, ones, first, second, trainees_agree))
+            count["trainees"] += bool(t)
+            r = list(_parts(none, fives, first - others, second, rest_agrees))
+            count["rest"] += bool(r)
+            found += [Radiologists(whole, second, *a, *b, others) for a in t for b in r]
+    count["solutions"] = len(found)
+    return found, count
+
+
+def _agree(part: np.ndarray, whole: np.ndarray, split: Split, drop: frozenset[str]) -> np.ndarray:
+    return np.ones(len(part), bool) if split.name in drop else split.agrees(part, whole)
+
+
+def _differ(whole: np.ndarray, others: np.ndarray, one: Split, two: Split) -> np.ndarray:
+    """Whether two nested parts that differ by `others` can both have their printed P, given the ranks of `whole`.
+
+    Args:
+        whole: (..., 11).
+        others: (11,).
+    """
+    n = whole.sum(-1)
+    step = 2 * ((others * midranks(whole)).sum(-1) - others.sum() * (n + 1) / 2)
+    (low1, high1), (low2, high2) = (split.deviations(rank_spread(split.part, whole)) for split in (one, two))
+    good = np.zeros(np.shape(step), bool)
+    for sign1 in (1, -1):
+        for sign2 in (1, -1):
+            # sign1 a - sign2 b = step for some a and b within their bounds.
+            least = sign1 * (low1 if sign1 > 0 else high1) - sign2 * (high2 if sign2 > 0 else low2)
+            most = sign1 * (high1 if sign1 > 0 else low1) - sign2 * (low2 if sign2 > 0 else high2)
+            good |= (least - 1e-6 <= step) & (step <= most + 1e-6)
+    return good
+
+
+def _parts(
+    groups: np.ndarray,
+    repeats: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    agrees: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(group, its repeated attempts) for every way to take them from first and second attempts that agrees."""
+    repeats = repeats[(repeats <= second).all(1)]
+    for group in groups:
+        early = group - repeats
+        good = ((early >= 0) & (early <= first)).all(1)
+        if good.any():
+            good[good] = agrees(early[good], first)
+            yield from ((group, again) for again in repeats[good])
+
+
+@dataclass(frozen=True)
+class Nonradiologists:
+    """Every pair of histograms that the nonradiologists' rows allow, the radiologists being known.
+
+    Attributes:
+        every: (m, 11), all attempts.
+        repeated: (m, 11), the repeated ones among them.
+        counts: how many pairs of histograms (all attempts) meet which P values, and how many have no score of 9 or 10.
+    """
+
+    every: np.ndarray
+    repeated: np.ndarray
+    counts: dict[str, int]
+
+    def best(self, known: Radiologists) -> int:
+        """Index of the solution whose 133 scores lie nearest to Bin(10, 1/2): the one that is shown."""
+        return int(np.argmin(_chi_square(self.every + known.every)))
+
+
+def nonradiologists(known: Radiologists) -> Nonradiologists:
+    """Histograms of the nonradiologists by exhaustive search, given those of the radiologists.
+
+    Sums and deviations are those of Table 4; repeated attempts are what the row "Repeated efforts" leaves. The two
+    printed P values against the radiologists are met by two histograms together, and both have a score of 10, which
+    the text rules out ("only one out of the 117 participants"). What is returned meets the first attempts' P = .502 and
+    has no score above 8; the P of all attempts is left out.
+    """
+    by_name = {group.name: group for group in published.TABLE4}
+    group, repeats = by_name["Nonradiologists"], by_name["Repeated efforts"]
+    (total,) = group.totals
+    (squared,) = squares(group, total)
+    every = histograms(group.attempts, total, squared)
+    again_total = repeats.totals[0] - int(known.repeated @ SCORES)
+    again_squared = squares(repeats, repeats.totals[0])[0] - int(known.repeated @ SCORES**2)
+    again = histograms(REPEATS["nonradiologists"], again_total, again_squared)
+    first = known.every - known.repeated
+    as_printed = RADIOLOGISTS.agrees(known.every, every + known.every)
+    counts = {
+        "all": len(every),
+        "p_all": int(as_printed.sum()),
+        "p_first": 0,
+        "both": 0,
+        "both, text": 0,
+        "chi_square": int(
+            (_chi_square(every + known.every) <= stats.chi2.isf(published.CHI_SQUARE_P - 0.0005, 10)).sum()
+        ),
+    }
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for repeated in again:
+        possible = (every >= repeated).all(1)
+        whole = every[possible] - repeated + first
+        good = FIRST_RADIOLOGISTS.agrees(first, whole)
+        rows = every[possible][good]
+        low = rows[:, 9:].sum(1) == 0
+        both = as_printed[possible][good]
+        counts["p_first"] += len(rows)
+        counts["both"] += int(both.sum())
+        counts["both, text"] += int((both & low).sum())
+        kept.append((rows[low], np.tile(repeated, (int(low.sum()), 1))))
+    return Nonradiologists(np.concatenate([a for a, _ in kept]), np.concatenate([b for _, b in kept]), counts)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Histograms of every stratum that meet all printed figures that can be met together.
+
+    Attributes:
+        known: the radiologists, the only solution.
+        others: the nonradiologists, many solutions.
+        shown: index of the one of `others` that stands for them.
+        counts: candidates after each step of the radiologists' search.
+    """
+
+    known: Radiologists
+    others: Nonradiologists
+    shown: int
+    counts: dict[str, int]
+
+    def strata(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """{group as in Table 4, or "Trainees", "No breast specialists": (all attempts, first attempts)}."""
+        every, repeated = self.others.every[self.shown], self.others.repeated[self.shown]
+        inner = self.known.strata()
+        whole, first = inner["Radiologists"]
+        return {
+            "All participants": (whole + every, first + every - repeated),
+            "Nonradiologists": (every, every - repeated),
+            **inner,
+            "Repeated efforts": (self.known.repeated + repeated, np.zeros_like(every)),
+        }
+
+    def ranges(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """{stratum: lowest and highest number in each cell over all solutions}, all attempts."""
+        whole, again = self.others.every, self.others.repeated
+        spans = {name: (a, a) for name, (a, _) in self.known.strata().items()}
+        for name, rows in (
+            ("All participants", whole + self.known.every),
+            ("Nonradiologists", whole),
+            ("Repeated efforts", again + self.known.repeated),
+        ):
+            spans[name] = (rows.min(0), rows.max(0))
+        return spans
+
+
+def reconstruct() -> Reconstruction:
+    """Search for the histograms of all strata.
+
+    Raises:
+        ValueError: the radiologists' figures leave no solution or several.
+    """
+    found, counts = radiologists()
+    if len(found) != 1:
+        raise ValueError(f"The radiologists' figures leave {len(found)} solutions; one was expected.")
+    others = nonradiologists(found[0])
+    return Reconstruction(found[0], others, others.best(found[0]), counts)
+
+
+def residuals(made: Reconstruction) -> pd.DataFrame:
+    """Every printed figure on readers beside its value in the reconstruction.
+
+    Returns:
+        One row a figure: figure, sample, printed, reconstructed, residual, met.
+    """
+    strata = made.strata()
+    rows: list[dict[str, Any]] = []
+
+    def row(figure: str, sample: str, printed: float, value: float, decimals: int) -> None:
+        rows.append({
+            "figure": figure, "sample": sample, "printed": printed, "reconstructed": value, "residual": value - printed,
+            "met": abs(value - printed) <= 0.5 * 10.0**-decimals + HALF_STEP,
+        })  # fmt: skip
+
+    for group in published.TABLE4:
+        for place, sample in enumerate(("all attempts", "first attempts")):
+            if place and group.name != "All participants":
+                continue
+            rate, deviation = moments(strata[group.name][place])
+            row(f"Table 4, {group.name}: rate", sample, group.rate, rate, 3)
+            row(f"Table 4, {group.name}: deviation", sample, group.deviation, deviation, 3)
+    names = {
+        "trainees": "Trainees",
+        "breast specialists": "Specializing in breast",
+        "screening": "Screening radiologist",
+        "radiologists": "Radiologists",
+    }
+    for split in (RADIOLOGISTS, *ALL_SPLITS, FIRST_RADIOLOGISTS, *FIRST_SPLITS):
+        place = int(split.name.endswith("first"))
+        whole = strata["All participants" if "radiologists" in split.name else "Radiologists"][place]
+        part = strata[names[split.name.removesuffix(", first")]][place]
+        value = float(stats.chi2.sf(kruskal_h(part, whole), 1))
+        sample = "first attempts" if place else "all attempts"
+        row(f"Kruskal-Wallis P, {split.name.removesuffix(', first')}", sample, split.p, value, split.decimals)
+    for place, sample in enumerate(("all attempts", "first attempts")):
+        value = float(chi_square_p(strata["All participants"][place]))
+        row("Chi-square P, eleven bins", sample, published.CHI_SQUARE_P, value, 3)
+    return pd.DataFrame(rows)

@@ -1,0 +1,134 @@
+"""The published reader study re-derived: exhaustive searches against brute force, and what they find against SciPy."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mammogan.readers import published
+from mammogan.readers import reconstruction as rc
+
+
+@pytest.fixture(scope="module")
+def made() -> rc.Reconstruction:
+    return rc.reconstruct()
+
+
+def spread_out(histogram: np.ndarray) -> np.ndarray:
+    return np.repeat(rc.SCORES, histogram)
+
+
+@pytest.mark.parametrize("readers", [1, 3, 5])
+def test_histograms_equal_brute_force(readers: int) -> None:
+    every: dict[tuple[int, int], list[list[int]]] = {}
+    for scores in combinations_with_replacement(range(11), readers):
+        key = sum(scores), sum(s * s for s in scores)
+        every.setdefault(key, []).append(np.bincount(scores, minlength=11).tolist())
+    assert sum(map(len, every.values())) == len(rc.compositions(readers))
+    for (total, squared), rows in every.items():
+        assert sorted(rc.histograms(readers, total, squared).tolist()) == sorted(rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 10), min_size=2, max_size=30), st.data())
+def test_histograms_hold_the_one_they_came_from(scores: list[int], data: st.DataObject) -> None:
+    histogram = np.bincount(scores, minlength=11)
+    found = rc.histograms(len(scores), sum(scores), sum(s * s for s in scores), cap=histogram + 1)
+    assert histogram.tolist() in found.tolist()
+    assert (found <= histogram + 1).all()
+    least = int(rc.tie_sum(found).min())
+    assert (rc.tie_sum(rc.histograms(len(scores), sum(scores), sum(s * s for s in scores), ties=least)) <= least).all()
+    size = data.draw(st.integers(1, len(scores) - 1))
+    part = np.bincount(scores[:size], minlength=11)
+    if len(set(scores)) > 1:
+        expected = stats.kruskal(scores[:size], scores[size:])
+        assert rc.kruskal_h(part, histogram) == pytest.approx(expected.statistic, abs=1e-9)
+
+
+def test_only_these_counts_agree_with_table_3() -> None:
+    search = published.search_table3()
+    assert search.space == 134**10
+    assert {int(row.sum()) % 10 for row in search.solutions} == {2, 8}  # neither 654 nor 655
+    steps = {tuple(np.abs(row - row[0])) for row in search.solutions}
+    assert steps == {(0, 10, 5, 15, 5, 8, 9, 11, 5, 4)}
+    assert published.table4_totals() == {652}
+    # Rounding alone explains no solution, and the 117 first attempts explain none at all.
+    assert len(published.search_table3(tolerance=0.0005).solutions) == 0
+    assert len(published.search_table3(attempts=published.READERS).solutions) == 0
+
+
+def test_the_search_finds_planted_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = np.array([20, 25, 22, 30, 18, 21, 26, 24, 19, 28])
+    table = {}
+    for a, b in published.TABLE3:
+        p = float(published.conover_p(abs(int(planted[a] - planted[b])), planted, 50))
+        table[a, b] = round(p, 3)
+    monkeypatch.setattr(published, "TABLE3", table)
+    found = published.search_table3(tolerance=0.0005 + 1e-9, attempts=50).solutions.tolist()
+    assert planted.tolist() in found
+    assert (50 - planted).tolist() in found  # the mirror image has the same P values
+
+
+def test_ties_allow_the_printed_values_together() -> None:
+    for splits, part in ((rc.ALL_SPLITS, 0.05), (rc.FIRST_SPLITS, 0.05)):
+        assert len(rc.tie_structures(splits))
+        assert rc.chance_of_agreement(splits, 25, seed=0) < part
+    # The printed "board-certified radiologists (n = 55)" would make 66 radiologists.
+    wrong = tuple(rc.Split(s.name, s.part, 66, s.p) for s in rc.ALL_SPLITS)
+    assert not len(rc.tie_structures(wrong))
+
+
+def test_the_reconstruction_meets_the_printed_figures(made: rc.Reconstruction) -> None:
+    strata = made.strata()
+    for group in published.TABLE4[1:]:
+        scores = spread_out(strata[group.name][0])
+        assert len(scores) == group.attempts
+        assert abs(scores.mean() / 10 - group.rate) <= 0.0005 + 1e-9
+        assert abs(scores.std() / 10 - group.deviation) <= 0.0005 + 1e-9
+    for names, place, p in (
+        (("Trainees", "Board qualified"), 0, 0.9783),
+        (("Specializing in breast", "No breast specialists"), 0, 0.0773),
+        (("Trainees", "Board qualified"), 1, 0.4091),
+        (("Specializing in breast", "No breast specialists"), 1, 0.2840),
+    ):
+        groups = [spread_out(strata[name][place]) for name in names]
+        assert round(float(stats.kruskal(*groups).pvalue), 4) == p
+    for place, p in ((0, 0.1470), (1, 0.4986)):
+        screening, whole = strata["Screening radiologist"][place], strata["Radiologists"][place]
+        assert round(float(stats.kruskal(spread_out(screening), spread_out(whole - screening)).pvalue), 4) == p
+    first = [spread_out(strata[name][1]) for name in ("Radiologists", "Nonradiologists")]
+    assert [len(scores) for scores in first] == [55, 62]
+    assert round(float(stats.kruskal(*first).pvalue), 3) == 0.502
+
+
+def test_strata_are_nested(made: rc.Reconstruction) -> None:
+    for every, first in made.strata().values():
+        assert (every >= first).all()
+        assert (first >= 0).all()
+    strata = {name: every for name, (every, _) in made.strata().items()}
+    whole = strata["Radiologists"]
+    assert (strata["Board qualified"] + strata["Trainees"] == whole).all()
+    assert (strata["Specializing in breast"] + strata["No breast specialists"] == whole).all()
+    assert (strata["Screening radiologist"] <= strata["Specializing in breast"]).all()
+    assert (whole + strata["Nonradiologists"] == strata["All participants"]).all()
+    low, high = made.ranges()["Nonradiologists"]
+    assert (low <= strata["Nonradiologists"]).all()
+    assert (strata["Nonradiologists"] <= high).all()
+
+
+def test_what_cannot_be_met_is_said(made: rc.Reconstruction) -> None:
+    table = rc.residuals(made)
+    missed = set(table[~table["met"]]["figure"])
+    assert missed == {
+        "Table 4, All participants: rate",
+        "Table 4, All participants: deviation",
+        "Kruskal-Wallis P, radiologists",
+        "Chi-square P, eleven bins",
+    }
+    assert made.others.counts["both, text"] == 0
+    assert made.others.counts["chi_square"] == 0
