@@ -122,7 +122,7 @@ def read_mammogram(
         try:
             # pydicom cuts off unused bits as if the high bit were always the last; `stored_values` looks where it is.
             codec = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-            stored = stored_values(dataset, pixel_array(dataset, correct_unused_bits=codec))
+            stored = stored_values(dataset, pixel_array(dataset, correct_unused_bits=codec, view_only=True))
         except Refused:
             raise
         except Exception as error:

@@ -67,11 +67,17 @@ def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tupl
     if high - low >= TABLE:
         return _shown(dataset, stored, window)
     table, facts = _shown(dataset, np.arange(low, high + 1), window)
+    # Values from zero up are their own index, which spares a subtraction.
+    offset = low if low < 0 else 0
+    table = np.concatenate([np.zeros(low - offset, np.float32), table])
     grey = np.empty(stored.shape, np.float32)
+    places = np.empty((BLOCK, stored.shape[1]), np.int64)
     for start in range(0, len(stored), BLOCK):
-        rows = slice(start, start + BLOCK)
+        block = stored[start : start + BLOCK]
+        place = places[: len(block)]
+        np.subtract(block, offset, out=place, dtype=np.int64) if offset else np.copyto(place, block)
         # "clip" spares a copy; no index is out of range.
-        np.take(table, stored[rows].astype(np.int64) - low, out=grey[rows], mode="clip")
+        np.take(table, place, out=grey[start : start + BLOCK], mode="clip")
     return grey, facts
 
 

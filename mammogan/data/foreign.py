@@ -28,7 +28,11 @@ def flags_of(grey: np.ndarray) -> list[str]:
             with 320 rows or more will do; coarser ones do not resolve a clip.
     """
     height = grey.shape[0]
-    breast = breast_mask(grey)
+    # The outline of the breast is as well seen on a coarse image; only what is small needs the fine one.
+    step = max(min(grey.shape) // 128, 1)
+    coarse = resize(grey, height // step, grey.shape[1] // step)
+    outline = breast_mask(coarse)
+    breast = enlarged(outline, grey.shape)
     found = set()
     white = grey >= WHITE
     metal = np.zeros(grey.shape, bool)
@@ -55,15 +59,23 @@ def flags_of(grey: np.ndarray) -> list[str]:
     tissue = breast & ~metal
     if tissue.any() and (grey[tissue] >= 1 - 1e-6).mean() > 0.02:
         found.add("clipped")
-    outside = ~ndimage.binary_dilation(breast, iterations=max(height // 64, 1))
-    labels, count = ndimage.label(outside & (grey > 0.3 + lit_threshold(grey)), np.ones((3, 3)))
-    if count:
+    near = enlarged(ndimage.binary_dilation(outline, iterations=max(len(outline) // 64, 1)), grey.shape)
+    beside = ~near & (grey > 0.3 + lit_threshold(coarse))
+    if beside.any():
+        labels, _ = ndimage.label(beside, np.ones((3, 3)))
         heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)]) / height
         if ((heights > 0.004) & (heights < 0.02)).sum() >= 6:
             found.add("text")
         if (heights >= 0.02).any():
             found.add("marker")
     return [flag for flag in FLAGS if flag in found]
+
+
+def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A coarse mask on a finer grid of `shape`, by nearest neighbours."""
+    row = np.arange(shape[0]) * len(mask) // shape[0]
+    column = np.arange(shape[1]) * mask.shape[1] // shape[1]
+    return mask[row][:, column]
 
 
 def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
@@ -95,8 +107,6 @@ def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
         return image, 0
     cover = ndimage.binary_dilation(np.isin(labels, everything[stranger]), iterations=2)
     cover &= ~np.isin(labels, everything[~stranger])
-    row = np.minimum((np.arange(h) * scale).astype(int), coarse.shape[0] - 1)
-    column = np.minimum((np.arange(w) * scale).astype(int), coarse.shape[1] - 1)
     cleaned = image.copy()
-    cleaned[cover[row][:, column]] = np.median(coarse[labels == 0])
+    cleaned[enlarged(cover, image.shape)] = np.median(coarse[labels == 0])
     return cleaned, int(stranger.sum())

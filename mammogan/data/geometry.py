@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage, sparse
 
+BLOCK = 64  # rows
+
 
 @lru_cache(maxsize=64)
 def area_weights(source: int, target: int) -> sparse.csr_array:
@@ -30,7 +32,11 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     h, w = image.shape
     image = np.asarray(image, np.float32)
     if height <= h and width <= w:
-        shrunk = area_weights(h, height) @ image @ area_weights(w, width).T
+        rows, columns = area_weights(h, height), area_weights(w, width)
+        shrunk = np.empty((height, width), np.float32)
+        for start in range(0, height, BLOCK):  # so many rows stay in the cache while they are turned
+            block = slice(start, start + BLOCK)
+            shrunk[block] = (columns @ (rows[block] @ image).T).T
         return np.clip(shrunk, 0, 1, out=shrunk)
     grown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(grown), 0, 1)
@@ -60,17 +66,24 @@ def chest_side(image: np.ndarray) -> str:
     return "L" if spans[:third].sum() >= spans[-third:].sum() else "R"
 
 
-def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarray:
     """Bring an image to (height, width), float32, with its aspect ratio kept; what is left over becomes black.
 
     The breast keeps its place at the chest wall's edge: black is added on the other side, or above and below alike.
+
+    Args:
+        image: (h, w), grey values in [0, 1].
+        height, width: of the grid.
+        side: of the picture at which the chest wall is, "L" or "R"; looked for where it is not given.
     """
     h, w = image.shape
     scale = min(height / h, width / w)
     rows, columns = min(max(round(h * scale), 1), height), min(max(round(w * scale), 1), width)
     resized = resize(image, rows, columns)
+    if (rows, columns) == (height, width):
+        return resized
     top = (height - rows) // 2
-    left = 0 if chest_side(overview(resized)) == "L" else width - columns
+    left = 0 if (side or chest_side(overview(resized))) == "L" else width - columns
     placed = np.zeros((height, width), np.float32)
     placed[top : top + rows, left : left + columns] = resized
     return placed

@@ -22,7 +22,7 @@ from mammogan.data.display import Refused
 from mammogan.data.foreign import FLAGS, flags_of, remove_labels
 from mammogan.data.geometry import breast_mask, chest_side, crop_letterbox, crop_white_border, fit, overview
 from mammogan.data.pictures import SUFFIXES, Labels, is_labels, read_picture
-from mammogan.data.store import Store, StoreWriter, hash_of, pyramid
+from mammogan.data.store import Store, StoreWriter, encode, pyramid
 
 SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 MAX_BYTES = 2**29  # larger files are tomosyntheses or no images; they are not read into memory
@@ -80,7 +80,8 @@ def walk(sources: Iterable[Path]) -> Iterator[Path]:
         if source.is_file():
             yield source
             continue
-        with closing(sqlite3.connect("")) as names:
+        # A walk that is broken off may be closed by another thread.
+        with closing(sqlite3.connect("", check_same_thread=False)) as names:
             names.execute("CREATE TABLE names (name BLOB PRIMARY KEY) WITHOUT ROWID")
             with os.scandir(source) as entries:
                 shown = ((os.fsencode(entry.name),) for entry in entries if not entry.name.startswith("."))
@@ -92,7 +93,7 @@ def walk(sources: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
-    """One file -> {"facts", and either "refused" or "levels" (the pyramid), "patient" and "instance"}."""
+    """One file -> {"facts", and either "refused" or "image" (encoded), "patient" and "instance"}."""
     facts: dict[str, Any] = {}
     try:
         content, digest = _content(path)
@@ -104,7 +105,7 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
                 content, window=settings.window, allow_processing=settings.allow_processing, label=label
             )
         facts |= mammogram.facts
-        levels = place(mammogram, settings, facts)
+        image = encode(place(mammogram, settings, facts))
         if flagged := set(facts["flags"]) & set(settings.refuse_flags):
             flag = next(flag for flag in FLAGS if flag in flagged)
             raise Refused(flag, f"The image was flagged and flagged ones are refused: {FLAGS[flag]}.")
@@ -115,15 +116,16 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
     except Exception as error:  # one odd file among a million must not end the run; its reason is counted like others
         sentence = f"The image cannot be brought to the store's grid ({type(error).__name__})."
         return {"facts": facts, "refused": ("unexpected", sentence)}
-    facts["pixels"] = hash_of(levels[-1])
-    return {"facts": facts, "levels": levels, "patient": mammogram.patient, "instance": mammogram.instance}
+    facts["pixels"] = image.pixels
+    return {"facts": facts, "image": image, "patient": mammogram.patient, "instance": mammogram.instance}
 
 
 def _content(path: Path) -> tuple[bytes, str]:
     """A file's bytes and their SHA-256."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            # Asked for more than there is, Python first clears as much memory.
+            content = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
         raise Refused("unreadable", f"The file cannot be read ({type(error).__name__}).") from None
     if len(content) > MAX_BYTES:
@@ -155,8 +157,8 @@ def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> li
     check_breast(grey)
     if facts.get("spacing_mm"):
         facts["spacing_mm"] /= min(settings.height / grey.shape[0], settings.width / grey.shape[1])
-    image = fit(grey, settings.height, settings.width)
-    side = chest_side(overview(image))
+    side = chest_side(overview(grey))
+    image = fit(grey, settings.height, settings.width, side)
     if facts["laterality"] not in (side, None):
         flags.append("side")
     facts["mirrored"] = settings.laterality == "left" and side == "R"
@@ -199,7 +201,7 @@ def _outcome(call: Any) -> dict[str, Any]:
 def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
     """The first DICOM file among the sources that `read_source` takes; None where there is none."""
     for path in walk(sources):
-        if path.suffix.lower() in ("", ".dcm") and "levels" in read_guarded(path, None, settings):
+        if path.suffix.lower() in ("", ".dcm") and "image" in read_guarded(path, None, settings):
             return path
     return None
 
@@ -337,7 +339,7 @@ def ingest(
             with reader(workers, scheduler) if not writer.complete else nullcontext(lambda items: ()) as read:
                 for found in read(items()):
                     found["facts"]["place"] = waiting.popleft()
-                    if "levels" in found:
+                    if "image" in found:
                         found["facts"] |= {
                             "patient": _hash(salt, found["patient"]),
                             "instance": _hash(salt, found["instance"]),
@@ -349,7 +351,7 @@ def ingest(
                         writer.refuse(*found["refused"], **found["facts"])
                         reasons[found["refused"][0]] += 1
                     else:
-                        writer.accept(found["levels"], **found["facts"])
+                        writer.accept(found["image"], **found["facts"])
                         accepted += 1
                     done += 1
                     progress(done, accepted)

@@ -27,7 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
-from zarr.codecs import BloscCodec
+
+from mammogan.data.shards import COMPRESSOR, Level, Shard, compress, path_of, write_shard
 
 SHARD = 64  # images a file: 168 MB at 1280 x 1024 before compression, and a million images make 16,000 files a level
 ROWS = 4096  # sources after which a part is written even if most were refused
@@ -91,8 +92,9 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def quantize(image: np.ndarray, bits: int) -> np.ndarray:
     """Round grey values in [0, 1] to the grid 0 ... 2^bits - 1; uint16, values outside are clipped."""
     top = 2**bits - 1
-    scaled = np.rint(np.asarray(image) * np.asarray(image).dtype.type(top))
-    return np.clip(scaled, 0, top).astype(np.uint16)
+    scaled = np.asarray(image) * np.asarray(image).dtype.type(top)
+    scaled = np.rint(scaled, out=scaled) if scaled.ndim else np.rint(scaled)
+    return np.clip(scaled, 0, top, out=scaled if scaled.ndim else None).astype(np.uint16)
 
 
 def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
@@ -107,6 +109,26 @@ def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
         level = (rows[:, ::2] + rows[:, 1::2]) / 4
         levels.append(quantize(level, bits))
     return levels[::-1]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One image as the store's files hold it.
+
+    Attributes:
+        sizes: of its levels, coarse to fine.
+        chunks: the levels, compressed.
+        pixels: hash of the finest level, see `hash_of`.
+    """
+
+    sizes: list[tuple[int, ...]]
+    chunks: list[bytes] = field(repr=False)
+    pixels: str
+
+
+def encode(levels: Sequence[np.ndarray]) -> Encoded:
+    """Compress a pyramid; where images are read side by side, each process does it for its own."""
+    return Encoded([level.shape for level in levels], [compress(level) for level in levels], hash_of(levels[-1]))
 
 
 class StoreError(Exception):
@@ -164,8 +186,8 @@ class Store:
     def __len__(self) -> int:
         return len(self.manifest)
 
-    def images(self, size: tuple[int, int] | None = None) -> zarr.Array:
-        """The array (n, h, w), uint16, of one level; the finest by default.
+    def images(self, size: tuple[int, int] | None = None) -> Level:
+        """The images (n, h, w), uint16, of one level; the finest by default. Index them like an array's first axis.
 
         Raises:
             StoreError: the store has no such level.
@@ -174,7 +196,8 @@ class Store:
         if size not in self.sizes:
             have = ", ".join(f"{h} x {w}" for h, w in self.sizes)
             raise StoreError(f"The store {self.path} has no images of {size[0]} x {size[1]} pixels; it has {have}.")
-        return self._group[f"{size[0]}x{size[1]}"]
+        name = f"{size[0]}x{size[1]}"
+        return Level(self.path / name, self._group[name].shape, self.attributes["shard"])
 
     @property
     def fingerprint(self) -> str:
@@ -237,7 +260,7 @@ class StoreWriter:
         self.complete = bool(self._group.attrs.get("complete"))
         self._arrays = [self._array(h, w) for h, w in self.sizes]
         self._parts = self.path / PARTS
-        self._images: list[Sequence[np.ndarray]] = []
+        self._images: list[Encoded] = []
         self._rows: list[dict[str, Any]] = []
         self._resume()
 
@@ -251,8 +274,7 @@ class StoreWriter:
             dtype="uint16",
             chunks=(1, h, w),
             shards=(self.shard, h, w),
-            # Half the time of zstd to write and to read, for a seventh more space.
-            compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+            compressors=COMPRESSOR,
             fill_value=0,
         )
 
@@ -287,18 +309,17 @@ class StoreWriter:
     def _committed_parts(self) -> list[Path]:
         return sorted(self._parts.glob("part-*.parquet"))
 
-    def accept(self, image: np.ndarray | Sequence[np.ndarray], **facts: Any) -> None:
-        """Add one image: grey values (h, w) in [0, 1], or its finished pyramid (uint16, coarse to fine)."""
-        levels = pyramid(image, self.bits) if isinstance(image, np.ndarray) else image
-        shapes = [level.shape for level in levels]
-        if shapes != self.sizes:
-            raise StoreError(f"An image of {shapes[-1]} pixels does not fit a store of {self.sizes[-1]} pixels.")
-        facts = {"pixels": hash_of(levels[-1]), **facts}
+    def accept(self, image: np.ndarray | Encoded, **facts: Any) -> None:
+        """Add one image: grey values (h, w) in [0, 1], or what `encode` made of its pyramid."""
+        encoded = image if isinstance(image, Encoded) else encode(pyramid(image, self.bits))
+        if encoded.sizes != self.sizes:
+            raise StoreError(f"An image of {encoded.sizes[-1]} pixels does not fit a store of {self.sizes[-1]} pixels.")
         index = self.images + len(self._images)
-        self._rows.append({"number": self.sources + len(self._rows), "index": index, **facts})
-        self._images.append(levels)
+        row = {"number": self.sources + len(self._rows), "index": index, "pixels": encoded.pixels, **facts}
+        self._rows.append(row)
+        self._images.append(encoded)
         # A shard is written once, whole, unless a long row of refusals comes in between.
-        if (self.images + len(self._images)) % self.shard == 0 or len(self._rows) >= ROWS:
+        if (index + 1) % self.shard == 0 or len(self._rows) >= ROWS:
             self._commit()
 
     def refuse(self, reason: str, sentence: str, **facts: Any) -> None:
@@ -311,9 +332,13 @@ class StoreWriter:
     def _commit(self) -> None:
         start, stop = self.images, self.images + len(self._images)
         if stop > start:
+            number, there = divmod(start, self.shard)
             for level, array in enumerate(self._arrays):
+                path = path_of(self.path / array.basename, number)
+                # What lies behind the committed images was left by a kill.
+                before = [Shard(path, self.shard).chunk(place) for place in range(there)] if there else []
+                write_shard(path, [*before, *(image.chunks[level] for image in self._images)], self.shard)
                 array.resize((stop, *array.shape[1:]))
-                array[start:stop] = np.stack([levels[level] for levels in self._images])
         number = len(self._committed_parts())
         _write_aside(pa.Table.from_pylist(self._rows, schema=SCHEMA), self._parts / f"part-{number:06d}.parquet")
         self.sources += len(self._rows)
