@@ -20,7 +20,7 @@ from torch import nn
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
 from mammogan.gan.checkpoints import RunError
-from mammogan.gan.losses import discriminator_loss, gradient_penalty
+from mammogan.gan.losses import discriminator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
 from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.schedule import Schedule
@@ -157,14 +157,29 @@ def test_widths_and_sizes_of_the_original() -> None:
 def test_penalty_of_a_linear_critic() -> None:
     slope = torch.randn(1, 1, 5, 4, dtype=torch.float64)
     real, fake = torch.randn(2, 6, 1, 5, 4)
-    penalty = gradient_penalty(lambda x: (x.double() * slope).sum((1, 2, 3)), real, fake, torch.rand(6))
+    none = torch.zeros(6, 0)
+    penalty = gradient_penalty(lambda x, _: (x.double() * slope).sum((1, 2, 3)), real, fake, none, torch.rand(6))
     expected = (slope.norm() - 1) ** 2
     torch.testing.assert_close(penalty.double(), expected.expand(6), rtol=1e-5, atol=1e-6)
-    loss, parts = discriminator_loss(lambda x: x.mean((1, 2, 3)), real, fake, torch.rand(6))
+    loss, parts = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6))
     gradient = (1 / 20**0.5 - 1) ** 2
     by_hand = fake.mean() - real.mean() + 10 * gradient + 0.001 * real.mean((1, 2, 3)).square().mean()
     torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
     assert set(parts) == {"real_score", "fake_score", "penalty"}
+    loss, _ = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6), "r1")
+    means = real.mean((1, 2, 3)), fake.mean((1, 2, 3))
+    by_hand = F.softplus(-means[0]).mean() + F.softplus(means[1]).mean() + 10 / 2 / 20
+    torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_over_real_and_generated_is_two() -> None:
+    torch.manual_seed(2)
+    d = Discriminator(Architecture(**{**vars(TINY), "labels": 2})).double()
+    real, fake = torch.randn(2, 8, 1, 10, 8, dtype=torch.float64)
+    labels = F.one_hot(torch.arange(8) % 2, 2).double()
+    both = scores_of_both(lambda x, y: d(x, 1, 0.5, y), real, fake, labels)
+    for scores, images in zip(both, (real, fake), strict=True):
+        torch.testing.assert_close(scores, d(images, 1, 0.5, labels), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -249,12 +264,52 @@ def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
     broken.wait()
     assert checkpoints.latest(folder)[1]["images"] < SETTINGS["total_images"]
     subprocess.run([*command, "0"], check=True)
+    assert_same_end(folder, finished)
+
+
+def assert_same_end(folder: Path, finished: Path) -> None:
     (tensors, state, stats), (expected, expected_state, expected_stats) = everything(folder), everything(finished)
     assert stats == expected_stats
     assert state == expected_state
     assert tensors.keys() == expected.keys()
     assert any(name.startswith("adam_d/") for name in tensors)
     assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+
+
+# The third checkpoint is cut in the middle: by a kill, or by a disk that takes no more.
+CUT = """
+import os, signal, sys
+from mammogan.gan import checkpoints
+whole, count = checkpoints.save_file, 0
+def half(tensors, path, metadata):
+    global count
+    count += 1
+    whole(tensors, path, metadata)
+    if count == 3:
+        with open(path, "r+b") as file:
+            file.truncate(os.path.getsize(path) // 2)
+        if sys.argv[5] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(28, "No space left on device")
+checkpoints.save_file = half
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "full"])
+def test_a_checkpoint_that_is_cut_short_loses_nothing(store: Store, finished: Path, tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "cut"
+    arguments = [str(store.path), str(folder), json.dumps(SETTINGS), "0", how]
+    broken = subprocess.run([sys.executable, "-c", CUT + SCRIPT, *arguments], capture_output=True, text=True)
+    if how == "kill":
+        assert broken.returncode == -signal.SIGKILL
+    else:
+        assert broken.returncode == 1
+        assert "cannot be written" in broken.stderr
+        assert "free disk space and run again" in broken.stderr
+        assert not list((folder / "checkpoints").glob(".*"))
+    assert 0 < checkpoints.latest(folder)[1]["images"] < SETTINGS["total_images"]
+    subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=True)
+    assert_same_end(folder, finished)
 
 
 def test_a_broken_checkpoint_falls_back_to_the_one_before(finished: Path, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Critic = Callable[[Tensor], Tensor]
+from mammogan.gan.networks import GROUP
+
+Critic = Callable[[Tensor, Tensor], Tensor]
 
 LAMBDA, TARGET, DRIFT = 10.0, 1.0, 0.001  # loss.py:44-71 of the original
 GAMMA = 10.0  # weight of R1, Mescheder et al. 2018, section 4.1
@@ -23,48 +25,66 @@ def generator_loss(fake_scores: Tensor, kind: str = "wgan-gp") -> Tensor:
     return (-fake_scores if kind == "wgan-gp" else F.softplus(-fake_scores)).mean()
 
 
-def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+def scores_of_both(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of real and of generated images from one pass, which reads D's weights once: (N,) and (N,).
+
+    The images are laid out so that each group over which D takes a standard deviation (every (N / 4)-th image) holds
+    images of one kind, as it would in two passes.
+    """
+    n = len(real)
+    if n % GROUP:
+        return critic(real, labels), critic(fake, labels)
+
+    def joined(a: Tensor, b: Tensor) -> Tensor:
+        return torch.stack([t.reshape(GROUP, n // GROUP, *t.shape[1:]) for t in (a, b)], 1).flatten(0, 2)
+
+    scores = critic(joined(real, fake.to(real)), joined(labels, labels)).reshape(GROUP, 2, n // GROUP)
+    return scores[:, 0].flatten(), scores[:, 1].flatten()
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor) -> Tensor:
     """(|grad D(x)| - target)^2 / target^2 at points x between real and generated images, one an image: (N,).
 
     Args:
-        critic: images (N, C, H, W) -> scores (N,).
+        critic: images (N, C, H, W) and labels (N, k) -> scores (N,).
         real, fake: (N, C, H, W).
+        labels: (N, k); k = 0 where there are none.
         mix: (N,), uniform in [0, 1]; 0 is the real image.
     """
     # The penalty is a difference of squares near zero: half precision loses it.
     with torch.autocast(real.device.type, enabled=False):
         between = torch.lerp(real.float(), fake.float(), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        (gradient,) = torch.autograd.grad(critic(between, labels).sum(), between, create_graph=True)
         norm = gradient.square().sum((1, 2, 3)).sqrt()
         return (norm - TARGET).square() / TARGET**2
 
 
-def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
-    """|grad D(x)|^2 at real images, one an image: (N,)."""
+def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
+    """Squared norm of grad D(x) at real images, one an image: (N,)."""
     with torch.autocast(real.device.type, enabled=False):
         images = real.float().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+        (gradient,) = torch.autograd.grad(critic(images, labels).sum(), images, create_graph=True)
         return gradient.square().sum((1, 2, 3))
 
 
 def discriminator_loss(
-    critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, kind: str = "wgan-gp"
+    critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor, kind: str = "wgan-gp"
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of the discriminator and its parts, each a mean over the minibatch.
 
     Args:
-        critic, real, fake, mix: as for `gradient_penalty`.
+        critic, real, fake, labels, mix: as for `gradient_penalty`.
         kind: one of `LOSSES`.
 
     Returns:
         the scalar loss; {"real_score", "fake_score", "penalty"} detached.
     """
-    real_scores, fake_scores = critic(real).float(), critic(fake).float()
+    real_scores, fake_scores = (scores.float() for scores in scores_of_both(critic, real, fake, labels))
     if kind == "wgan-gp":
-        penalty = gradient_penalty(critic, real, fake, mix)
+        penalty = gradient_penalty(critic, real, fake, labels, mix)
         loss = fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()
     else:
-        penalty = r1_penalty(critic, real)
+        penalty = r1_penalty(critic, real, labels)
         loss = F.softplus(fake_scores) + F.softplus(-real_scores) + GAMMA / 2 * penalty
     parts = {"real_score": real_scores, "fake_score": fake_scores, "penalty": penalty}
     return loss.mean(), {name: part.detach().mean() for name, part in parts.items()}

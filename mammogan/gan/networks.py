@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LEAK = 0.2  # slope of leaky ReLU, networks.py:47
+GROUP = 4  # images over which D takes a standard deviation, networks.py:127
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + eps)
 
 
-def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
+def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:
     """Append one map that holds the standard deviation over a group of images: (N, C, H, W) -> (N, C+1, H, W).
 
     A group takes every (N / group)-th image, as the original's reshape to [group, N / group] does, and its variance is

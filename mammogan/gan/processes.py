@@ -13,8 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mammogan.gan.checkpoints import RunError
-
-GROUP = 4  # images over which D takes a standard deviation; they must stay together
+from mammogan.gan.networks import GROUP
 
 
 def start(device: str) -> str:

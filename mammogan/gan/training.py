@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -186,6 +187,8 @@ class Reals:
         small = len(store) * size[0] * size[1] * 2 < 2**31
         self.memory = self.array[:] if small else None
         self._order = lru_cache(2)(self._order)  # type: ignore[method-assign]
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, int, Future[tuple[Tensor, Tensor]]] | None = None
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.chosen)
@@ -202,6 +205,14 @@ class Reals:
         pixels = self.memory[indices] if self.memory is not None else np.stack([self.array[i] for i in indices])
         scaled = torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
         return scaled, torch.from_numpy(self._labels[indices])
+
+    def next_batch(self, images: int, count: int, own: Tensor) -> tuple[Tensor, Tensor]:
+        """`batch`, and start to read the one behind it, so that training does not wait for the disk."""
+        ready, self._ahead = self._ahead, None
+        same = ready is not None and ready[:2] == (images, count)
+        found = ready[2].result() if ready and same else self.batch(images, count, own)
+        self._ahead = images + count, count, self._reader.submit(self.batch, images + count, count, own)
+        return found
 
     def draw_labels(self, count: int, random: torch.Generator) -> Tensor:
         """Labels of images drawn at random, with replacement: (count, k)."""
@@ -374,13 +385,15 @@ class Run:
         y_next = reals.draw_labels(n, random)
         changes = [augment.draw(n, self.augment_p, random) for _ in range(3)] if c.augment else None
         pieces = processes.shares(n, c.micro)
+        sizes = [len(own) for own in pieces]
+        batch = [tensor.split(sizes) for tensor in reals.next_batch(self.images, n, torch.cat(pieces))]
 
         self.generator.requires_grad_(False)
         self.discriminator.requires_grad_(True)
         self.adam_d.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
-        for own in pieces:
-            real, y = (tensor.to(self.device) for tensor in reals.batch(self.images, n, own))
+        for own, real, y in zip(pieces, *batch, strict=True):
+            real, y = real.to(self.device), y.to(self.device)
             with self._autocast():
                 # Generated images get the labels of the real ones beside them.
                 fake = self.generator(z[own].to(self.device), level, alpha, y)
@@ -388,9 +401,10 @@ class Run:
                 if changes:
                     real, fake = augment.apply(real, changes[0][own]), augment.apply(fake.float(), changes[1][own])
                 loss, parts = discriminator_loss(
-                    lambda images, y=y: self.discriminator(images, level, alpha, y),
+                    lambda images, labels: self.discriminator(images, level, alpha, labels),
                     real,
                     fake,
+                    y,
                     mix[own].to(self.device),
                     c.loss,
                 )
