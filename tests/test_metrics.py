@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.feature_selection import mutual_info_classif
+from sklearn.feature_selection._mutual_info import _compute_mi_cd
 
 from mammogan.metrics import published
 from mammogan.metrics.coverage import (
@@ -22,7 +23,8 @@ from mammogan.metrics.coverage import (
 )
 from mammogan.metrics.density import Grid, bandwidth, density, jensen_shannon, normalized_mutual_information, overlap
 from mammogan.metrics.information import MAXIMUM, inverse_digamma, label_information, ross
-from mammogan.metrics.moments import image_moments
+from mammogan.metrics.moments import image_moments, moments_of_counts
+from mammogan.metrics.resampling import Plan, interval, summary
 
 RNG = np.random.default_rng(0)
 
@@ -58,6 +60,15 @@ def test_blocks_do_not_matter(block: int) -> None:
     np.testing.assert_array_equal(image_moments(images, 12, block), image_moments(images, 12))
 
 
+@given(st.lists(st.integers(0, 4095), min_size=2, max_size=40), st.integers(1, 39))
+@settings(max_examples=60, deadline=None)
+def test_counts_merge(pixels: list[int], cut: int) -> None:
+    # Counts of parts add up to the counts of the whole: the moments follow exactly, in any order.
+    parts = [np.bincount(part, minlength=4096) for part in (pixels[:cut], pixels[cut:]) if part]
+    whole = np.bincount(pixels, minlength=4096)
+    np.testing.assert_array_equal(moments_of_counts(sum(parts)), moments_of_counts(whole))
+
+
 def test_shape_moments_ignore_gain_and_offset() -> None:
     image = RNG.integers(0, 1000, (1, 30, 30)).astype(np.uint16)
     first, second = image_moments(image, 12)[0], image_moments(image * 3 + 500, 12)[0]
@@ -76,15 +87,42 @@ def test_degenerate_images() -> None:
         image_moments(np.zeros((0, 2, 2), np.uint16), 8)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0])
-def test_ross_equals_sklearn(shift: float) -> None:
+@pytest.mark.parametrize("shift", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_ross_equals_sklearn(shift: float, dimensions: int) -> None:
     a, b = RNG.normal(size=400), RNG.normal(shift, 1.3, 600)
     labels = np.r_[np.zeros(400), np.ones(600)]
-    theirs = mutual_info_classif(np.r_[a, b][:, None], labels, discrete_features=False, n_neighbors=3, random_state=0)[
-        0
-    ]
-    # scikit-learn clips at zero and adds noise of 1e-10 of the scale.
-    assert max(ross(a, b).information, 0) == pytest.approx(theirs, abs=1e-8)
+    # What mutual_info_classif calls once it has scaled the data and added noise to break ties.
+    theirs = _compute_mi_cd(np.r_[a, b], labels, 3)
+    first, second = (a, b) if dimensions == 1 else (np.c_[a, a], np.c_[b, b])
+    assert ross(first, second).information == pytest.approx(theirs, abs=1e-10)
+    public = mutual_info_classif(np.r_[a, b][:, None], labels, discrete_features=False, random_state=0)[0]
+    assert ross(a, b).information == pytest.approx(public, abs=1e-7)
+
+
+def test_ross_in_the_plane_equals_brute_force() -> None:
+    a, b = RNG.normal(size=(60, 2)), RNG.normal(0.4, 1, (50, 2))
+    both = np.r_[a, b]
+    all_of_them = []
+    for x in (a, b):
+        for point in x:
+            distances = np.sort(np.abs(x - point).max(1))
+            all_of_them.append((np.abs(both - point).max(1) <= distances[3]).sum() - 1)
+    assert ross(a, b).neighbors == np.mean(all_of_them)
+
+
+def test_ross_with_ties() -> None:
+    # Values of a few levels: the plug-in information is exact, and no jitter decides.
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+    a, b = np.repeat([0.0, 1.0, 2.0], (p * 2000).astype(int)), np.repeat([0.0, 1.0, 2.0], (q * 2000).astype(int))
+    middle = (p + q) / 2
+    exact = ((p * np.log(p / middle)).sum() + (q * np.log(q / middle)).sum()) / 2
+    assert ross(a, b).information == pytest.approx(exact, abs=0.003)
+    assert ross(np.c_[a, a], np.c_[b, b]).information == pytest.approx(ross(a, b).information)
+    assert ross(np.ones(50), np.ones(50)).information == pytest.approx(0, abs=0.02)
+    assert ross(np.ones(50), np.zeros(50)).information == pytest.approx(MAXIMUM, abs=0.02)
+    with pytest.raises(ValueError, match="not a finite number"):
+        ross(np.r_[a, np.nan], b)
 
 
 def test_ross_on_a_line_equals_ross_in_space() -> None:
@@ -146,18 +184,35 @@ def test_density_equals_the_sum_of_kernels() -> None:
     assert (inside & theirs).sum() / theirs.sum() > 0.995
 
 
-def test_density_equals_scipy_where_both_mean_the_same() -> None:
-    # SciPy scales its kernel by the sample's covariance: for a sample of unit covariance that is a product kernel.
-    sample = RNG.normal(size=(500, 2))
-    sample = (sample - sample.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(sample.T)).T)
-    grid = Grid.around(sample, count=120)
-    h = [bandwidth(sample[:, axis]) for axis in (0, 1)]
-    sample = sample * (np.mean(h) / np.array(h))  # equal bandwidths on both axes, almost
-    kernel = stats.gaussian_kde(sample.T, bw_method=float(np.mean(h)))
-    xx, yy = np.meshgrid(*grid.centers, indexing="ij")
-    expected = kernel(np.stack([xx.ravel(), yy.ravel()])).reshape(120, 120)
-    expected /= expected.sum()
-    assert np.abs(density(sample, grid) - expected).max() / expected.max() < 0.05
+class ProductKernel(stats.gaussian_kde):
+    """SciPy's density with a bandwidth for each axis."""
+
+    def _compute_covariance(self) -> None:
+        h = np.array([bandwidth(values) for values in self.dataset])
+        self.factor = 1.0
+        self.covariance, self.cho_cov = np.diag(h**2), np.diag(h)
+        self.log_det = 2 * np.log(h * np.sqrt(2 * np.pi)).sum()
+
+
+@pytest.mark.parametrize("tail", ["normal", "heavy"])
+def test_densities_scores_and_coverage_equal_scipy(tail: str) -> None:
+    a, b = RNG.normal(size=(900, 2)), RNG.normal(0.2, 1.1, (900, 2))
+    if tail == "heavy":  # kernels narrower than a cell
+        a, b = np.exp(1.2 * a), np.exp(1.2 * b)
+    for count in (100, 200):
+        grid = Grid.around(a, b, count=count)
+        at = np.stack([x.ravel() for x in np.meshgrid(*grid.centers, indexing="ij")])
+        theirs = [ProductKernel(x.T)(at).reshape(count, count) for x in (a, b)]
+        p, q = (x / x.sum() for x in theirs)
+        found = [density(x, grid) for x in (a, b)]
+        assert max(np.abs(f - t).max() / t.max() for f, t in zip(found, (p, q), strict=True)) < 0.005
+        assert jensen_shannon(*found) == pytest.approx(jensen_shannon(p, q), abs=0.001)
+        if count == 200:  # as Figure 6 has it; on fewer cells two of them are more than .005
+            regions = [percentile_region(x, 97) for x in (*found, p, q)]
+            ours, exact = ((r & s).sum() / r.sum() for r, s in (regions[:2], regions[2:]))
+            assert ours == pytest.approx(exact, abs=0.005)
+        mass, exact_mass = (x[highest_density_region(y, 0.97)].sum() for x, y in (found, (p, q)))
+        assert mass == pytest.approx(exact_mass, abs=0.005)
 
 
 def test_scores_of_distributions() -> None:
@@ -192,32 +247,88 @@ def test_regions() -> None:
 
 def test_tables_tell_alike_from_unlike() -> None:
     real, alike, other = RNG.normal(size=(120, 5)), RNG.normal(size=(120, 5)), RNG.normal(1.5, 0.5, (120, 5))
-    for table, column in ((pair_scores, "score"), (support_coverage, "coverage")):
-        near, far = table(real, alike, bootstraps=5, splits=4), table(real, other, bootstraps=5, splits=4)
-        assert (near[column] > far[column]).mean() > 0.8
+    plan = Plan(120, 120, draws=5, splits=4)
+    for table in (pair_scores, support_coverage):
+        near, far = table(real, alike, plan), table(real, other, plan)
+        assert (near["score"] > far["score"]).mean() > 0.8
         assert near["ratio"].median() == pytest.approx(1, abs=0.12)
-        assert (near["low"] <= near[column]).all()
-        assert (near[column] <= near["high"]).all()
-        again = table(real, alike, bootstraps=5, splits=4)
-        assert near.equals(again)
-    information = label_information(real, other, permutations=50, halves=20)
-    assert (information["p"] < 0.05).all()
-    assert (information["information"] > information["chance"]).all()
+        for low, value, high in (("low", "score", "high"), ("ratio_low", "ratio", "ratio_high")):
+            assert (near[low] <= near[value]).all()
+            assert (near[value] <= near[high]).all()
+        assert (near["n"] == 120).all()
+        assert (near["n_ceiling"] == 60).all()
+        assert near.equals(table(real, alike, plan))
+    information = label_information(real, other, plan, permutations=50)
+    of_information = information[information["reading"] == "information"]
+    assert (of_information["p"] < 0.05).all()
+    assert (of_information["score"] > of_information["chance"]).all()
+    assert (of_information["ceiling"].abs() < 0.15).all()
+
+
+def test_a_plan_keeps_patients_together() -> None:
+    patients = np.repeat(np.arange(30), 4)
+    plan = Plan(patients, 100, draws=6, splits=6)
+    assert (plan.size, plan.half) == (100, 58)
+    for one, two, other in plan.ceilings():
+        assert not set(patients[one]) & set(patients[two])
+        assert len(one) == len(two) == len(other) == 58
+        assert len(np.unique(np.r_[one, two])) == 116
+    for real, synthetic in plan.intervals():
+        assert len(real) == len(synthetic) == 50
+        assert set(real) <= set(plan.compared[0])
+        # Whole patients, but for those whose other images are not compared and the one at the cut.
+        assert len(set(patients[real])) <= 20
+    assert [x.tolist() for x in plan.ceilings()[0]] == [x.tolist() for x in Plan(patients, 100, splits=1).ceilings()[0]]
+    # With real images to spare, the ceiling has as many images as the score.
+    assert Plan(1000, 300).half == 300
+    with pytest.raises(ValueError, match="too few patients"):
+        Plan(np.zeros(40), 40)
+    with pytest.raises(ValueError, match="The synthetic set has 3 images"):
+        Plan(40, 3)
+
+
+@pytest.mark.parametrize("at_most", [0, 40])
+def test_intervals_have_the_spread_of_the_mean(at_most: int) -> None:
+    # The one statistic whose spread is known: half samples and small samples must both give sd / sqrt(n).
+    values = np.random.default_rng(5).normal(size=400)
+    plan = Plan(400, 400, draws=600)
+    draws = [values[real].mean() for real, _ in plan.intervals(at_most)]
+    low, high = interval(values.mean(), draws, plan.share(at_most))
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+
+
+def test_the_ratio_of_a_score_and_its_ceiling() -> None:
+    draws, ceilings = np.linspace(0.4, 0.6, 41), np.linspace(0.7, 0.9, 21)
+    found = summary(0.5, draws, [0.4], ceilings, bounds=(0, 1))
+    assert found["ratio"] == pytest.approx(0.5)
+    error = np.hypot(draws.std(), 0.5 * ceilings.std()) / 0.8
+    assert found["ratio_high"] - found["ratio"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert np.isnan(summary(0.5, draws, [0.4], [0.0])["ratio"])
+    assert summary(0.95, draws, [0.4], ceilings, bounds=(0, 1))["high"] == 1
 
 
 def test_degenerate_tables() -> None:
     real = RNG.normal(size=(40, 5))
+    plan = Plan(40, 40, draws=3, splits=3)
     constant = real.copy()
     constant[:, 2] = 1.0
-    found = pair_scores(constant, constant, bootstraps=2, splits=2)
-    assert np.isfinite(found["score"]).all()
+    for table in (pair_scores, support_coverage):
+        found = table(constant, constant, plan)
+        assert np.isfinite(found[["score", "low", "high", "ceiling"]]).all().all()
+        # Identical sets score the most there is; the label reading goes beyond, as copies do.
+        assert (found.loc[found["reading"] != "label", "score"] >= 0.95).all()
+    information = label_information(constant, constant, plan, permutations=20)
+    assert (information.loc[information["reading"] == "information", "score"] < 0.01).all()
+    apart = support_coverage(real, real + 1000, plan)
+    assert (apart["score"] == 0).all()
+    assert (pair_scores(real, real + 1000, plan).query("reading == 'jsd'")["score"] < 1e-6).all()
     broken = real.copy()
     broken[0, 0] = np.nan
     with pytest.raises(ValueError, match="not a finite number"):
         pair_scores(real, broken)
     with pytest.raises(ValueError, match="at least 4"):
         support_coverage(real, real[:2])
-    with pytest.raises(ValueError, match="Half"):
+    with pytest.raises(ValueError, match="16 real"):
         label_information(real[:6], real[:6])
 
 

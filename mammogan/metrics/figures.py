@@ -19,6 +19,10 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     """Figure 3: every pair of moments as a scatter plot, with the single moments' histograms on the diagonal."""
     figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
     size = max(2.0, min(14.0, 4000 / max(len(real), len(synthetic))))
+    # In a mixed order, so that neither set covers the other.
+    order = np.random.default_rng(0).permutation(len(real) + len(synthetic))
+    points = np.concatenate([real, synthetic])[order]
+    colours = np.repeat([REAL, SYNTHETIC], [len(real), len(synthetic)])[order]
     for row in range(5):
         for column in range(5):
             axis = axes[row, column]
@@ -33,8 +37,7 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
                 axis.set_yticks([])
                 axis.spines["left"].set_visible(False)
             else:
-                for values, colour in ((real, REAL), (synthetic, SYNTHETIC)):
-                    axis.scatter(values[:, column], values[:, row], s=size, color=colour, alpha=0.45, lw=0)
+                axis.scatter(points[:, column], points[:, row], s=size, c=colours, alpha=0.45, lw=0, rasterized=True)
             axis.tick_params(labelsize=6)
             if row == 4:
                 axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
@@ -54,7 +57,7 @@ def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
     tables = [("printed in the paper", printed, None)]
     for reading in readings:
         chosen = scores[scores["reading"] == reading]
-        value = chosen.pivot(index="i", columns="j", values="score_half").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
+        value = chosen.pivot(index="i", columns="j", values="score_n").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
         ceiling = chosen.pivot(index="i", columns="j", values="ceiling").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
         tables.append((names[reading], value.to_numpy(), ceiling.to_numpy()))
     for axis, (title, value, ceiling) in zip(axes, tables, strict=True):
