@@ -225,6 +225,93 @@ def sample(
     print(f"{count} images in {out}")
 
 
+study = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(study, name="study")
+
+
+@study.command("build")
+def study_build(
+    real: Annotated[Path, typer.Argument(help="Store of real images, or a folder of DICOM files or pictures.")],
+    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study to write.")],
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs a session.")] = 10,
+    pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, taken at random; 0: all.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; without, a secret one.")] = None,
+    height: Annotated[int, typer.Option(min=0, help="Height of a picture, pixels; 0: the largest in common.")] = 0,
+    width: Annotated[int, typer.Option(min=0, help="Width of a picture, pixels.")] = 0,
+    view: Annotated[str, typer.Option(help="Take this view alone, as MLO; empty takes all.")] = "",
+    labels: Annotated[
+        list[Path] | None, typer.Option(help='CSV with columns id and label; what is not "none" is excluded.')
+    ] = None,
+    exclude_label: Annotated[list[str] | None, typer.Option(help="Exclude only this label; repeatable.")] = None,
+    exclude: Annotated[list[Path] | None, typer.Option(help="Hand list: an id a line, then a comma and why.")] = None,
+    title: Annotated[str, typer.Option(help="Title that readers see.")] = "Which mammogram is real?",
+    note: Annotated[str, typer.Option(help="A sentence above the instructions.")] = "",
+    browser: Annotated[bool, typer.Option("--browser", help="Needs no server; the truth is in the page.")] = False,
+    force: Force = False,
+) -> None:
+    """Build a reader study: curated pools, blinded pictures, and the application."""
+    from mammogan.readers.design import RESPONSES, build
+
+    if force and (out / RESPONSES).exists():
+        raise Failure(f"{out} holds responses; export them and give another folder.")
+    if bool(height) != bool(width):
+        raise typer.BadParameter("Give both --height and --width, or neither.")
+    _clear(out, force)
+    with progress("pictures") as shown:
+        made = build(
+            real,
+            synthetic,
+            out,
+            pairs=pairs,
+            pool=pool,
+            seed=seed,
+            size=(height, width) if height else None,
+            view=view,
+            labels=labels or (),
+            exclude_labels=exclude_label or (),
+            exclude=exclude or (),
+            title=title,
+            note=note,
+            browser=browser,
+            progress=lambda done, total: shown(done, f"of {total}"),
+        )
+    print(f"{len(made.real)} real and {len(made.synthetic)} synthetic pictures; the study is {out}")
+    print(f"Open {out / 'public' / 'index.html'}" if browser else f"Serve it with: mammogan study serve {out}")
+
+
+@study.command("serve")
+def study_serve(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets tablets in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    certificate: Annotated[Path | None, typer.Option(help="Certificate (PEM) for HTTPS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
+    new_password: Annotated[bool, typer.Option("--new-password", help="Make a new password for /admin.")] = False,
+) -> None:
+    """Serve a study to browsers; the password of /admin is MAMMOGAN_STUDY_PASSWORD, or is made and printed once."""
+    from mammogan.readers.app import serve
+
+    serve(folder, host, port, certificate=certificate, key=key, new_password=new_password, echo=_say)
+
+
+@study.command("export")
+def study_export(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    force: Force = False,
+) -> None:
+    """Write the answers of a study as CSV, one row an answer; also while it is served."""
+    from mammogan.readers.database import responses
+    from mammogan.readers.design import Study
+
+    if out.exists() and not force:
+        raise Failure(f"{out} exists; give another name or add --force.")
+    table = responses(Study.open(folder))
+    table.to_csv(out, index=False)
+    print(f"{len(table)} answers in {out}")
+
+
 @app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
@@ -277,6 +364,7 @@ def _expected() -> tuple[type[Exception], ...]:
         "mammogan.data.pictures": ["LabelsError"],
         "mammogan.gan.checkpoints": ["RunError"],
         "mammogan.pipeline": ["PipelineError"],
+        "mammogan.readers.design": ["StudyError"],
         "mammogan.readers.responses": ["ResponsesError"],
     }
     loaded = [getattr(sys.modules[m], n) for m, ns in names.items() if m in sys.modules for n in ns]

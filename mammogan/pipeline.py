@@ -313,12 +313,16 @@ class Pipeline:
         Raises:
             PipelineError: a stage has no good results, or the build failed; the last good book stays.
         """
+        from mammogan.readers.page import sources, write_page
+
+        page_code = "from mammogan.readers.page import write_page"
         self._check_standing()
         build = self.root / "_build" / self.name
         html = build / "html"
         key = {
             "sources": provenance.sha256(*_tree(self.root / "book", skip="executed")),
             "settings": sha256(*((self.root / name).read_bytes() for name in ("_config.yml", "_toc.yml"))),
+            "reader study": sha256(provenance.code_hash([page_code]), *sources()),
             **{name: sha256(json.dumps(self.key(name)), self._when(name)) for name in self.stages},
         }
         record = build / "key.json"
@@ -326,6 +330,11 @@ class Pipeline:
             return html / "index.html"
         started = time.perf_counter()
         made = self._sphinx("html")
+        store, synthetic = (
+            self.folder("01_preprocessing") / "store",
+            self.folder("02_progressive_training") / "synthetic",
+        )
+        write_page(None if self.data else store, synthetic, made / "reader_study")
         old = build / "old"
         shutil.rmtree(old, ignore_errors=True)
         if html.exists():

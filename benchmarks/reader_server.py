@@ -1,0 +1,178 @@
+"""How long an answer takes while two hundred readers are at it, on loopback, with every answer on disk first.
+
+    python benchmarks/reader_server.py [--readers 200] [--repeats 3]
+
+Readers are coroutines of one client process with a connection each; the server is `mammogan study serve` in another
+process on the same cores. In the first setting each reader thinks for a second on average before an answer (exponential
+times; people take ten times as long), in the second for none: all answer as fast as replies come, which shows the
+server's capacity and makes them wait in line. For scale, the time of one fsync of the same disk stands beside. The
+table is printed and kept as benchmarks/results/reader_server.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from mammogan.readers.database import responses
+from mammogan.readers.design import FORMAT, SECRET, Study, write_application
+from mammogan.results import write_json
+
+RESULT = Path(__file__).parent / "results" / "reader_server"
+PAIRS = 10
+SETTINGS = {"a second of thought": 1.0, "no thought": 0.0}
+
+
+def made_study(folder: Path) -> Study:
+    """A study with pools of a thousand names; answering touches no picture."""
+    (folder / "public").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    pools = {
+        name: [{"name": rng.bytes(8).hex(), "id": f"{name}-{number}"} for number in range(1000)]
+        for name in ("real", "synthetic")
+    }
+    write_json(folder / SECRET, {"format": FORMAT, "title": "", "note": "", "seed": 0, "pairs": PAIRS, "pools": pools})
+    study = Study.open(folder)
+    write_application(study, folder / "public", (1280, 1024), browser=False)
+    return study
+
+
+class Client:
+    """One reader's connection."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.token = port, ""
+
+    async def post(self, path: str, body: dict) -> dict:
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
+        head += f"Authorization: Bearer {self.token}\r\nContent-Length: {len(data)}\r\n\r\n"
+        self.writer.write(head.encode() + data)
+        status = await self.reader.readline()
+        length = 0
+        while (line := await self.reader.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            length = int(value) if name.lower() == "content-length" else length
+        content = json.loads(await self.reader.readexactly(length))
+        if b" 200 " not in status:
+            raise SystemExit(f"refused: {content}")
+        return content
+
+    async def read(self, thought: float, rng: random.Random, times: list[float]) -> None:
+        """One session; adds the seconds of each answer to `times`."""
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        about = {"radiologist": "no", "years": 0}
+        opened = await self.post("/api/sessions", {"key": secrets.token_hex(16), "questionnaire": about, "reader": ""})
+        self.token = opened["token"]
+        for question in range(1, PAIRS + 1):
+            if thought:
+                await asyncio.sleep(rng.expovariate(1 / thought))
+            body = {"question": question, "chosen": rng.choice(["left", "right"]), "seconds": 1.0, "age": 0.0}
+            started = time.perf_counter()
+            await self.post("/api/answers", {**body, "key": secrets.token_hex(16)})
+            times.append(time.perf_counter() - started)
+        self.writer.close()
+
+
+async def everybody(port: int, readers: int, thought: float) -> tuple[list[float], float]:
+    """All readers at once: seconds of each answer, and of the whole."""
+    times: list[float] = []
+    started = time.perf_counter()
+    await asyncio.gather(*(Client(port).read(thought, random.Random(n), times) for n in range(readers)))
+    return times, time.perf_counter() - started
+
+
+def fsync_time(folder: Path) -> float:
+    """Median seconds of an fsync of 4 KiB on the disk that holds the study."""
+    times = []
+    with (folder / "fsync").open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 4096)
+            file.flush()
+            started = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readers", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    runs: dict[str, list[dict]] = {name: [] for name in SETTINGS}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for repeat in range(options.repeats):
+            for name, thought in SETTINGS.items():
+                study = made_study(folder / f"{repeat}-{thought}")
+                server = subprocess.Popen(
+                    [sys.executable, "-m", "mammogan", "study", "serve", str(study.folder), "--port", "0"],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env={**os.environ, "MAMMOGAN_STUDY_PASSWORD": "x"},
+                )
+                try:
+                    assert server.stdout
+                    port = int(server.stdout.readline().split("/ and")[0].rpartition(":")[2])
+                    times, took = asyncio.run(everybody(port, options.readers, thought))
+                finally:
+                    server.terminate()
+                    server.wait()
+                table = responses(study)
+                wanted = options.readers * PAIRS
+                assert len(table) == len(times) == wanted, f"{len(table)} answers kept of {wanted}"
+                assert not table.duplicated(["session", "question"]).any()
+                quantiles = [float(q) for q in np.quantile(times, (0.5, 0.95, 0.99, 1))]
+                load = os.getloadavg()[0]
+                runs[name].append({"quantiles": quantiles, "rate": wanted / took, "kept": len(table), "load": load})
+                print(name, *(f"{1000 * q:.1f} ms" for q in quantiles), f"{wanted / took:.0f} answers/s", flush=True)
+        disk = fsync_time(folder)
+    report = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": f"{platform.machine()}, {os.cpu_count()} cores",
+        "readers": options.readers,
+        "repeats": options.repeats,
+        "fsync": disk,
+        "runs": runs,
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    RESULT.with_suffix(".md").write_text(table_of(report))
+    print(table_of(report))
+
+
+def table_of(report: dict) -> str:
+    """The results as Markdown: medians over the repeats."""
+    load = [run["load"] for runs in report["runs"].values() for run in runs]
+    lines = [
+        f"{report['date']}; {report['device']}; {report['repeats']} repeats of {report['readers']} readers, {PAIRS} "
+        f"answers each. Load average of the machine {min(load):.0f} to {max(load):.0f}; one fsync takes "
+        f"{1000 * report['fsync']:.2f} ms. Milliseconds from request to acknowledgement, medians over the repeats.",
+        "",
+        "| Readers answer after | Median | 95th percentile | 99th | Longest | Answers a second | Kept of sent |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in report["runs"].items():
+        quantiles = 1000 * np.median([run["quantiles"] for run in runs], axis=0)
+        kept, sent = sum(run["kept"] for run in runs), len(runs) * report["readers"] * PAIRS
+        rate = np.median([run["rate"] for run in runs])
+        lines.append(f"| {name} | {' | '.join(f'{q:.1f}' for q in quantiles)} | {rate:.0f} | {kept} of {sent} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"use strict";
+// The test, page by page. Everything that must survive a reload is written to this browser before it is shown or sent.
+
+const $ = (id) => document.getElementById(id);
+const study = window.STUDY;
+const backend = study.mode === "server" ? new ServerBackend() : new BrowserBackend(study);
+const PLACE = `mammogan-study:${study.id}`;
+const LONGEST = 20000; // milliseconds between two attempts to send
+
+/* ---- what is kept ---- */
+
+// page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in milliseconds.
+// locked: the answer to the last pair is confirmed, the next one is not shown yet. seconds: the open pair was in sight.
+let state = load() || fresh();
+
+function fresh() {
+  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0 };
+}
+
+function load() {
+  try {
+    return JSON.parse(localStorage.getItem(PLACE));
+  } catch {
+    return null;
+  }
+}
+
+function save() {
+  try {
+    localStorage.setItem(PLACE, JSON.stringify(state));
+  } catch {
+    say("This browser keeps no data: do not reload the page before the end.");
+  }
+}
+
+/** What two tabs must agree on; the clock of the open pair is each tab's own. */
+function progress(of) {
+  return of && JSON.stringify([of.page, of.key, of.token, of.locked, of.answers.map((answer) => answer.key)]);
+}
+
+// A second tab would answer the same questions: the one that is not in use follows the other.
+addEventListener("storage", (event) => {
+  if ((event.key === PLACE || event.key === null) && progress(load()) !== progress(state)) location.reload();
+});
+
+function say(text) {
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+/* ---- pages ---- */
+
+const viewers = {};
+
+function show(page) {
+  state.page = page;
+  save();
+  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
+  document.title = `${{ tutorial: "Introduction", questionnaire: "About you", pairs: "Pairs", result: "Result" }[page]} - ${study.title}`;
+  ({ tutorial, questionnaire, pairs, result })[page]();
+  $(`${page}-title`).focus();
+  scrollTo(0, 0);
+}
+
+function tutorial() {
+  $("tutorial-title").textContent = study.title;
+  for (const place of document.querySelectorAll(".count")) place.textContent = study.pairs;
+  $("note").hidden = !study.note;
+  $("note").textContent = study.note || "";
+  if (!viewers.practice) {
+    viewers.practice = new Viewer($("practice"), "practice image");
+    viewers.practice.open(practicePattern());
+  }
+}
+
+function questionnaire() {
+  radiologistOrNot();
+  if (state.questionnaire) begin(); // a reload while the session was being opened
+}
+
+function radiologistOrNot() {
+  const shown = $("about").elements.radiologist.value === "yes";
+  $("radiologists").hidden = !shown;
+  for (const input of $("radiologists").querySelectorAll("input")) input.disabled = !shown;
+}
+
+function filled() {
+  const given = new FormData($("about"));
+  const about = { radiologist: given.get("radiologist"), years: Number(given.get("years")) };
+  if (about.radiologist === "yes") {
+    const training = given.get("training");
+    about.board_certified = training === "board_certified" ? "yes" : "no";
+    about.trainee = training === "trainee" ? "yes" : "no";
+    about.breast_specialist = given.get("breast_specialist");
+    about.screening = given.get("screening");
+  }
+  return about;
+}
+
+/** Open the session; the key makes a repeated request harmless. */
+async function begin() {
+  $("start").disabled = true;
+  for (let pause = 1000; ; pause = Math.min(2 * pause, LONGEST)) {
+    try {
+      const opened = await backend.start(state.key, state.questionnaire, state.reader || "");
+      say("");
+      Object.assign(state, { token: opened.token, session: opened.session, reader: opened.reader, pairs: opened.pairs });
+      show("pairs");
+      return;
+    } catch (error) {
+      if (!(error instanceof Failed)) throw error;
+      if (!error.retry) {
+        delete state.questionnaire;
+        save();
+        $("start").disabled = false;
+        say(error.message);
+        return;
+      }
+      say("No connection yet; the test starts when there is one.");
+      await sleep(pause);
+    }
+  }
+}
+
+/* ---- pairs ---- */
+
+const clock = { since: 0 };
+
+/** Seconds that the open pair was in sight so far. */
+function seconds() {
+  return state.seconds + (clock.since ? (performance.now() - clock.since) / 1000 : 0);
+}
+
+function runClock(run) {
+  state.seconds = seconds();
+  clock.since = run && document.visibilityState === "visible" ? performance.now() : 0;
+}
+
+function inSight() {
+  return state.page === "pairs" && !state.locked && viewers.left && viewers.left.ready && viewers.right.ready;
+}
+
+document.addEventListener("visibilitychange", () => {
+  runClock(inSight());
+  save();
+});
+setInterval(() => {
+  if (!clock.since) return;
+  runClock(true);
+  save();
+}, 2000);
+
+function current() {
+  return state.answers.length - (state.locked ? 1 : 0); // position of the open pair
+}
+
+function pairs() {
+  if (!viewers.left) {
+    viewers.left = new Viewer($("left"), "left image");
+    viewers.right = new Viewer($("right"), "right image");
+    link([viewers.left, viewers.right], () => $("linked").checked);
+    prefetch();
+  }
+  $("progress").max = study.pairs;
+  openPair();
+}
+
+function openPair() {
+  const position = current();
+  $("pairs-title").textContent = `Pair ${position + 1} of ${study.pairs}`;
+  const opened = ["left", "right"].map((side, i) => viewers[side].open(sourceOf(state.pairs[position][i], study)));
+  Promise.all(opened).then(() => {
+    if (position !== current()) return;
+    runClock(inSight());
+    refresh();
+  });
+  refresh();
+}
+
+function refresh() {
+  const chosen = state.locked ? state.answers.at(-1).chosen : state.chosen;
+  for (const input of $("choice").elements.side) {
+    input.checked = input.value === chosen;
+    input.disabled = state.locked;
+  }
+  $("progress").value = state.answers.length;
+  $("confirm").hidden = state.locked;
+  $("confirm").disabled = !chosen || !viewers.left.ready || !viewers.right.ready;
+  $("next").hidden = !state.locked;
+  $("next").textContent = state.answers.length < study.pairs ? "Next pair" : "See the result";
+}
+
+/** Fetch the pictures of the whole session ahead, one after the other, so that a lost network does not stop the test. */
+async function prefetch() {
+  for (const name of state.pairs.slice(current()).flat()) {
+    if (study.tile) return; // tiles are many, and only those that are looked at are wanted
+    for (let loaded = false; !loaded; ) {
+      const image = new Image();
+      image.src = `pictures/${name}.png`;
+      loaded = await image.decode().then(() => true, () => false);
+      if (!loaded) await sleep(3000);
+    }
+  }
+}
+
+$("choice").addEventListener("change", (event) => {
+  if (event.target.name !== "side" || state.locked) return;
+  state.chosen = event.target.value;
+  save();
+  refresh();
+});
+
+$("choice").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (state.locked || $("confirm").disabled) return;
+  runClock(false);
+  const answer = { question: state.answers.length + 1, chosen: state.chosen, key: randomHex(16), sent: false };
+  answer.seconds = Math.round(state.seconds * 1000) / 1000;
+  answer.at = Date.now();
+  state.answers.push(answer);
+  Object.assign(state, { locked: true, chosen: "", seconds: 0 });
+  save();
+  refresh();
+  $("next").focus();
+  send();
+});
+
+$("next").addEventListener("click", () => {
+  state.locked = false;
+  save();
+  if (state.answers.length >= study.pairs) {
+    show("result");
+    return;
+  }
+  openPair();
+  $("pairs-title").focus();
+});
+
+/* ---- answers on their way ---- */
+
+let sending = false;
+let wake = () => {};
+
+function sleep(milliseconds) {
+  return new Promise((resolve) => {
+    wake = resolve;
+    setTimeout(resolve, milliseconds);
+  });
+}
+
+addEventListener("online", () => wake());
+
+/** Send what is not acknowledged, in order, until all is. */
+async function send() {
+  if (sending) return;
+  sending = true;
+  let pause = 1000;
+  let disputes = 0;
+  try {
+    for (let next; (next = state.answers.find((answer) => !answer.sent)); ) {
+      try {
+        const { question, chosen, seconds: took, key } = next;
+        const age = Math.max((Date.now() - next.at) / 1000, 0);
+        await backend.answer(state.token, { question, chosen, seconds: took, age, key });
+        next.sent = true;
+        save();
+        say("");
+        pause = 1000;
+      } catch (error) {
+        if (!(error instanceof Failed)) throw error;
+        if (error.status === 409 && disputes < 3) {
+          disputes += 1;
+          if (await settle()) return;
+        } else if (error.retry || error.status === 409) {
+          say("No connection: your answers are kept here and sent when it is back. Go on.");
+          await sleep(pause);
+          pause = Math.min(2 * pause, LONGEST);
+        } else {
+          say(`${error.message} Your answers are kept here; call the study's staff.`);
+          return;
+        }
+      }
+    }
+  } finally {
+    sending = false;
+  }
+  if (state.page === "result") result();
+}
+
+/** The server knows another number of answers than this browser: its count holds. Returns true where the page reloads. */
+async function settle() {
+  let known;
+  try {
+    known = await backend.state(state.token);
+  } catch {
+    return false;
+  }
+  state.answers.forEach((answer) => { answer.sent = answer.question <= known.answered; });
+  const ahead = known.answered > state.answers.length;
+  while (state.answers.length < known.answered) {
+    // Answered elsewhere under the same token; what was chosen is with the server.
+    state.answers.push({ question: state.answers.length + 1, chosen: "", seconds: 0, at: 0, key: "", sent: true });
+  }
+  if (ahead) state.locked = false;
+  if (ahead && state.answers.length >= study.pairs) state.page = "result";
+  save();
+  if (ahead) location.reload();
+  return ahead;
+}
+
+/* ---- the end ---- */
+
+async function result() {
+  $("details").hidden = true;
+  $("score").textContent = "Your last answers are being sent.";
+  if (state.answers.some((answer) => !answer.sent)) {
+    send();
+    return;
+  }
+  let told;
+  for (let pause = 1000; !told; pause = Math.min(2 * pause, LONGEST)) {
+    try {
+      told = await backend.result(state.token);
+    } catch (error) {
+      if (!error.retry) {
+        say(error.message);
+        return;
+      }
+      say("No connection: the result is shown when it is back.");
+      await sleep(pause);
+    }
+  }
+  say("");
+  if (state.page !== "result") return;
+  const answers = told.answers.map((answer, i) => ({ chosen_side: state.answers[i].chosen, ...answer }));
+  const right = answers.filter((answer) => answer.chosen_side === answer.real_side).length;
+  $("score").textContent = `You found the real image in ${right} of ${study.pairs} pairs. Guessing finds ${study.pairs / 2} on average.`;
+  $("answers").replaceChildren(...answers.map((answer, i) => {
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = i + 1;
+    row.append(head);
+    for (const text of [answer.chosen_side, answer.real_side, answer.chosen_side === answer.real_side ? "yes" : "no"]) {
+      row.insertCell().textContent = text;
+    }
+    return row;
+  }));
+  $("code").textContent = state.reader;
+  $("download").hidden = study.mode === "server";
+  $("download").onclick = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([responsesCsv(state, told.answers)], { type: "text/csv" }));
+    link.download = `responses-${state.session}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+  $("again").textContent = study.mode === "server" ? "Next reader" : "Take it again";
+  $("details").hidden = false;
+}
+
+$("again").addEventListener("click", () => {
+  state = fresh();
+  $("about").reset();
+  $("start").disabled = false;
+  $("linked").checked = false;
+  viewers.left = viewers.right = undefined;
+  save();
+  location.reload();
+});
+
+$("begin").addEventListener("click", () => show("questionnaire"));
+$("about").addEventListener("change", radiologistOrNot);
+$("about").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.questionnaire = filled();
+  state.reader = $("reader").value.trim().toUpperCase();
+  save();
+  begin();
+});
+
+if (study.mode !== "server") $("reader").closest("p").hidden = true; // the browser remembers it
+show(state.page);
+if (state.answers.some((answer) => !answer.sent)) send();

@@ -1,0 +1,109 @@
+"use strict";
+// Where sessions come from and answers go: a server that keeps the truth, or this browser alone.
+
+/** A request that failed. `retry`: the same request may succeed later; else it was refused, and the message says why. */
+class Failed extends Error {
+  constructor(message, retry, status) {
+    super(message);
+    this.retry = retry;
+    this.status = status;
+  }
+}
+
+/** `bytes` random bytes as hexadecimal digits. (crypto.randomUUID is missing on plain HTTP.) */
+function randomHex(bytes) {
+  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+class ServerBackend {
+  async call(method, path, token, body) {
+    const cut = new AbortController();
+    const timer = setTimeout(() => cut.abort(), 15000);
+    let response, content;
+    try {
+      response = await fetch(path, {
+        method,
+        signal: cut.signal,
+        cache: "no-store",
+        headers: {
+          ...(token ? { Authorization: `Bearer ${token}` } : {}),
+          ...(body ? { "Content-Type": "application/json" } : {}),
+        },
+        body: body ? JSON.stringify(body) : undefined,
+      });
+      content = await response.json();
+    } catch {
+      throw new Failed("No connection.", true, response ? response.status : 0);
+    } finally {
+      clearTimeout(timer);
+    }
+    if (response.ok) return content;
+    const retry = response.status >= 500 || response.status === 408 || response.status === 429;
+    throw new Failed(content.sentence || "The server does not answer.", retry, response.status);
+  }
+
+  start(key, questionnaire, reader) {
+    return this.call("POST", "api/sessions", null, { key, questionnaire, reader });
+  }
+
+  state(token) {
+    return this.call("GET", "api/session", token);
+  }
+
+  answer(token, answer) {
+    return this.call("POST", "api/answers", token, answer);
+  }
+
+  result(token) {
+    return this.call("GET", "api/result", token);
+  }
+}
+
+/** The same without a server: the sessions are in study.js, the answers in the page. */
+class BrowserBackend {
+  constructor(study) {
+    this.sessions = JSON.parse(atob(study.sessions));
+    this.reader = `${study.id}:reader`;
+  }
+
+  async start() {
+    const number = crypto.getRandomValues(new Uint32Array(1))[0] % this.sessions.length;
+    let reader = null;
+    try {
+      reader = localStorage.getItem(this.reader) || randomHex(4).toUpperCase();
+      localStorage.setItem(this.reader, reader);
+    } catch {
+      reader = reader || randomHex(4).toUpperCase();
+    }
+    const pairs = this.sessions[number].map((pair) => [pair.left, pair.right]);
+    return { token: `${number}`, session: `B${randomHex(4)}`, reader, answered: 0, pairs };
+  }
+
+  async answer(token, answer) {
+    return { answered: answer.question, again: false };
+  }
+
+  async result(token) {
+    return { answers: this.sessions[Number(token)] };
+  }
+}
+
+/** One answer a row, as `mammogan study analyse` reads them. */
+function responsesCsv(state, truth) {
+  const traits = ["radiologist", "board_certified", "trainee", "breast_specialist", "screening"];
+  const header = [
+    "session", "reader", "question", "pair", "left", "right", "real_side", "chosen_side", "correct", "seconds",
+    "confirmed_at", ...traits, "years", "real_id", "synthetic_id",
+  ];
+  const rows = state.answers.map((answer, i) => {
+    const pair = truth[i];
+    return [
+      state.session, state.reader, i + 1, pair.pair, pair.left, pair.right, pair.real_side, answer.chosen,
+      Number(answer.chosen === pair.real_side), answer.seconds,
+      `${new Date(answer.at).toISOString().slice(0, 19)}+00:00`,
+      ...traits.map((trait) => state.questionnaire[trait] || ""), state.questionnaire.years, pair.real_id,
+      pair.synthetic_id,
+    ];
+  });
+  return [header, ...rows].map((row) => `${row.join(",")}\n`).join("");
+}

@@ -1,0 +1,98 @@
+"""A small study served in a process of its own, for the tests of server and browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mammogan.data.store import StoreWriter
+
+PASSWORD = "correct horse battery"
+ABOUT = {"radiologist": "yes", "board_certified": "yes", "trainee": "no", "breast_specialist": "no", "years": 7}
+
+
+def made_store(folder: Path, images: list[np.ndarray], prefix: str, bits: int = 12, **facts: str) -> Path:
+    """A store of given grey values in [0, 1]."""
+    with StoreWriter(folder, *images[0].shape, bits, {"by": "test"}) as writer:
+        for number, image in enumerate(images):
+            writer.accept(image, id=f"{prefix}-{number}", **facts)
+    return folder
+
+
+def ovals(count: int, height: int = 80, width: int = 64) -> list[np.ndarray]:
+    """Textured half ovals of several sizes before black: what a breast is to the study."""
+    rng = np.random.default_rng(count)
+    rows, columns = np.mgrid[:height, :width]
+    made = []
+    for depth in np.linspace(0.5, 0.9, count):
+        inside = (rows / height - 0.5) ** 2 / 0.2 + (columns / width / depth) ** 2 < 1
+        made.append(np.where(inside, np.clip(0.5 + 0.1 * rng.standard_normal(inside.shape), 0, 1), 0.0))
+    return made
+
+
+@contextmanager
+def served(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve a study; its address and its process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mammogan", "study", "serve", str(folder), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MAMMOGAN_STUDY_PASSWORD": PASSWORD},
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        address = line.split(" at ")[1].split("/ ")[0]
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/study.js").read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.05)
+        yield address, process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def call(address: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    """One request; its status, and its JSON or text."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    sent = {**({"content-type": "application/json"} if data is not None else {}), **headers}
+    request = urllib.request.Request(f"{address}{path}", data=data, headers=sent)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            status, content = reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        status, content = error.code, error.read().decode()
+    try:
+        return status, json.loads(content)
+    except ValueError:
+        return status, content
+
+
+def begin(address: str, **changes: Any) -> dict[str, Any]:
+    """Start a session."""
+    status, session = call(
+        address, "/api/sessions", {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": "", **changes}
+    )
+    assert status == 200, session
+    return session
+
+
+def answer(address: str, token: str, question: int, chosen: str = "left", **changes: Any) -> tuple[int, Any]:
+    """Answer a question."""
+    body = {"question": question, "chosen": chosen, "seconds": 2.5, "age": 0, "key": secrets.token_hex(16), **changes}
+    return call(address, "/api/answers", body, authorization=f"Bearer {token}")

@@ -1,0 +1,361 @@
+"""The server of a study: nothing lost, nothing doubled, nothing told, and everything else refused and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import secrets
+import signal
+import socket
+import sqlite3
+import tempfile
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from study import ABOUT, PASSWORD, answer, begin, call, served
+
+from mammogan.provenance import ROOT
+from mammogan.readers.app import hash_password, same_password
+from mammogan.readers.database import Answer, Database, Questionnaire, Refusal, connect, responses
+from mammogan.readers.design import Study, write_application
+from mammogan.readers.responses import check
+from mammogan.results import write_json
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
+)
+
+
+def made_study(folder: Path, pairs: int = 10) -> Study:
+    """A study whose pictures are names only."""
+    (folder / "public" / "pictures").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    pools = {
+        name: [{"name": rng.bytes(8).hex(), "id": f"{name}-{number}"} for number in range(20)]
+        for name in ("real", "synthetic")
+    }
+    secret = {"format": "mammogan-study-1", "title": "T", "note": "", "seed": 9, "pairs": pairs, "pools": pools}
+    write_json(folder / "study.json", secret)
+    study = Study.open(folder)
+    write_application(study, folder / "public", (40, 32), browser=False)
+    return study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return made_study(tmp_path / "study")
+
+
+def rows(study: Study) -> list[tuple]:
+    with closing(sqlite3.connect(study.folder / "responses.sqlite")) as connection:
+        return connection.execute("SELECT session, question, chosen_side FROM answers ORDER BY 1, 2").fetchall()
+
+
+def refused(study: Study) -> list[str]:
+    """Kinds of the refusals that were logged."""
+    lines = (study.folder / "refused.log").read_text().splitlines()
+    return [json.loads(line)["refused"] for line in lines]
+
+
+def test_a_session_from_beginning_to_end(study: Study) -> None:
+    with served(study.folder) as (address, _):
+        session = begin(address)
+        drawn = study.session(1)
+        assert session["pairs"] == [[pair.left, pair.right] for pair in drawn]
+        assert set(session) == {"token", "session", "reader", "answered", "pairs"}
+        token, seen = session["token"], [session]
+        for question in range(1, 11):
+            status, early = call(address, "/api/result", authorization=f"Bearer {token}")
+            assert status == 403
+            done = answer(address, token, question, "left" if question % 2 else "right", age=3600.4)
+            assert done == (200, {"answered": question, "again": False})
+            seen += [early, done]
+        # Nothing that was sent before the end tells the sides.
+        assert "real_side" not in json.dumps(seen)
+        assert not any(pair.real_id in json.dumps(seen) for pair in drawn)
+        status, result = call(address, "/api/result", authorization=f"Bearer {token}")
+        assert status == 200
+        assert [a["real_side"] for a in result["answers"]] == [pair.real_side for pair in drawn]
+        # A reader who comes back keeps the code; one who makes one up is told so.
+        again = begin(address, reader=session["reader"].lower())
+        assert again["reader"] == session["reader"]
+        assert again["session"] != session["session"]
+        assert again["pairs"] != session["pairs"]
+        wrong = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": "NOBODY"}
+        assert call(address, "/api/sessions", wrong)[0] == 422
+        # The same request once more, because its reply was lost, begins no second session.
+        body = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": ""}
+        assert call(address, "/api/sessions", body) == call(address, "/api/sessions", body)
+        answer(address, again["token"], 1)
+    table = check(responses(study).fillna("").astype(str))
+    assert len(table) == 11
+    assert table["reader"].nunique() == 1
+    first = table[table["session"] == session["session"]]
+    assert first["correct"].tolist() == [
+        int(pair.real_side == ("right" if i % 2 else "left")) for i, pair in enumerate(drawn)
+    ]
+    assert first["real_id"].tolist() == [pair.real_id for pair in drawn]
+    # The tablet confirmed an hour before the server heard of it.
+    age = time.time() - first["confirmed_at"].iloc[0].timestamp()
+    assert 3600 <= age < 3700
+    assert first["board_certified"].iloc[0] == "yes"
+    assert first["years"].iloc[0] == 7
+
+
+def test_forged_replayed_out_of_order_and_oversized(study: Study) -> None:
+    with served(study.folder) as (address, _):
+        one, two = begin(address)["token"], begin(address)["token"]
+        number, _, code = one.partition(".")
+        for token in ("", "x", "1.", f"{number}.{'0' * 64}", f"2.{code}", f"999.{code}", f"{one}0", "²." + code):
+            assert call(address, "/api/session", authorization=f"Bearer {token}".encode().decode("latin-1"))[0] == 401
+        assert call(address, "/api/answers", {})[0] == 401
+        key = secrets.token_hex(16)
+        assert answer(address, one, 1, key=key)[0] == 200
+        assert answer(address, one, 1, key=key) == (200, {"answered": 1, "again": True})
+        assert answer(address, one, 1, "right", key=key)[0] == 409
+        assert answer(address, one, 1)[0] == 409
+        assert answer(address, two, 2)[0] == 409
+        assert answer(address, one, 11)[0] == 409
+        assert answer(address, one, 3)[0] == 409
+        for change in ({"question": 0}, {"question": -1}, {"question": True}, {"question": 2.0}, {"chosen": "up"},
+                       {"seconds": -1}, {"seconds": "1"}, {"age": -5}, {"key": "short"}, {"extra": 1}, {"key": None},
+                       {"seconds": 1e300}):  # fmt: skip
+            assert answer(address, one, **{"question": 2, **change})[0] in (409, 422), change
+        bearer = {"authorization": f"Bearer {one}"}
+        for body in (b"{", b"", b"NaN", b"[" * 4000, b"\xff", b'{"question": NaN}', b"null", b"[]"):
+            assert call(address, "/api/answers", body, **bearer)[0] in (400, 422), body
+        assert call(address, "/api/answers", b" " * 5000, **bearer)[0] == 413
+        assert call(address, "/api/answers", {}, **bearer, **{"content-type": "text/plain"})[0] == 415
+        assert call(address, "/api/answers", {}, **bearer, origin="http://elsewhere.example")[0] == 403
+        # Without a length, in pieces: the limit holds for what arrives.
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as raw:
+            head = f"POST /api/answers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {one}\r\n"
+            raw.sendall((head + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").encode())
+            for _ in range(6):
+                raw.sendall(b"400\r\n" + b" " * 1024 + b"\r\n")
+            assert raw.recv(100).startswith(b"HTTP/1.1 413")
+        for about in (None, {}, {"radiologist": "maybe"}, {"radiologist": "no", "trainee": "yes"},
+                      {"radiologist": "yes", "trainee": "yes", "board_certified": "yes"}, {**ABOUT, "years": -1},
+                      {**ABOUT, "years": True}, {**ABOUT, "name": "x"}, {"radiologist": ["yes"]}):  # fmt: skip
+            body = {"key": secrets.token_hex(16), "questionnaire": about, "reader": ""}
+            assert call(address, "/api/sessions", body)[0] == 422, about
+        for path in ("/study.json", "/../study.json", "/%2e%2e/study.json", "/responses.sqlite", "/pictures/", "/api"):
+            assert call(address, path)[0] in (404, 405), path
+    kinds = refused(study)
+    assert {"forged", "replayed", "repeated", "out of order", "malformed", "oversized"} <= set(kinds)
+    assert kinds.count("replayed") == 2
+    assert kinds.count("repeated") == 1
+    assert kinds.count("oversized") == 2
+    log = (study.folder / "refused.log").read_text()
+    assert code not in log
+    assert "127.0.0.1" not in log
+    assert rows(study) == [(1, 1, "left")]
+
+
+def test_counts_behind_a_password_and_headers(study: Study) -> None:
+    def login(password: str) -> dict[str, str]:
+        return {"authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
+
+    with served(study.folder) as (address, _):
+        token = begin(address)["token"]
+        for question in range(1, 11):
+            answer(address, token, question)
+        assert call(address, "/admin")[0] == 401
+        status, page = call(address, "/admin", **login(PASSWORD))
+        assert status == 200
+        assert '<th scope="row">Sessions finished</th><td>1</td>' in page
+        assert '<th scope="row">Answers</th><td>10</td>' in page
+        # Counts only: neither a side, a score, a name nor an id.
+        told = [*(n for n, _ in (*study.real, *study.synthetic)), "left", "right", "correct", "real-", token]
+        assert not [word for word in told if word in page]
+        for _ in range(5):
+            assert call(address, "/admin", **login("guess"))[0] == 401
+        assert call(address, "/admin", **login(PASSWORD))[0] == 429
+        import urllib.request
+
+        with urllib.request.urlopen(f"{address}/") as reply:
+            assert "default-src 'none'" in reply.headers["content-security-policy"]
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert "server" not in reply.headers
+    assert (study.folder / "responses.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_passwords_are_kept_as_hashes_and_shown_once(study: Study) -> None:
+    hashed = hash_password("geheim")
+    assert "geheim" not in hashed
+    assert same_password("geheim", hashed)
+    assert not same_password("Geheim", hashed)
+    database = Database(study)
+    assert database.password("a:1", False) == ("a:1", True)
+    assert database.password("b:2", False) == ("a:1", False)
+    assert database.password("c:3", True) == ("c:3", True)
+    database.close()
+
+
+def test_responses_are_append_only_and_bound_to_their_study(study: Study) -> None:
+    async def one_answer() -> None:
+        database = Database(study)
+        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)))
+        database.close()
+
+    asyncio.run(one_answer())
+    with closing(connect(study.folder)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        for statement in ("UPDATE answers SET chosen_side = 'right'", "DELETE FROM answers", "DELETE FROM sessions",
+                          "UPDATE sessions SET radiologist = 'yes'"):  # fmt: skip
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+    assert rows(study) == [(1, 1, "left")]
+    with pytest.raises(ValueError, match="belong to another study"):
+        Database(replace(study, seed=1))
+
+
+def test_a_failed_transaction_acknowledges_nothing(study: Study) -> None:
+    async def outcomes() -> list:
+        loop = asyncio.get_running_loop()
+        with closing(connect(study.folder)) as connection:
+            database = Database.__new__(Database)
+            database.study, database._connection, database.secret = study, connection, b"x"
+            database.start("0" * 32, Questionnaire("no"), "")
+            jobs = [lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: 1 / 0]
+            futures = [loop.create_future() for _ in jobs]
+            database._commit([(job, future, loop) for job, future in zip(jobs, futures, strict=True)])
+            return await asyncio.gather(*futures, return_exceptions=True)
+
+    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [ZeroDivisionError] * 2
+    assert rows(study) == []
+
+
+@cache
+def three_questions() -> Database:
+    """A database without its thread, used by every example of the test below."""
+    folder = Path(tempfile.mkdtemp())
+    database = Database.__new__(Database)
+    database.study, database.secret = made_study(folder / "study", pairs=3), b"x"
+    database._connection = connect(database.study.folder)
+    return database
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["left", "right"]), st.integers(0, 2)), max_size=12))
+def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tuple[int, str, int]]) -> None:
+    """Against a model: the answers kept are those of the first acceptable request for each next question."""
+    database = three_questions()
+    number = int(database.start(secrets.token_hex(16), Questionnaire("no"), "")["token"].partition(".")[0])
+    model: list[tuple[str, str]] = []
+    for question, chosen, key in requests:
+        sent = Answer(question, chosen, 1.0, 0.0, f"{key:032x}")
+        known = question <= len(model) and model[question - 1] == (chosen, sent.key)
+        new = question == len(model) + 1 and question <= 3
+        try:
+            done = database.answer(number, sent)
+        except Refusal:
+            assert not known
+            assert not new
+            continue
+        assert done == {"answered": len(model) + new, "again": known}
+        assert known or new
+        if new:
+            model.append((chosen, sent.key))
+    query = "SELECT chosen_side, key FROM answers WHERE session = ? ORDER BY question"
+    assert database._connection.execute(query, (number,)).fetchall() == model
+
+
+def test_two_hundred_sessions_at_once(study: Study) -> None:
+    """Every request is sent twice at the same time, as by an impatient network; no answer is lost or doubled."""
+    with served(study.folder) as (address, _):
+        host, port = address.removeprefix("http://").split(":")
+
+        async def post(wire: tuple, path: str, body: dict, token: str = "") -> tuple[int, dict]:
+            reader, writer = wire
+            data = json.dumps(body).encode()
+            head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+            writer.write(f"{head}Authorization: Bearer {token}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length: ")[2].partition("\r")[0])
+            return int(head.split()[1]), json.loads(await reader.readexactly(length))
+
+        async def one_reader(number: int) -> tuple[str, list[str]]:
+            rng = random.Random(number)
+            wires = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
+            body = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": ""}
+            (_, session), (_, twin) = await asyncio.gather(*(post(wire, "/api/sessions", body) for wire in wires))
+            assert session == twin
+            chosen = []
+            for question in range(1, 11):
+                side = rng.choice(["left", "right"])
+                key = secrets.token_hex(16)
+                body = {"question": question, "chosen": side, "seconds": 1.0, "age": 0, "key": key}
+                twins = await asyncio.gather(*(post(wire, "/api/answers", body, session["token"]) for wire in wires))
+                assert [status for status, _ in twins] == [200, 200], twins
+                assert sorted(done["again"] for _, done in twins) == [False, True]
+                chosen.append(side)
+            for _, writer in wires:
+                writer.close()
+            return session["session"], chosen
+
+        async def everybody() -> list[tuple[str, list[str]]]:
+            return await asyncio.gather(*(one_reader(number) for number in range(200)))
+
+        told = dict(asyncio.run(everybody()))
+    assert len(told) == 200
+    table = check(responses(study).fillna("").astype(str))
+    assert len(table) == 2000
+    kept = {name: group["chosen_side"].tolist() for name, group in table.groupby("session")}
+    assert kept == told
+
+
+def test_kill_9_loses_no_acknowledged_answer(study: Study) -> None:
+    acknowledged: dict[str, int] = {}
+    port = 0
+    for life in range(2):
+        with served(study.folder, port) as (address, process):
+            port = int(address.rpartition(":")[2])
+            tokens = list(acknowledged) or [begin(address)["token"] for _ in range(8)]
+            for token in tokens:
+                acknowledged.setdefault(token, 0)
+            stop = threading.Event()
+
+            def keep_answering(token: str, address: str = address, stop: threading.Event = stop) -> None:
+                while not stop.is_set() and acknowledged[token] < 10:
+                    try:
+                        status, done = answer(address, token, acknowledged[token] + 1)
+                    except (OSError, HTTPException):
+                        return
+                    if status == 409:  # kept in the life before, the acknowledgement was cut off
+                        status, known = call(address, "/api/session", authorization=f"Bearer {token}")
+                        done = {"answered": known["answered"]}
+                        assert known["answered"] == acknowledged[token] + 1
+                    assert status == 200
+                    acknowledged[token] = done["answered"]
+
+            threads = [threading.Thread(target=keep_answering, args=(token,)) for token in tokens]
+            for thread in threads:
+                thread.start()
+            if life == 0:
+                while sum(acknowledged.values()) < 20:
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGKILL)
+            for thread in threads:
+                thread.join()
+            stop.set()
+        kept = {session: sum(1 for row in rows(study) if row[0] == session) for session in range(1, 9)}
+        for token, count in acknowledged.items():
+            # One more than acknowledged may be kept: its acknowledgement was under way.
+            assert 0 <= kept[int(token.partition(".")[0])] - count <= 1
+    assert set(acknowledged.values()) == {10}
+    assert len(rows(study)) == 80
