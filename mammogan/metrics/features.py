@@ -1,0 +1,146 @@
+"""What an image is reduced to before sets are compared: features of any kind, among them some that need no download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mammogan.metrics.distances import blocks, check_images
+from mammogan.metrics.moments import moments_of_counts
+from mammogan.metrics.spectrum import image_spectra
+
+Feature = Callable[[np.ndarray], np.ndarray]  # (b, h, w) float32 in [0, 1] -> (b, d)
+COARSE = (10, 8)  # cells of the coarse picture
+BANDS = 8
+
+
+class FeatureError(Exception):
+    """A feature extractor cannot be used; the message says what to do."""
+
+
+def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
+    """Features of every image of a set, (n, d), float64.
+
+    Args:
+        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
+        bits: of the grey grid.
+        feature: takes images (b, h, w), float32 in [0, 1], and returns (b, d).
+        block: images in memory.
+
+    Raises:
+        ValueError: no integer images, or none.
+        FeatureError: the feature returns another shape, or a number that is not finite.
+    """
+    check_images(images)
+    found = []
+    for batch in blocks(images, bits, block):
+        values = np.asarray(feature(batch), np.float64)
+        if values.ndim != 2 or len(values) != len(batch):
+            raise FeatureError(f"The feature gave {values.shape} for {len(batch)} images; it must give (images, d).")
+        if not np.isfinite(values).all():
+            raise FeatureError("The feature gave a number that is not finite; look at the image or the network.")
+        found.append(values)
+    return np.concatenate(found)
+
+
+def grey_features(images: np.ndarray) -> np.ndarray:
+    """Five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: (b, 93). No network, no download.
+
+    These are not Inception's features: a FID of them is no number to set beside another paper's. Skewness and what
+    follows enter by asinh, variance by its root and power by its logarithm, which tames their tails.
+
+    Args:
+        images: (b, h, w), float in [0, 1]; 4 pixels a side or more.
+    """
+    b, h, w = images.shape
+    grey = np.rint(np.clip(images, 0, 1) * 4095).astype(np.int64)
+    moments = moments_of_counts(np.stack([np.bincount(image.ravel(), minlength=4096) for image in grey]))
+    moments[:, 1] = np.sqrt(moments[:, 1])
+    moments[:, 2:] = np.arcsinh(moments[:, 2:])
+    frequency, power = image_spectra(images)
+    band = np.minimum((frequency * 2 * BANDS).astype(int), BANDS - 1)
+    # One grey level of 12 bits is the floor: an image without any texture has a spectrum, too.
+    floor = 1 / 4095**2
+    bands = np.stack([np.log(power[:, band == k].mean(1) + floor) for k in range(BANDS) if (band == k).any()], 1)
+    rows, columns = (np.arange(count) * side // count for count, side in zip(COARSE, (h, w), strict=True))
+    cells = np.add.reduceat(np.add.reduceat(images.astype(np.float64), rows, 1), columns, 2)
+    sizes = np.diff([*rows, h])[:, None] * np.diff([*columns, w])[None, :]
+    return np.concatenate([moments, bands, (cells / np.maximum(sizes, 1)).reshape(b, -1)], 1)
+
+
+def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
+    """The image itself, at most 40 pixels long, with mean 0 and length 1: (b, d), for the search for copies.
+
+    What a copy may have changed, brightness, contrast and noise, is taken out. A constant image is 0 throughout.
+
+    Args:
+        images: (b, h, w), float in [0, 1].
+        longest: pixels of the longer side.
+    """
+    b, h, w = images.shape
+    step = -(-max(h, w) // longest)
+    height, width = h // step * step or h, w // step * step or w
+    small = images[:, :height, :width].astype(np.float64)
+    if step > 1 and h >= step and w >= step:
+        small = small.reshape(b, height // step, step, width // step, step).mean((2, 4))
+    small = small.reshape(b, -1)
+    small = small - small.mean(1, keepdims=True)
+    length = np.linalg.norm(small, axis=1, keepdims=True)
+    return np.divide(small, length, out=np.zeros_like(small), where=length > 1e-9)
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Columns to mean 0 and standard deviation 1 over the real set, so that no unit decides which one counts.
+
+    Attributes:
+        mean, scale: (d,); a column that never changes keeps its unit.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, real: np.ndarray) -> Standardizer:
+        """From the features of real images, (n, d)."""
+        scale = real.std(0)
+        return cls(real.mean(0), np.where(scale > 1e-12 * (1 + np.abs(real.mean(0))), scale, 1.0))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        return (features - self.mean) / self.scale
+
+
+def torchscript_feature(
+    path: str | Path, *, channels: int = 1, white: float = 1.0, device: str = "cpu", **options: Any
+) -> Feature:
+    """A TorchScript network as a feature; what it returns is flattened to (b, d).
+
+    Args:
+        path: file that `torch.jit.save` wrote. It is code: load only what you trust.
+        channels: 1, or 3 for networks that expect colour: the grey channel is repeated.
+        white: value that the network expects for white: 1, or 255.
+        device: "cpu", "cuda" and so on.
+        options: further named arguments of the network, such as return_features=True.
+
+    Raises:
+        FeatureError: there is no such file, or it is no TorchScript.
+    """
+    import torch  # metrics work without it, but for networks
+
+    if not Path(path).is_file():
+        raise FeatureError(f"There is no file {path}; give a network saved by torch.jit.save.")
+    try:
+        network = torch.jit.load(str(path), map_location=device).eval()
+    except RuntimeError:
+        raise FeatureError(f"{path} is no TorchScript file; save the network with torch.jit.save.") from None
+
+    def feature(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)[:, None] * white
+            return network(batch.expand(-1, channels, -1, -1), **options).flatten(1).double().cpu().numpy()
+
+    return feature
