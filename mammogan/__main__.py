@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -186,21 +186,50 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
     ] = None,
     device: Device = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: print what each level costs on this device.")
+    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")] = False,
 ) -> None:
-    """Train the GAN; the same command continues a run that was cut off, exactly."""
+    """Train the GAN; the same command continues a run that was cut off, exactly.
+
+    Several GPUs: torchrun --nproc-per-node N -m mammogan train ...
+    """
     from mammogan.data.store import Store
+    from mammogan.gan import processes
     from mammogan.gan.training import Run, device_of, preset
 
     config = preset(profile).changed(_pairs("--set", settings))
+    if dry_run:
+        from mammogan.gan.plan import plan, table
+
+        with progress("levels") as shown:
+            rows = []
+            for row in plan(Store.open(store), config, device_of(device)):
+                rows.append(row)
+                shown(len(rows), f"{row.size[0]} x {row.size[1]}")
+        print(table(rows))
+        return
     training = Run(Store.open(store), run, config, device_of(device))
+    board = None
+    if tensorboard and not processes.rank():
+        from mammogan.gan.board import Board
+
+        board = Board(run, training.images, training.store.bits)
     with progress("images", config.total_images) as shown:
-        training.train(
-            lambda line: shown(
-                line["images"],
-                f"{line['size']} alpha {line['alpha']:.2f} {line['images_per_second']:.0f} images/s",
-            )
-        )
-    print(f"{training.images} images seen; the run is {run}")
+
+        def report(line: dict[str, Any]) -> None:
+            left = (line["total"] - line["images"]) / line["images_per_second"] / 3600
+            speed = f"{line['images_per_second']:.3g} images/s, {left:.2g} h left at this speed"
+            shown(line["images"], f"{line['size']} alpha {line['alpha']:.2f} {speed}")
+            if board:
+                board(line)
+
+        training.train(report)
+    if board:
+        board.close()
+    if not processes.rank():
+        print(f"{training.images} images seen; the run is {run}")
 
 
 @app.command()

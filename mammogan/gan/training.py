@@ -26,6 +26,7 @@ from mammogan.gan.schedule import Phase, Schedule
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
 PRECISIONS = ("float32", "bfloat16")
+MOST_BASE = 16  # pixels of a side at which growing may begin
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,11 @@ class Run:
     """
 
     def __init__(self, store: Store, folder: str | Path, config: Config, device: str = "cpu") -> None:
+        if max(store.sizes[0]) > MOST_BASE:
+            raise RunError(
+                f"The sizes of {store.path} halve only down to {store.sizes[0][0]} x {store.sizes[0][1]}; ingest at a "
+                "size that is a few pixels doubled again and again, as 1280 x 1024."
+            )
         levels = config.levels or len(store.sizes)
         if levels > len(store.sizes):
             raise RunError(
@@ -471,7 +477,7 @@ class Run:
     def train(self, progress: Callable[[dict[str, Any]], None] = lambda line: None) -> None:
         """Train to the end of the schedule; `progress` gets every line of the log with the speed added."""
         c = self.config
-        started, seen = time.perf_counter(), self.images
+        started = last = time.perf_counter()
         if not checkpoints.checkpoints(self.folder):
             self.save()
             self._sheet()
@@ -499,8 +505,10 @@ class Run:
                 "skipped": self.skipped,
             }
             self._log("stats.jsonl", line)
-            elapsed = time.perf_counter() - started
-            speed = {"images": self.images, "seconds": elapsed, "images_per_second": (self.images - seen) / elapsed}
+            now = time.perf_counter()
+            rate = (self.images - before) / (now - last)
+            speed = {"images": self.images, "seconds": now - started, "images_per_second": rate}
+            last = now
             self._log("timing.jsonl", speed)
             ended = self.schedule.at(self.images).optimizer_epoch != phase.optimizer_epoch
             if ended or self.images >= c.total_images or _crossed(before, self.images, c.sample_images):
@@ -512,8 +520,13 @@ class Run:
     def _log(self, name: str, line: dict[str, Any]) -> None:
         if processes.rank():
             return
-        with (self.folder / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with (self.folder / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / name} cannot be written ({error}); free disk space and run again."
+            ) from None
 
     @torch.no_grad()
     def _sheet(self) -> None:
