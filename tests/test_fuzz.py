@@ -11,10 +11,12 @@ from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mammogan.data import guard
 from mammogan.data.dicom import read_mammogram
@@ -51,14 +53,18 @@ def originals() -> list[bytes]:
     pixels = quantize(render(5, 2, "MLO", "L", height=160, width=128).shown, 12)
     header = Header("MLO", "L", "k", "PLANTED", "PLANTED", age=57, windows=(Window(2047.5, 4096),))
     files = []
-    for syntax in (None, RLELossless, JPEG2000Lossless, JPEGLSLossless):
+    for syntax in (None, RLELossless, JPEG2000Lossless, JPEGLSLossless, JPEGLosslessSV1):
         dataset = build(pixels, header)
         dataset.PatientName = dataset.AccessionNumber = "PLANTED"
-        if syntax:
+        if syntax == JPEGLosslessSV1:  # which pydicom does not write
+            stream = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12)
+            dataset.PixelData = encapsulate([stream])
+            dataset.file_meta.TransferSyntaxUID = syntax
+        elif syntax:
             dataset.compress(syntax, generate_instance_uid=False)
-        stream = BytesIO()
-        dataset.save_as(stream, enforce_file_format=True)
-        files.append(stream.getvalue())
+        file = BytesIO()
+        dataset.save_as(file, enforce_file_format=True)
+        files.append(file.getvalue())
     return files
 
 

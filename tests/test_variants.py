@@ -12,11 +12,13 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -24,6 +26,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -194,6 +197,21 @@ def test_every_way_of_writing_is_the_same_picture(original: Dataset, name: str) 
     np.testing.assert_allclose(found.pixels, expected.pixels, atol=1e-6)
     for fact in ("view", "laterality", "age", "spacing_mm"):
         assert found.facts[fact] == expected.facts[fact]
+
+
+@pytest.mark.parametrize("cut", ["stream", "size"])
+def test_a_jpeg_stream_that_breaks_off_or_contradicts_the_header_is_refused(cut: str) -> None:
+    dataset = phantom()
+    pixels = dataset.pixel_array
+    stream = imagecodecs.jpeg8_encode(pixels if cut == "stream" else pixels[:-1], lossless=True, bitspersample=12)
+    dataset.PixelData = encapsulate([stream[: len(stream) // 2] if cut == "stream" else stream])
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    with pytest.raises(Refused) as refused:
+        read_mammogram(as_bytes(dataset))
+    assert refused.value.reason == "undecodable"
+    whole = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12)
+    dataset.PixelData = encapsulate([whole])
+    np.testing.assert_array_equal(read_mammogram(as_bytes(dataset)).pixels, read_mammogram(as_bytes(phantom())).pixels)
 
 
 def test_big_endian_is_really_big_endian(original: Dataset) -> None:

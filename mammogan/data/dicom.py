@@ -15,10 +15,10 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.pixels import pixel_array
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from mammogan.data.decoders import decoded
 from mammogan.data.display import Refused, display, number, stored_values, text, texts
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -120,9 +120,7 @@ def read_mammogram(
         except Exception as error:
             raise Refused("malformed", f"The DICOM header cannot be read ({type(error).__name__}).") from None
         try:
-            # pydicom cuts off unused bits as if the high bit were always the last; `stored_values` looks where it is.
-            codec = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-            stored = stored_values(dataset, pixel_array(dataset, correct_unused_bits=codec, view_only=True))
+            stored = stored_values(dataset, decoded(dataset))
         except Refused:
             raise
         except Exception as error:

@@ -1,0 +1,54 @@
+"""Lossless JPEG, the syntax of most mammograms in archives, by libjpeg-turbo: five times as fast as libjpeg."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
+from pydicom.pixels.decoders import JPEGLosslessDecoder, JPEGLosslessSV1Decoder
+from pydicom.pixels.decoders.base import DecodeRunner
+from pydicom.uid import JPEGLossless, JPEGLosslessSV1
+
+PLUGIN = "libjpeg-turbo"
+DECODER_DEPENDENCIES = dict.fromkeys((JPEGLossless, JPEGLosslessSV1), ("imagecodecs",))
+END = b"\xff\xd9"  # the marker that ends every JPEG stream (ITU-T T.81, B.1.1.3)
+
+
+def decoded(dataset: Dataset) -> np.ndarray:
+    """The pixels of a grey image as its codec gives them, (rows, columns), integers; not to be written to.
+
+    Raises:
+        Exception: whatever the decoders raise at broken pixel data.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    plugin = PLUGIN if syntax in DECODER_DEPENDENCIES else ""
+    codec = syntax.is_encapsulated
+    # pydicom cuts off unused bits as if the high bit were always the last; `stored_values` looks where it is.
+    return pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=codec, view_only=not codec)
+
+
+def is_available(uid: str) -> bool:
+    """True for the syntaxes that this module decodes; asked by pydicom."""
+    return uid in DECODER_DEPENDENCIES
+
+
+def decode_frame(stream: bytes, runner: DecodeRunner) -> np.ndarray:
+    """One grey frame, as bytes of unsigned integers; asked by pydicom.
+
+    Raises:
+        ValueError: the stream has no end, or holds another image than the header says.
+    """
+    # libjpeg-turbo fills up what is missing; a breast half invented must not be taken.
+    if not stream.rstrip(b"\0").endswith(END):
+        raise ValueError("The JPEG stream has no end.")
+    frame = imagecodecs.jpeg8_decode(stream)
+    if frame.shape != (runner.rows, runner.columns):
+        raise ValueError("The JPEG stream holds another image than the header says.")
+    runner.set_option("bits_allocated", 8 * frame.itemsize)
+    return frame.ravel().view(np.uint8)
+
+
+for _decoder in (JPEGLosslessDecoder, JPEGLosslessSV1Decoder):
+    if PLUGIN not in _decoder.available_plugins:
+        _decoder.add_plugin(PLUGIN, (__name__, "decode_frame"))
