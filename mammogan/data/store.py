@@ -285,6 +285,7 @@ class StoreWriter:
             shutil.rmtree(self._parts, ignore_errors=True)
         else:
             self._parts.mkdir(exist_ok=True)
+        self._part = 0 if self.complete else len(self._committed_parts())
         for table in self._tables(["index"]):
             self.sources += len(table)
             self.images += len(table) - table.column("index").null_count
@@ -339,8 +340,8 @@ class StoreWriter:
                 before = [Shard(path, self.shard).chunk(place) for place in range(there)] if there else []
                 write_shard(path, [*before, *(image.chunks[level] for image in self._images)], self.shard)
                 array.resize((stop, *array.shape[1:]))
-        number = len(self._committed_parts())
-        _write_aside(pa.Table.from_pylist(self._rows, schema=SCHEMA), self._parts / f"part-{number:06d}.parquet")
+        _write_aside(pa.Table.from_pylist(self._rows, schema=SCHEMA), self._parts / f"part-{self._part:06d}.parquet")
+        self._part += 1
         self.sources += len(self._rows)
         self.images = stop
         self._rows, self._images = [], []
