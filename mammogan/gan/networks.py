@@ -204,7 +204,7 @@ class Generator(nn.Module):
         """
         a = self.architecture
         h, w = a.base
-        if a.labels:
+        if labels is not None:
             z = torch.cat([z, labels.to(z)], 1)
         x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
         x = pixel_norm(activate(x + self.dense.bias.reshape(a.maps(0), *((h, w) if a.position_bias else (1, 1)))))
@@ -250,6 +250,6 @@ class Discriminator(nn.Module):
         x = activate(self.last(minibatch_stddev(x)))
         x = activate(self.dense(x.flatten(1)))
         score = self.score(x).squeeze(1)
-        if self.architecture.labels:
+        if self.architecture.labels and labels is not None:
             score = score + (x * F.linear(labels.to(x), self.embed)).sum(1) / math.sqrt(x.shape[1])
         return score

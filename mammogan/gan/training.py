@@ -102,9 +102,9 @@ class Config:
             except (TypeError, ValueError):
                 raise RunError(f"The setting {key}={value!r} is not of type {types[key]}; correct it.") from None
         changed = replace(self, **settings)
-        for key, known in (("loss", LOSSES), ("precision", PRECISIONS)):
-            if getattr(changed, key) not in known:
-                raise RunError(f"The setting {key} is {' or '.join(known)}, not {getattr(changed, key)!r}.")
+        for key, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
+            if getattr(changed, key) not in choices:
+                raise RunError(f"The setting {key} is {' or '.join(choices)}, not {getattr(changed, key)!r}.")
         if unknown := set(changed.conditions) - set(CONDITIONS):
             raise RunError(f"Images are conditioned on {' or '.join(CONDITIONS)}, not on {sorted(unknown)[0]!r}.")
         if changed.augment and changed.split != "train":
@@ -282,8 +282,10 @@ class Run:
             processes.shares(batch, config.micro)
         torch.manual_seed(config.seed)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.generator = Generator(self.architecture).to(self.device, memory_format=layout)
-        self.discriminator = Discriminator(self.architecture).to(self.device, memory_format=layout)
+        self.generator = Generator(self.architecture).to(self.device)
+        self.discriminator = Discriminator(self.architecture).to(self.device)
+        for network in (self.generator, self.discriminator):
+            network.to(memory_format=layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.images = 0
         self.skipped = 0
