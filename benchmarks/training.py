@@ -1,0 +1,182 @@
+"""Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
+
+    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--processor-time]
+
+The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
+in rows. Ours takes real and generated images in one pass. Variants are timed in turn within each repeat, warm, and the
+table gives medians and medians of ratios. --square measures 4 x 4 doubled, to compare with ports that know squares
+only. --processor-time counts the processor's seconds, which neighbours on a shared machine stretch less than a clock's.
+The table is printed and kept as benchmarks/results/training-DEVICE.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
+from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.plan import count
+
+RESULTS = Path(__file__).parent / "results"
+# Peak of dense products in float32 (TF32 off) and bfloat16, FLOP a second, as the vendors state.
+PEAK = {"H100": (67e12, 989e12), "H200": (67e12, 989e12)}
+
+
+def variants(device: str) -> dict[str, dict[str, bool]]:
+    """What is timed: the plain reference, ours, and ours with one change each."""
+    found = {
+        "plain": {"plain": True},
+        "ours": {},
+        "channels_last": {"channels_last": True},
+        "bfloat16": {"channels_last": True, "bfloat16": True},
+    }
+    if device != "cpu":
+        found["compiled"] = {"channels_last": True, "bfloat16": True, "compiled": True}
+    return found
+
+
+class Step:
+    """A step of one variant at one level, on tensors that stand."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        level: int,
+        batch: int,
+        device: str,
+        plain: bool = False,
+        channels_last: bool = False,
+        bfloat16: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        torch.manual_seed(0)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.g = Generator(architecture).to(device).to(memory_format=layout)
+        self.d = Discriminator(architecture).to(device).to(memory_format=layout)
+        self.adams = [torch.optim.Adam(net.parameters(), 1e-3, betas=(0.0, 0.99)) for net in (self.d, self.g)]
+        self.z = torch.randn(batch, architecture.latent, device=device)
+        self.real = torch.randn(batch, architecture.channels, *architecture.size(level), device=device)
+        self.labels, self.mix = torch.zeros(batch, 0, device=device), torch.rand(batch, device=device)
+        self.level, self.device, self.plain, self.half = level, device, plain, bfloat16
+        self.draw: Callable[..., torch.Tensor] = torch.compile(self.g) if compiled else self.g
+
+    def critic(self, images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return self.d(images, self.level)
+
+    def loss_d(self, fake: torch.Tensor) -> torch.Tensor:
+        if not self.plain:
+            return discriminator_loss(self.critic, self.real, fake, self.labels, self.mix)[0]
+        real_scores, fake_scores = self.d(self.real, self.level), self.d(fake, self.level)
+        penalty = gradient_penalty(self.critic, self.real, fake, self.labels, self.mix)
+        return (fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()).mean()
+
+    def __call__(self) -> None:
+        for network, adam, of_d in ((self.d, self.adams[0], True), (self.g, self.adams[1], False)):
+            self.d.requires_grad_(of_d)
+            self.g.requires_grad_(not of_d)
+            with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.half):
+                fake = self.draw(self.z, self.level)
+                loss = self.loss_d(fake) if of_d else generator_loss(self.d(fake, self.level).float())
+            network.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--levels", type=int, nargs="+", default=[3, 4])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--square", action="store_true")
+    parser.add_argument("--skip", nargs="*", default=[], help="variants to leave out")
+    parser.add_argument("--processor-time", action="store_true")
+    options = parser.parse_args()
+    architecture = Architecture(base=(4, 4) if options.square else (5, 4))
+    clock = time.process_time if options.processor_time else time.perf_counter
+    rows = []
+    for level in options.levels:
+        named = {k: v for k, v in variants(options.device).items() if k not in options.skip}
+        steps = {name: Step(architecture, level, options.batch, options.device, **v) for name, v in named.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in steps}
+        for repeat in range(options.repeats + 1):
+            for name, step in steps.items():
+                started = clock()
+                step()
+                if repeat:  # the first one warms up
+                    seconds[name].append(clock() - started)
+        cost = count(architecture, level, options.batch, alpha=1.0)
+        row = {"level": level, "size": architecture.size(level), "flop": cost.flop, "peak_bytes": cost.peak_bytes}
+        if options.device != "cpu":
+            torch.cuda.reset_peak_memory_stats()
+            steps["ours"]()
+            row["measured_peak_bytes"] = torch.cuda.max_memory_allocated()
+        rows.append({**row, "seconds": seconds})
+        print(
+            f"{row['size']}: " + ", ".join(f"{k} {statistics.median(v):.3g} s" for k, v in seconds.items()), flush=True
+        )
+    gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
+    report = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": gpu or f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "clock": "processor" if options.processor_time else "wall",
+        "batch": options.batch,
+        "repeats": options.repeats,
+        "rows": rows,
+    }
+    path = RESULTS / f"training-{'gpu' if gpu else 'cpu'}"
+    path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").write_text(table(report))
+    print(table(report))
+
+
+def table(report: dict) -> str:
+    """The results as Markdown; ratios are medians of the ratios within a repeat."""
+    names = list(report["rows"][0]["seconds"])
+    peak = next((value for key, value in PEAK.items() if key in report["device"]), None)
+    heads = [*(f"{name}, s" for name in names), *(f"plain / {name}" for name in names if name != "plain")]
+    lines = [
+        f"{report['date']}; {report['device']}; {report['clock']} time; minibatch of {report['batch']}; medians of "
+        f"{report['repeats']} steps, warm, full widths.",
+        "",
+        f"| Size | GFLOP an image | Memory, GB (counted) | {' | '.join(heads)} | GFLOP/s (best) |"
+        + (" Share of peak |" if peak else ""),
+        "|---" * (4 + len(heads) + bool(peak)) + "|",
+    ]
+    for row in report["rows"]:
+        seconds = row["seconds"]
+        middle = {name: statistics.median(values) for name, values in seconds.items()}
+        ratios = [
+            statistics.median(p / s for p, s in zip(seconds["plain"], seconds[name], strict=True))
+            for name in names
+            if name != "plain"
+        ]
+        best = min(middle, key=lambda name: middle[name])
+        speed = row["flop"] * report["batch"] / middle[best]
+        cells = [
+            f"{row['size'][0]} x {row['size'][1]}",
+            f"{row['flop'] / 1e9:.4g}",
+            f"{row['peak_bytes'] / 1e9:.2f}",
+            *(f"{middle[name]:.3g}" for name in names),
+            *(f"{ratio:.2f}" for ratio in ratios),
+            f"{speed / 1e9:,.0f}",
+        ]
+        if peak:
+            cells.append(f"{100 * speed / peak[best in ('bfloat16', 'compiled')]:.0f} %")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
