@@ -408,7 +408,7 @@ class Pipeline:
             status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
         made = output / "_build" / builder
         if status or not made.is_dir():
-            warnings = [line for line in log.read_text().splitlines() if "WARNING" in line or "ERROR" in line]
+            warnings = [line for line in log.read_text().splitlines() if re.search("WARNING|ERROR|CRITICAL", line)]
             first = warnings[0].removeprefix(str(self.root) + os.sep) if warnings else "see the log"
             raise PipelineError(f"The book was not built: {first}. The whole log is {os.path.relpath(log)}.")
         return made

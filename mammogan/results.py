@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,33 @@ class Results:
         """Write a table as data/NAME.csv and hand it back to show."""
         data.to_csv(self.out / "data" / f"{name}.csv", index=not isinstance(data.index, _range_index()))
         return data
+
+    def frames(self, name: str, frames: Sequence[tuple[str, np.ndarray]], bits: int, height: int = 320) -> None:
+        """Write pictures that belong in a row, for a figure that shows one at a time: figures/NAME/ with frames.json.
+
+        Args:
+            name: of the figure.
+            frames: (label, grey values (h, w) in 0 ... 2^bits - 1) of each. They are written in 8 bits, pixel by pixel,
+                whole numbers of times larger or smaller so that they are about `height` high.
+            bits: of the grey grid.
+        """
+        from PIL import Image
+
+        folder = self.out / "figures" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        records = []
+        for number, (label, grey) in enumerate(frames):
+            pixels = np.round(np.asarray(grey, float) * (255 / (2**bits - 1))).astype(np.uint8)
+            picture = Image.fromarray(pixels)
+            if len(pixels) > height:
+                picture = picture.reduce(-(-len(pixels) // height))
+            else:
+                times = max(height // len(pixels), 1)
+                picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+            file = f"{number:02d}.png"
+            picture.save(folder / file)
+            records.append({"label": label, "file": file})
+        write_json(folder / "frames.json", records)
 
     def save(self) -> Path:
         """Write results.json, with every key under the chapter's name."""

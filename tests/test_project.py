@@ -88,7 +88,7 @@ def test_commands_in_the_documents_exist() -> None:
     from mammogan.__main__ import app
 
     commands = set(typer.main.get_command(app).commands)
-    for path in [*ROOT.glob("*.md"), *(ROOT / "book").glob("*.md"), *(ROOT / "examples").glob("*")]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "book").glob("*.md"), *(ROOT / "book" / "examples").glob("*")]:
         code = path.read_text()
         if path.suffix == ".md":
             code = "\n".join(block or word for block, word in re.findall(r"(?s)```bash\n(.*?)```|`([^`\n]+)`", code))

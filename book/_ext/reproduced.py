@@ -1,30 +1,37 @@
-"""Sphinx extension of the book: numbers from results.json, the paper beside them, and where each page comes from.
+"""Sphinx extension of the book: numbers from results.json, the paper beside them, claims and their evidence.
 
 Roles and directives (also inside notebooks and figure captions)::
 
     {val}`alignment.n.real`             the number with its format and unit
     {val}`alignment.n.real:interval`    its 95 % interval
     {val}`alignment.n.real:paper`       the paper's number
-    {csv}`alignment/moments`           link to the CSV behind a figure
+    {csv}`alignment/moments`            link to the CSV behind a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
-    ```
+    ```{claims} claims.yaml             claims of the paper, the evidence for each and what it costs to run again
+    ```{api} mammogan.metrics           reference of a package's modules from their docstrings
+    ```{benchmarks}                     every table of benchmarks/results
 
-An unknown key is a warning, and the book is built with -W.
+An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
+The other modules here: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import html
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+import listing
+import origin
+import yaml
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from mammogan import results as rules
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +42,7 @@ STAGES = {
     "alignment": "04_moment_alignment",
     "readers": "05_reader_statistics",
 }
-EXECUTED = "book/executed"
-MATHJAX = "node_modules/mathjax/es5/tex-mml-svg.js"
+EXECUTED = origin.EXECUTED
 
 
 def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -> str:
@@ -80,15 +86,56 @@ def load(app: Sphinx) -> None:
                 continue
             content = json.loads(path.read_text(encoding="utf-8"))
             target.update(content if name == "results" else {stage: content})
+    for key, entry in results.items():
+        # A verdict that does not follow from its own numbers was written by hand or by other rules than today's.
+        if entry.get("verdict") != rules.verdict(entry["value"], entry.get("paper"), entry.get("tolerance")):
+            logger.warning("the verdict of %s does not follow from its numbers: run its notebook again", key)
+        if entry.get("verdict") == rules.INCOMPARABLE and not entry.get("how"):
+            logger.warning("%s cannot be compared, and its `how` does not say why", key)
+    results |= costs(provenance)
     app.env.mammogan_results = results  # type: ignore[attr-defined]
     app.env.mammogan_provenance = provenance  # type: ignore[attr-defined]
 
 
+# Assumed for the estimate of energy: a processor's package under load, and a data-center GPU at its limit.
+WATTS = {"cpu": 65, "gpu": 700}
+
+
+def costs(provenance: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the run took, as results that pages can quote: cost.STAGE, cost.all, and energy at an assumed power."""
+
+    def energy(stages: list[str]) -> str:
+        joules = 0.0
+        for stage in stages:
+            record = provenance[stage]
+            gpus = record["device"].partition(" x ")[0]
+            watts = WATTS["gpu"] * int(gpus) if gpus.isdigit() else WATTS["cpu"]
+            joules += watts * record["seconds"]
+        return (
+            f"{joules / 3600:.2g}\N{NO-BREAK SPACE}Wh"
+            if joules < 3.6e6
+            else f"{joules / 3.6e6:.2g}\N{NO-BREAK SPACE}kWh"
+        )
+
+    texts = {stage: duration(record["seconds"]) for stage, record in provenance.items()}
+    texts["all"] = duration(sum(record["seconds"] for record in provenance.values()))
+    texts["watts"] = f"{WATTS['cpu']} W for a processor, {WATTS['gpu']} W for a GPU"
+    texts["energy_all"] = energy(list(provenance))
+    texts["energy_statistics"] = energy([s for s in (STAGES["alignment"], STAGES["readers"]) if s in provenance])
+    return {
+        f"cost.{key}": {"value": text, "label": key, "unit": "", "format": "", "how": ""} for key, text in texts.items()
+    }
+
+
 def _note_dependency(env: Any, key: str) -> None:
-    """Rebuild the page when the results that it quotes change."""
+    """Rebuild the page when the results that it quotes change, and let its badge answer for them."""
     stage = STAGES.get(key.split(".")[0].split("/")[0])
+    if key.startswith("cost."):
+        for name in STAGES.values():
+            env.note_dependency(str(Path(env.srcdir) / EXECUTED / name / "provenance.json"))
     if stage:
         env.note_dependency(str(Path(env.srcdir) / EXECUTED / stage / "results.json"))
+        origin.note(env, stage)
 
 
 class ValueRole(SphinxRole):
@@ -110,7 +157,7 @@ class ValueRole(SphinxRole):
 
 
 class CsvRole(SphinxRole):
-    """{csv}`chapter/name`: link to the CSV behind a figure."""
+    """{csv}`chapter/name`: link to the CSV behind a figure, and to the code that drew it at its commit."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         chapter, _, name = self.text.partition("/")
@@ -119,9 +166,41 @@ class CsvRole(SphinxRole):
         if not stage or not path.is_file():
             logger.warning("there is no data %r", self.text, location=(self.env.docname, self.lineno))
             return [nodes.strong(self.text, f"[unknown: {self.text}]")], []
-        depth = self.env.docname.count("/")
-        target = f"{'../' * depth}data/{stage}/{name}.csv"
-        return [nodes.reference(self.text, "data (CSV)", refuri=target, classes=["data-link"])], []
+        self.env.note_dependency(str(path))
+        origin.note(self.env, stage)
+        anchor = f"#{name}" if name in listing.drawn(path.parents[2] / f"{stage}.ipynb") else ""
+        up = "../" * self.env.docname.count("/")
+        commit = self.env.mammogan_provenance.get(stage, {}).get("commit", "unknown")[:10]
+        data = nodes.reference("", "data (CSV)", refuri=f"{up}data/{stage}/{name}.csv", classes=["data-link"])
+        code = nodes.reference("", f"code ({commit})", refuri=f"{up}code/{stage}.html{anchor}", classes=["code-link"])
+        return [data, nodes.Text(" \N{MIDDLE DOT} "), code], []
+
+
+def _table(header: list[str], widths: list[int], rows: list[list[list[nodes.Node]]], kind: str) -> list[nodes.Node]:
+    """A table of nodes that scrolls by itself on a narrow screen, and that the keyboard can reach."""
+    table = nodes.table(classes=[kind])
+    group = nodes.tgroup(cols=len(header))
+    table += group
+    group += [nodes.colspec(colwidth=width) for width in widths]
+    head, body = nodes.thead(), nodes.tbody()
+    group += [head, body]
+    head += _row([[nodes.Text(text)] for text in header])
+    body += [_row(cells) for cells in rows]
+    before = f'<div class="table-scroll" role="group" aria-label="{header[0]}" tabindex="0">'
+    return [nodes.raw("", before, format="html"), table, nodes.raw("", "</div>", format="html")]
+
+
+def _row(cells: list[list[nodes.Node]]) -> nodes.row:
+    row = nodes.row()
+    for content in cells:
+        entry = nodes.entry()
+        entry += nodes.paragraph("", "", *content)
+        row += entry
+    return row
+
+
+def _verdict(text: str) -> nodes.inline:
+    return nodes.inline("", text, classes=["verdict", "verdict-" + text.replace(" ", "-")])
 
 
 class Compare(SphinxDirective):
@@ -133,134 +212,158 @@ class Compare(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         pattern = self.arguments[0]
         _note_dependency(self.env, pattern)
-        rows = [
-            entry
-            for key, entry in self.env.mammogan_results.items()
-            if "paper" in entry and fnmatch.fnmatchcase(key, pattern)
-        ]
-        if not rows:
-            logger.warning("no result with a paper's value matches %r", pattern, location=self.get_location())
-            return []
-        header = ["", "Paper", "Here", "Tolerance", "Verdict", "How"]
-        table = nodes.table(classes=["compare"])
-        group = nodes.tgroup(cols=len(header))
-        table += group
-        for width in (24, 10, 26, 10, 18, 42):
-            group += nodes.colspec(colwidth=width)
-        head, body = nodes.thead(), nodes.tbody()
-        group += [head, body]
-        head += _row([nodes.Text(text or "Quantity") for text in header])
-        for entry in rows:
+        rows = []
+        for key, entry in self.env.mammogan_results.items():
+            if "paper" not in entry or not fnmatch.fnmatchcase(key, pattern):
+                continue
             here = format_value(entry["value"], entry)
             if "interval" in entry:
                 here += f" ({format_interval(entry)})"
             tolerance = entry["tolerance"]
-            verdict = entry["verdict"]
-            body += _row(
+            stated = "none" if tolerance is None else "exact" if tolerance == 0 else f"\N{PLUS-MINUS SIGN}{tolerance:g}"
+            texts = [entry["label"], format_value(entry["paper"], entry), here, stated]
+            cells: list[list[nodes.Node]] = [[nodes.Text(text)] for text in texts]
+            rows.append([*cells, [_verdict(entry["verdict"])], [nodes.Text(entry["how"])]])
+        if not rows:
+            logger.warning("no result with a paper's value matches %r", pattern, location=self.get_location())
+            return []
+        header = ["Quantity", "Paper", "Here (95 % interval)", "Tolerance", "Verdict", "How, or why not"]
+        return _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
+
+
+def combine(verdicts: list[str]) -> str:
+    """The verdict on a claim from those on its evidence: one failure is enough, and one comparison that cannot be made
+    leaves it open only where no other is."""
+    for verdict in (rules.NOT_REPRODUCED, rules.REPRODUCED):
+        if verdict in verdicts:
+            return verdict
+    return rules.INCOMPARABLE
+
+
+class Claims(SphinxDirective):
+    """Table of the paper's claims: where, evidence here, verdict computed from it, cost of running it again."""
+
+    required_arguments = 1
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.doc2path(self.env.docname)).parent / self.arguments[0]
+        self.env.note_dependency(str(path))
+        rows = []
+        for claim in yaml.safe_load(path.read_text(encoding="utf-8")):
+            entries = []
+            for pattern in claim["evidence"]:
+                _note_dependency(self.env, pattern)
+                found = [e for k, e in self.env.mammogan_results.items() if fnmatch.fnmatchcase(k, pattern)]
+                if not found or not (claim.get("judged") or any("verdict" in entry for entry in found)):
+                    logger.warning("no result with a verdict matches %r", pattern, location=self.get_location())
+                entries += [entry["verdict"] for entry in found if "verdict" in entry]
+            stage = STAGES[claim["chapter"]]
+            count = f" ({entries.count(rules.REPRODUCED)} of {len(entries)} numbers)" if entries else " (judged)"
+            verdict = claim.get("judged") or combine(entries)
+            rows.append(
                 [
-                    nodes.Text(entry["label"]),
-                    nodes.Text(format_value(entry["paper"], entry)),
-                    nodes.Text(here),
-                    nodes.Text("none" if tolerance is None else "exact" if tolerance == 0 else f"±{tolerance:g}"),
-                    nodes.inline("", verdict, classes=["verdict", "verdict-" + verdict.replace(" ", "-")]),
-                    nodes.Text(entry["how"]),
+                    self.inline(claim["claim"]),
+                    [nodes.Text(claim["paper"])],
+                    self.inline(f"{{doc}}`/{EXECUTED}/{stage}`, {claim['where']}"),
+                    [_verdict(verdict), nodes.Text(count if verdict != rules.INCOMPARABLE else "")],
+                    self.inline(claim["comment"]),
+                    [nodes.Text(self.cost(stage))],
                 ]
             )
-        # A wide table scrolls by itself on a narrow screen, and the keyboard can reach it.
-        before = '<div class="compare-scroll" role="group" aria-label="Paper and reproduction" tabindex="0">'
-        return [nodes.raw("", before, format="html"), table, nodes.raw("", "</div>", format="html")]
+        header = ["Claim of the paper", "Where", "Evidence here", "Verdict", "What that means", "Cost of running again"]
+        return _table(header, [30, 14, 18, 16, 36, 14], rows, "claims")
+
+    def inline(self, text: str) -> list[nodes.Node]:
+        """MyST text as the children of a paragraph."""
+        holder = nodes.Element()
+        self.state.nested_parse(StringList([text], source=self.arguments[0]), 0, holder)
+        return list(holder.children[0].children) if holder.children else []
+
+    def cost(self, stage: str) -> str:
+        """Wall time of the stage and of those that it needs, as they were measured."""
+        records = self.env.mammogan_provenance
+        own = records.get(stage, {}).get("seconds", 0.0)
+        everything = sum(records[name]["seconds"] for name in origin.chain([stage], records))
+        if everything == own:
+            return f"{duration(own)}, no image needed"
+        return f"{duration(own)} (with the stages before it {duration(everything)})"
 
 
-def _row(cells: list[nodes.Node]) -> nodes.row:
-    row = nodes.row()
-    for content in cells:
-        entry = nodes.entry()
-        entry += nodes.paragraph("", "", content)
-        row += entry
-    return row
+def duration(seconds: float) -> str:
+    """Wall time in words, two digits at most."""
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.2g} {name}"
+    return f"{seconds:.2g} s"
 
 
-def banner(provenance: dict[str, dict[str, Any]]) -> str:
-    """What every page says first: which run its numbers come from."""
-    if not provenance:
-        return ""
-    records = list(provenance.values())
-    newest = max(records, key=lambda record: record["date"])
-    profile, data = newest["profile"], html.escape(newest["data"])
-    commit = newest["commit"][:10] + (" with local changes" if newest["dirty"] else "")
-    hours = sum(record["seconds"] for record in records) / 60
-    facts = f"{data}; {html.escape(newest['device'])}; {hours:.1f} minutes; {newest['date'][:10]}; commit {commit}"
-    if profile == "smoke":
-        text = (
-            "<strong>SMOKE RUN.</strong> These numbers come from a run of minutes that only proves the machinery. "
-            "Do not quote them as results: the generator is tiny and hardly trained."
-        )
-    else:
-        text = f"<strong>Profile {html.escape(profile)}.</strong>"
-    kind = "smoke" if profile == "smoke" else "calm"
-    return f'<div class="run-banner run-banner-{kind}" role="note">{text} <span>Made from {facts}.</span></div>'
+class Api(SphinxDirective):
+    """Reference of all modules of a package (or of one module), in the order of their names."""
+
+    required_arguments = 1
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        place = Path(self.config.mammogan_root).joinpath(*name.split("."))
+        paths = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        found = []
+        for path in paths:
+            if path.stem in ("__init__", "__main__"):
+                continue
+            self.env.note_dependency(str(path))
+            module = f"{name}.{path.stem}" if place.is_dir() else name
+            section = nodes.section(ids=[nodes.make_id(module)], names=[module])
+            section += nodes.title("", "", nodes.literal("", module))
+            lines = [f".. automodule:: {module}", "   :members:", "   :member-order: bysource", ""]
+            self.nested_rst(lines, section)
+            found.append(section)
+        if not found:
+            logger.warning("there is no module %r", name, location=self.get_location())
+        return found
+
+    def nested_rst(self, lines: list[str], into: nodes.Element) -> None:
+        """Parse reStructuredText, which is what docstrings become, inside a MyST page."""
+        block = "\n".join(["```{eval-rst}", *lines, "```"])
+        self.state.nested_parse(StringList(block.splitlines(), source=self.arguments[0]), 0, into)
 
 
-def provenance_block(record: dict[str, Any]) -> str:
-    """All that is known about the run behind a chapter."""
-    rows = []
-    for key, value in record.items():
-        if isinstance(value, dict):
-            text = "; ".join(f"{name} = {item}" for name, item in value.items())
-        else:
-            text = (
-                {True: "yes", False: "no", None: "none"}.get(value, value) if isinstance(value, bool | None) else value
-            )
-        rows.append(f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(str(text))}</td></tr>')
-    return (
-        '<details class="provenance"><summary>Where the results of this page come from</summary>'
-        f"<table>{''.join(rows)}</table></details>"
-    )
+class Benchmarks(SphinxDirective):
+    """Every table of benchmarks/results, under the title that it begins with and the script that makes it."""
 
+    has_content = False
 
-def add_provenance(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    """Put the banner above every page and the record below each chapter."""
-    if "body" not in context:
-        return
-    records = app.env.mammogan_provenance
-    below = ""
-    stage = Path(page).name
-    if stage in records:
-        below = provenance_block(records[stage])
-    # The live-code library is declared twice by the theme, which is a script error, and this book has no kernel.
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in f"{getattr(script, 'filename', script)}{getattr(script, 'attributes', '')}".lower()
-    ]
-    context["body"] = banner(records) + context["body"] + below
-
-
-def copy_files(app: Sphinx, error: Exception | None) -> None:
-    """Copy MathJax and the data behind the figures into the HTML."""
-    if error or app.builder.format != "html":
-        return
-    source, target = Path(app.srcdir), Path(app.outdir)
-    script = target / "_static" / "mathjax" / "tex-mml-svg.js"
-    script.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / MATHJAX, script)
-    for stage in STAGES.values():
-        data = source / EXECUTED / stage / "data"
-        if data.is_dir():
-            shutil.copytree(data, target / "data" / stage, dirs_exist_ok=True)
-
-
-def check_mathjax(app: Sphinx) -> None:
-    if not (Path(app.srcdir) / MATHJAX).is_file():
-        logger.warning("%s is missing: run make setup", MATHJAX)
+    def run(self) -> list[nodes.Node]:
+        root = Path(self.config.mammogan_root)
+        found = []
+        for path in sorted((root / "benchmarks" / "results").glob("*.md")):
+            self.env.note_dependency(str(path))
+            first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+            title = first.removeprefix("# ") if first.startswith("# ") else path.stem.replace("_", " ").capitalize()
+            text = rest if first.startswith("# ") else f"{first}\n{rest}"
+            script = Path("benchmarks") / f"{path.stem}.py"
+            section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
+            section += nodes.title("", title)
+            if (root / script).is_file():
+                section += nodes.paragraph("", "Made by ", nodes.literal("", f"python {script}"), nodes.Text("."))
+            # A heading inside of the file becomes bold text: a directive cannot open sections.
+            lines = [f"**{line.lstrip('# ')}**" if line.startswith("#") else line for line in text.splitlines()]
+            self.state.nested_parse(StringList(lines, source=str(path)), 0, section)
+            found.append(section)
+        if not found:
+            logger.warning("there are no results in benchmarks/results", location=self.get_location())
+        return found
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("benchmarks", Benchmarks)
     app.add_role("val", ValueRole())
     app.add_role("csv", CsvRole())
     app.add_directive("compare", Compare)
+    app.add_directive("claims", Claims)
+    app.add_directive("api", Api)
     app.connect("builder-inited", load)
-    app.connect("builder-inited", check_mathjax)
-    app.connect("html-page-context", add_provenance)
-    app.connect("build-finished", copy_files)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    for name in ("origin", "pictures", "listing", "mathematics"):
+        app.setup_extension(name)
+    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,222 @@
+"""Pictures and plots of the HTML pages: small and lazy in the text, whole on demand, and plots that answer.
+
+- Every picture is stored as lossless WebP (the same grey levels, a fraction of the bytes), with its size, and loaded
+  when it is scrolled to. It links to the whole picture, which a script opens in a viewer that zooms.
+- A figure whose image has a class `plot-KIND` (in the cell's metadata) becomes an interactive plot of its CSV. The
+  picture stays for print, and for readers without scripts.
+- Targets of references (figures, citations, equations) are collected for previews.
+
+Pages opened from a disk may not fetch files, so that data come as scripts that are loaded when they are needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from origin import EXECUTED
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("clouds", "contours", "growth")
+OPENSEADRAGON = "node_modules/openseadragon/build/openseadragon/openseadragon.min.js"
+FULL = "_images/full"
+
+FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
+IMAGE = re.compile(r"<img\b[^>]*>", re.S)
+DATA = re.compile(r'href="[^"]*?data/([\w.-]+)/([\w.-]+)\.csv"')
+TARGETS = (
+    re.compile(r'<figure\b[^>]*\bid="(?P<id>[^"]+)".*?</figure>', re.S),
+    re.compile(r'<div class="citation" id="(?P<id>[^"]+)".*?</div>', re.S),
+    re.compile(r'<div class="math-block[^"]*" id="(?P<id>[^"]+)".*?</div>', re.S),
+)
+
+
+def attribute(tag: str, name: str) -> str:
+    found = re.search(rf'\b{name}="([^"]*)"', tag)
+    return html.unescape(found[1]) if found else ""
+
+
+def webp(source: Path, target: Path) -> tuple[int, int]:
+    """Store a picture as lossless WebP, once; returns (width, height)."""
+    with Image.open(source) as picture:
+        if not target.is_file() or target.stat().st_mtime < source.stat().st_mtime:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Method 6 halves the size of line drawings and is still quick at the size of a figure.
+            picture.save(target, "WEBP", lossless=True, quality=80, method=4)
+        return picture.size
+
+
+class Page:
+    """The body of one page, rewritten."""
+
+    def __init__(self, app: Sphinx, page: str) -> None:
+        self.app, self.page = app, page
+        self.up = "../" * page.count("/")
+        self.out = Path(app.outdir)
+        self.static = app.builder.name == "singlehtml"
+        # {name below _images: source} of all pictures that pages show.
+        self.sources = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
+
+    def rewrite(self, body: str) -> str:
+        body = FIGURE.sub(lambda match: self.figure(match[0]), body)
+        return IMAGE.sub(lambda match: self.image(match[0]), body)
+
+    def figure(self, text: str) -> str:
+        found = DATA.search(text)
+        full = None
+        if found:
+            stage, name = found.groups()
+            picture = Path(self.app.srcdir) / EXECUTED / stage / "figures" / f"{name}.png"
+            full = (picture, f"{stage}-{name}") if picture.is_file() else None
+        tag = IMAGE.search(text)
+        if not tag:
+            return text
+        done = self.image(tag[0], full)
+        kind = next((c.removeprefix("plot-") for c in attribute(tag[0], "class").split() if c.startswith("plot-")), "")
+        if kind and found:
+            done += self.plot(kind, *found.groups())
+        return text.replace(tag[0], done)
+
+    def image(self, tag: str, full: tuple[Path, str] | None = None) -> str:
+        """One image: lazy, with its size, as WebP, and a link to the whole picture."""
+        if "data-done" in tag:
+            return tag
+        source = self.sources.get(Path(attribute(tag, "src")).name)
+        if "_images/" not in attribute(tag, "src") or source is None or not source.is_file():
+            return tag
+        alt = attribute(tag, "alt")
+        if source.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            return tag
+        name = f"{source.stem}.webp"
+        width, height = webp(source, self.out / "_images" / name)
+        tag = re.sub(r'\b(src|style|width|height)="[^"]*"', "", tag).rstrip("/> ")
+        lazy = "" if self.static else ' loading="lazy" decoding="async"'
+        image = f'{tag} src="{self.up}_images/{name}" width="{width}" height="{height}"{lazy} data-done="1">'
+        if self.static:
+            return image
+        target = f"_images/{name}"
+        if full:
+            target = f"{FULL}/{full[1]}.webp"
+            webp(full[0], self.out / target)
+        label = html.escape(f"Enlarge: {alt}" if alt else "Enlarge")
+        return f'<a class="zoom" href="{self.up}{target}" aria-label="{label}">{image}</a>'
+
+    def plot(self, kind: str, stage: str, name: str) -> str:
+        """Place and data of an interactive plot."""
+        if kind not in KINDS:
+            logger.warning("there is no plot %r; there are %s", kind, ", ".join(KINDS), location=self.page)
+            return ""
+        if self.static:
+            return ""
+        script = f"data/{stage}/{name}.js"
+        frames = Path(self.app.srcdir) / EXECUTED / stage / "figures" / name
+        if kind == "growth":
+            content = self.frames(stage, name, frames)
+        else:
+            with (Path(self.app.srcdir) / EXECUTED / stage / "data" / f"{name}.csv").open(newline="") as file:
+                rows = list(csv.reader(file))
+            content = {"columns": rows[0], "rows": [[_number(cell) for cell in row] for row in rows[1:]]}
+        target = self.out / script
+        target.parent.mkdir(parents=True, exist_ok=True)
+        key = f"{stage}/{name}"
+        target.write_text(f"(window.mammoganData ??= {{}})[{json.dumps(key)}] = {json.dumps(content)};\n")
+        return f'<div class="plot" data-kind="{kind}" data-key="{key}" data-script="{self.up}{script}"></div>'
+
+    def frames(self, stage: str, name: str, folder: Path) -> list[dict[str, str]]:
+        record = folder / "frames.json"
+        if not record.is_file():
+            logger.warning("%s has no frames: write them with results.frames(%r, ...)", stage, name, location=self.page)
+            return []
+        content = []
+        for frame in json.loads(record.read_text(encoding="utf-8")):
+            target = f"{FULL}/{stage}-{name}-{Path(frame['file']).stem}.webp"
+            width, height = webp(folder / frame["file"], self.out / target)
+            content.append({"label": frame["label"], "src": target, "width": str(width), "height": str(height)})
+        return content
+
+
+def _number(text: str) -> float | str:
+    """Six digits are more than a screen shows, and a third of the bytes."""
+    try:
+        return float(f"{float(text):.6g}")
+    except ValueError:
+        return text
+
+
+def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    if "body" not in context:
+        return
+    context["body"] = Page(app, page).rewrite(context["body"])
+    for pattern in TARGETS:
+        for match in pattern.finditer(context["body"]):
+            app.mammogan_previews[f"{page}.html#{match['id']}"] = preview(match[0], page)  # type: ignore[attr-defined]
+    # The live-code library is declared twice by the theme, which is a script error, and this book has no kernel.
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in f"{getattr(script, 'filename', script)}{getattr(script, 'attributes', '')}".lower()
+    ]
+
+
+def preview(text: str, page: str) -> str:
+    """What is shown of a target on another page: without identifiers and plots, its pictures found from the root."""
+    text = re.sub(r'<div class="plot".*?</div>|<a class="headerlink".*?</a>', "", text, flags=re.S)
+    text = re.sub(r"</?a\b[^>]*>", "", text)
+    text = re.sub(r'\s(id|loading|role)="[^"]*"', "", text)
+    up = "../" * page.count("/")
+    return (
+        text.replace(f'src="{up}_images/', 'src="{root}_images/') if up else text.replace('src="_im', 'src="{root}_im')
+    )
+
+
+def start(app: Sphinx) -> None:
+    app.mammogan_previews = {}  # type: ignore[attr-defined]
+    if not (Path(app.srcdir) / OPENSEADRAGON).is_file():
+        logger.warning("%s is missing: run make setup", OPENSEADRAGON)
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Copy the data behind the figures and the viewer; write the previews; take out what only adds weight."""
+    if error or app.builder.format != "html":
+        return
+    source, target = Path(app.srcdir), Path(app.outdir)
+    for data in sorted((source / EXECUTED).glob("*/data")):
+        shutil.copytree(data, target / "data" / data.parent.name, dirs_exist_ok=True)
+    if app.builder.name == "singlehtml":
+        return
+    viewer = target / "_static" / "openseadragon.min.js"
+    shutil.copyfile(source / OPENSEADRAGON, viewer)
+    record = target / "_static" / "previews.js"
+    known = json.loads(record.read_text().partition("=")[2].rstrip(";\n")) if record.is_file() else {}
+    known |= app.mammogan_previews  # type: ignore[attr-defined]
+    record.write_text(f"window.mammoganPreviews = {json.dumps(known)};\n")
+    for page in target.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        light = lighten(text)
+        if light != text:
+            page.write_text(light, encoding="utf-8")
+    # Sphinx copies the originals of pictures that no page shows any more.
+    shown = {name for name in app.builder.images.values() if (target / "_images" / f"{Path(name).stem}.webp").is_file()}
+    for name in shown:
+        (target / "_images" / name).unlink(missing_ok=True)
+
+
+def lighten(text: str) -> str:
+    """A page without the 1.5 MB script of icons: the theme's style sheet has them as a font."""
+    return re.sub(r"<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?\s*", "", text)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("builder-inited", start)
+    app.connect("html-page-context", add, priority=600)
+    app.connect("build-finished", finish)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
