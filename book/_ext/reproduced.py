@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,14 @@ class Api(SphinxDirective):
         self.state.nested_parse(StringList(block.splitlines(), source=self.arguments[0]), 0, into)
 
 
+def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Docstrings are written for people: bars and trailing underscores outside of code are no markup."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"(`+[^`]*`+)", line)
+        parts[::2] = [re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", part) for part in parts[::2]]
+        lines[number] = "".join(parts)
+
+
 class Benchmarks(SphinxDirective):
     """Every table of benchmarks/results, under the title that it begins with and the script that makes it."""
 
@@ -364,6 +373,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claims", Claims)
     app.add_directive("api", Api)
     app.connect("builder-inited", load)
+    app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon
     for name in ("origin", "pictures", "listing", "mathematics"):
         app.setup_extension(name)
     return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,258 @@
+"""The book's pages in a real browser: links, network, accessibility, weight, pictures, plots, previews, print, PDF."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+import pytest
+from test_book import build, moments, whole_book
+
+from mammogan.metrics.coverage import area_coverage
+from mammogan.provenance import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+HEAVIEST = 1.5e6  # bytes of a page before pictures are opened
+
+# What the theme itself gets wrong, by rule and place; anything else fails.
+ALLOWED = {
+    ("aria-allowed-role", "doc-biblioentry"),
+    ("aria-deprecated-role", "doc-biblioentry"),
+    ("aria-required-children", "citation-list"),
+    ("empty-table-header", "<th></th>"),
+    ("region", "logo__image"),
+}
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole book around chapters of fixtures, built with -W -n."""
+    source = whole_book(tmp_path_factory.mktemp("book"))
+    done = build(source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return source / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def view(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    yield context.new_page()
+    context.close()
+
+
+def pages(html: Path) -> list[Path]:
+    return [path for path in sorted(html.rglob("*.html")) if "_static" not in path.parts]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_every_page(html: Path, browser: Any, scheme: str, width: int) -> None:
+    """No request leaves, no script fails, links and anchors lead somewhere, axe finds nothing new, nothing is wide."""
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    outside: list[str] = []
+    errors: list[str] = []
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    view = context.new_page()
+    view.on("request", lambda r: outside.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    view.on("console", lambda m: errors.append(f"{view.url}: {m.text}") if m.type == "error" else None)
+    view.on("pageerror", lambda e: errors.append(f"{view.url}: {e}"))
+    findings, broken, wide = [], [], []
+    texts: dict[Path, str] = {}
+    found = pages(html)
+    assert len(found) > 25
+    for path in found:
+        view.goto(path.as_uri())
+        if path.parent != html:  # the search page and the index of names hold no number
+            banner = view.locator(".run-banner-smoke")
+            assert banner.is_visible(), path
+            box = banner.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width + 1
+        if view.evaluate("document.documentElement.scrollWidth") > width + 1:
+            wide.append(path.name)
+        for image in view.locator("img.dark-light").all():
+            assert image.evaluate("e => getComputedStyle(e).filter") == "none"
+        for link in view.eval_on_selector_all("a[href]", "links => links.map(l => l.href)"):
+            place, anchor = urldefrag(link)
+            if not place.startswith("file:"):
+                continue
+            target = Path(unquote(place.removeprefix("file://")).partition("?")[0])
+            if not target.is_file():
+                broken.append(f"{path.name}: {link}")
+            elif anchor:
+                text = texts.setdefault(target, target.read_text())
+                if f'id="{unquote(anchor)}"' not in text and f'id="{anchor}"' not in text:
+                    broken.append(f"{path.name}: {link}")
+        view.evaluate(axe)
+        for violation in view.evaluate("axe.run({preload: false})")["violations"]:
+            for node in violation["nodes"]:
+                where = node["html"] + str(node["target"])
+                if not any(violation["id"] == rule and part in where for rule, part in ALLOWED):
+                    findings.append((scheme, path.name, violation["id"], node["html"][:160]))
+    context.close()
+    assert not outside
+    assert not errors
+    assert not broken, broken[:10]
+    assert not wide
+    assert not findings, findings[:5]
+
+
+def test_weight_before_pictures_are_opened(html: Path, browser: Any) -> None:
+    """What a page loads at once, pictures in view included, stays small; pictures below wait."""
+    for name in ("executed/04_moment_alignment", "api/data", "methods", "index"):
+        context = browser.new_context(viewport={"width": 1280, "height": 700})
+        view, loaded = context.new_page(), set()
+        view.on("request", lambda r, loaded=loaded: loaded.add(r.url.partition("#")[0].partition("?")[0]))
+        view.goto((html / "book" / f"{name}.html").as_uri())
+        view.wait_for_load_state("networkidle")
+        files = [Path(unquote(url.removeprefix("file://"))) for url in loaded if url.startswith("file:")]
+        weight = sum(file.stat().st_size for file in files if file.is_file())
+        assert weight < HEAVIEST, (name, weight)
+        assert not any("full" in file.parts or file.name == "openseadragon.min.js" for file in files)
+        context.close()
+
+
+def test_figures(html: Path, view: Any) -> None:
+    """Number, caption, alternative text, data and code; lossless pictures that load late; a viewer on demand."""
+    view.goto((html / "book" / "executed" / "05_reader_statistics.html").as_uri())
+    figure = view.locator("figure").first
+    image = figure.locator("img").first
+    assert re.search(r"Fig\. \d+", figure.locator("figcaption").inner_text())
+    assert "n = 12.3" in figure.locator("figcaption").inner_text()
+    assert image.get_attribute("alt") and image.get_attribute("loading") == "lazy"
+    assert image.get_attribute("src").endswith(".webp") and image.get_attribute("width") == "256"
+    assert figure.locator("a.data-link").get_attribute("href").endswith("points.csv")
+    # The viewer is an enhancement: without it the link opens the whole picture.
+    link = figure.locator("a.zoom")
+    assert (html / "book" / "executed" / link.get_attribute("href")).resolve().is_file()
+    link.click()
+    view.wait_for_selector("dialog.viewer")
+    view.wait_for_function("document.querySelector('dialog.viewer').view?.world.getItemCount() > 0")
+    before = view.evaluate("document.querySelector('dialog.viewer').view.viewport.getZoom()")
+    view.get_by_role("button", name="Zoom in").click()
+    assert view.evaluate("document.querySelector('dialog.viewer').view.viewport.getZoom()") > before
+    view.keyboard.press("Escape")
+    assert view.locator("dialog.viewer").count() == 0
+    # The code behind the figure, on its page.
+    figure.locator("a.code-link").click()
+    assert view.url.endswith("code/05_reader_statistics.html#points")
+    assert "def spectra" in view.locator("#points").inner_text()
+
+
+def test_previews(html: Path, view: Any) -> None:
+    """A citation and a figure of another page show themselves under the pointer, and Escape takes them away."""
+    view.goto((html / "book" / "deviations.html").as_uri())
+    view.locator("article a[href*='references.html#']").first.hover()
+    view.wait_for_selector(".preview")
+    assert "Karras" in view.locator(".preview").inner_text()
+    view.keyboard.press("Escape")
+    assert view.locator(".preview").count() == 0
+    view.goto((html / "book" / "claims.html").as_uri())
+    view.locator("article a[href*='#fig-']").first.hover()
+    view.wait_for_selector(".preview figure")
+    view.wait_for_function("document.querySelector('.preview img')?.naturalWidth > 0")
+
+
+def painted(view: Any) -> int:
+    """Pixels of the plot's canvas that are not white."""
+    script = """() => {
+        const c = document.querySelector('canvas.plot-canvas');
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0;
+        for (let k = 0; k < d.length; k += 4) if (d[k] < 250 || d[k + 1] < 250 || d[k + 2] < 250) n++;
+        return n;
+    }"""
+    return view.evaluate(script)
+
+
+def test_plots_answer(html: Path, view: Any) -> None:
+    """Clouds, contours and growth work without a kernel; the contours' coverage is that of the library."""
+    view.goto((html / "book" / "executed" / "04_moment_alignment.html").as_uri())
+    clouds = view.locator(".plot[data-kind=clouds]")
+    clouds.scroll_into_view_if_needed()
+    view.wait_for_selector(".plot[data-kind=clouds].plot-ready")
+    both = painted(view)
+    assert both > 2000
+    clouds.get_by_label("synthetic").uncheck()
+    assert painted(view) < both
+    assert "300 real and 300 synthetic images" in clouds.inner_text()
+
+    contours = view.locator(".plot[data-kind=contours]")
+    contours.scroll_into_view_if_needed()
+    view.wait_for_selector(".plot[data-kind=contours].plot-ready")
+    table = moments()
+    real, synthetic = (table[table["kind"] == kind] for kind in ("real", "synthetic"))
+    for pair in ("M1 and M2", "M2 and M5"):
+        contours.get_by_label("pair").select_option(pair)
+        columns = pair.split(" and ")
+        expected = area_coverage(real[columns].to_numpy(), synthetic[columns].to_numpy())
+        assert float(contours.get_attribute("data-coverage")) == pytest.approx(expected, abs=0.005)
+    before = contours.get_attribute("data-coverage")
+    contours.get_by_label("percentile").fill("99")
+    assert contours.get_attribute("data-coverage") != before
+
+    view.goto((html / "book" / "executed" / "02_progressive_training.html").as_uri())
+    growth = view.locator(".plot[data-kind=growth]")
+    growth.scroll_into_view_if_needed()
+    view.wait_for_selector(".plot[data-kind=growth].plot-ready")
+    assert "20 images" in growth.inner_text()
+    growth.get_by_label("training").fill("0")
+    assert "10 images" in growth.inner_text()
+    view.wait_for_function("document.querySelector('.plot-frame').naturalWidth > 0")
+
+
+def test_print_falls_back_to_pictures(html: Path, view: Any) -> None:
+    view.goto((html / "book" / "executed" / "04_moment_alignment.html").as_uri())
+    view.locator(".plot").first.scroll_into_view_if_needed()
+    view.wait_for_selector(".plot-ready")
+    assert view.locator(".plot-ready").first.is_visible()
+    view.emulate_media(media="print")
+    assert not view.locator(".plot-ready").first.is_visible()
+    assert view.locator("figure img").first.is_visible()
+    assert view.locator(".run-banner").is_visible()
+
+
+def test_search_finds(html: Path, view: Any) -> None:
+    view.goto((html / "search.html").as_uri() + "?q=inconsistencies")
+    view.wait_for_selector("ul.search li a")
+    assert any("inconsistencies" in h for h in view.eval_on_selector_all("ul.search a", "l => l.map(a => a.href)"))
+
+
+def test_one_page_for_print_has_the_same_content(html: Path, tmp_path: Path) -> None:
+    """singlehtml, then Chromium: every chapter, figure and verdict is there; no link names this machine."""
+    source = html.parents[1]
+    done = build(source, "singlehtml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    single = source / "_build" / "singlehtml" / "book" / "index.html"
+    text = single.read_text()
+    for path in (source / "book").rglob("*.md"):
+        title = next(line for line in path.read_text().splitlines() if line.startswith("# ")).removeprefix("# ")
+        assert re.sub(r"\W+", "", title) in re.sub(r"<[^>]+>|&\w+;|\W+", "", text), title
+    for count in ("<figure", "verdict-reproduced"):
+        chapters = sum(p.read_text().count(count) for p in (html / "book").rglob("*.html"))
+        assert text.count(count) == chapters, count
+    assert 'loading="lazy"' not in text
+    assert "SMOKE RUN" in text
+    made = tmp_path / "book.pdf"
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={made}", single.as_uri()]
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
+    content = made.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert str(source).encode() not in content
