@@ -36,7 +36,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = whole_book(tmp_path_factory.mktemp("book"))
     done = build(source)
     assert done.returncode == 0, done.stdout + done.stderr
-    return source / "_build" / "html"
+    html = source / "_build" / "html"
+    (html / "reader_study").mkdir()  # the application is put there by the runner, and has tests of its own
+    (html / "reader_study" / "index.html").write_text("<title>reader study</title>")
+    return html
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def view(browser: Any) -> Iterator[Any]:
 
 
 def pages(html: Path) -> list[Path]:
-    return [path for path in sorted(html.rglob("*.html")) if "_static" not in path.parts]
+    return [p for p in sorted(html.rglob("*.html")) if not {"_static", "reader_study"} & set(p.parts)]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -185,7 +188,7 @@ def test_plots_answer(html: Path, view: Any) -> None:
     """Clouds, contours and growth work without a kernel; the contours' coverage is that of the library."""
     view.goto((html / "book" / "executed" / "04_moment_alignment.html").as_uri())
     clouds = view.locator(".plot[data-kind=clouds]")
-    clouds.scroll_into_view_if_needed()
+    view.locator("figure").first.scroll_into_view_if_needed()
     view.wait_for_selector(".plot[data-kind=clouds].plot-ready")
     both = painted(view)
     assert both > 2000
@@ -194,7 +197,7 @@ def test_plots_answer(html: Path, view: Any) -> None:
     assert "300 real and 300 synthetic images" in clouds.inner_text()
 
     contours = view.locator(".plot[data-kind=contours]")
-    contours.scroll_into_view_if_needed()
+    view.locator("figure").nth(1).scroll_into_view_if_needed()
     view.wait_for_selector(".plot[data-kind=contours].plot-ready")
     table = moments()
     real, synthetic = (table[table["kind"] == kind] for kind in ("real", "synthetic"))
@@ -209,7 +212,7 @@ def test_plots_answer(html: Path, view: Any) -> None:
 
     view.goto((html / "book" / "executed" / "02_progressive_training.html").as_uri())
     growth = view.locator(".plot[data-kind=growth]")
-    growth.scroll_into_view_if_needed()
+    view.locator("figure").first.scroll_into_view_if_needed()
     view.wait_for_selector(".plot[data-kind=growth].plot-ready")
     assert "20 images" in growth.inner_text()
     growth.get_by_label("training").fill("0")
@@ -219,7 +222,7 @@ def test_plots_answer(html: Path, view: Any) -> None:
 
 def test_print_falls_back_to_pictures(html: Path, view: Any) -> None:
     view.goto((html / "book" / "executed" / "04_moment_alignment.html").as_uri())
-    view.locator(".plot").first.scroll_into_view_if_needed()
+    view.locator("figure").first.scroll_into_view_if_needed()
     view.wait_for_selector(".plot-ready")
     assert view.locator(".plot-ready").first.is_visible()
     view.emulate_media(media="print")

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import html
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,20 +29,37 @@ def cells(notebook: Path) -> list[str]:
 
 
 def drawn(notebook: Path) -> dict[str, str]:
-    """{name: source of the cell} for every figure and table that a notebook hands to its results."""
+    """{name: code} for every figure, by the `{csv}` link of its caption, and every table given to the results by name.
+
+    A cell that only shows what an earlier one made is preceded by that one.
+    """
     found: dict[str, str] = {}
-    for source in cells(notebook):
-        for node in ast.walk(_parse(source)):
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    made: dict[str, str] = {}  # {variable: cell that assigned it last}
+    for cell in content["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        source = "".join(cell["source"])
+        tree = _parse(source)
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        calls = any(isinstance(node, ast.Call) for node in ast.walk(tree))
+        before = [] if calls else list(dict.fromkeys(made[name] for name in sorted(used) if name in made))
+        code = "\n\n".join([*before, source])
+        caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+        names = re.findall(r"\{csv\}`[\w-]+/([\w.-]+)`", caption)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                made |= {n.id: source for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
             if (
                 isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("figure", "table")
-                and isinstance(node.func.value, ast.Name)
-                and node.func.value.id == "results"
+                and ast.unparse(node.func) in ("results.figure", "results.table")
                 and node.args
                 and isinstance(node.args[0], ast.Constant)
             ):
-                found.setdefault(str(node.args[0].value), source)
+                names.append(str(node.args[0].value))
+        for name in names:
+            found.setdefault(name, code)
     return found
 
 

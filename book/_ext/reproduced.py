@@ -331,10 +331,10 @@ class Api(SphinxDirective):
 
 
 def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Docstrings are written for people: bars and trailing underscores outside of code are no markup."""
+    """Docstrings are written for people: bars, asterisks and trailing underscores outside of code are no markup."""
     for number, line in enumerate(lines):
         parts = re.split(r"(`+[^`]*`+)", line)
-        parts[::2] = [re.sub(r"(?<=\w)_(?!\w)|\|", r"\\\g<0>", part) for part in parts[::2]]
+        parts[::2] = [re.sub(r"(?<=\w)_(?!\w)|[|*]", r"\\\g<0>", part) for part in parts[::2]]
         lines[number] = "".join(parts)
 
 
