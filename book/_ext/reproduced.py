@@ -9,7 +9,7 @@ Roles and directives (also inside notebooks and figure captions)::
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
     ```{claims} claims.yaml             claims of the paper, the evidence for each and what it costs to run again
     ```{api} mammogan.metrics           reference of a package's modules from their docstrings
-    ```{benchmarks}                     every table of benchmarks/results
+    ```{benchmarks} ingest              a table of benchmarks/results; without a name, those not named on the page
 
 An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
 The other modules here: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
@@ -339,30 +339,38 @@ def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines:
 
 
 class Benchmarks(SphinxDirective):
-    """Every table of benchmarks/results, under the title that it begins with and the script that makes it."""
+    """A table of benchmarks/results by its name; without one, every table that this page does not name."""
 
+    optional_arguments = 1
     has_content = False
 
     def run(self) -> list[nodes.Node]:
-        root = Path(self.config.mammogan_root)
+        folder = Path(self.config.mammogan_root) / "benchmarks" / "results"
+        if self.arguments:
+            path = folder / f"{self.arguments[0]}.md"
+            if not path.is_file():
+                logger.warning("there is no benchmark %r", path.stem, location=self.get_location())
+                return []
+            holder = nodes.container()
+            self.read(path, holder)
+            return list(holder.children)
+        page = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+        named = set(re.findall(r"\{benchmarks\} (\S+)", page))
         found = []
-        for path in sorted((root / "benchmarks" / "results").glob("*.md")):
-            self.env.note_dependency(str(path))
-            first, _, rest = path.read_text(encoding="utf-8").partition("\n")
-            title = first.removeprefix("# ") if first.startswith("# ") else path.stem.replace("_", " ").capitalize()
-            text = rest if first.startswith("# ") else f"{first}\n{rest}"
-            script = Path("benchmarks") / f"{path.stem}.py"
-            section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
-            section += nodes.title("", title)
-            if (root / script).is_file():
-                section += nodes.paragraph("", "Made by ", nodes.literal("", f"python {script}"), nodes.Text("."))
-            # A heading inside of the file becomes bold text: a directive cannot open sections.
-            lines = [f"**{line.lstrip('# ')}**" if line.startswith("#") else line for line in text.splitlines()]
-            self.state.nested_parse(StringList(lines, source=str(path)), 0, section)
-            found.append(section)
-        if not found:
-            logger.warning("there are no results in benchmarks/results", location=self.get_location())
+        for path in sorted(folder.glob("*.md")):
+            if path.stem not in named:
+                section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
+                section += nodes.title("", path.stem.replace("_", " ").capitalize())
+                self.read(path, section)
+                found.append(section)
         return found
+
+    def read(self, path: Path, into: nodes.Element) -> None:
+        """Parse a file of results. A directive cannot open sections, so that headings become bold text."""
+        self.env.note_dependency(str(path))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [f"**{line.lstrip('# ')}**" if line.startswith("#") else line for line in lines]
+        self.state.nested_parse(StringList(lines, source=str(path)), 0, into)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
