@@ -388,6 +388,7 @@ class Failure(Exception):
 def _expected() -> tuple[type[Exception], ...]:
     """Errors whose message is for the user; a module that was never loaded cannot have raised its own."""
     names = {
+        "mammogan.data.sets": ["SetsError"],
         "mammogan.data.store": ["StoreError"],
         "mammogan.data.ingest": ["IngestError"],
         "mammogan.data.pictures": ["LabelsError"],

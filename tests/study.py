@@ -31,14 +31,17 @@ def made_store(folder: Path, images: list[np.ndarray], prefix: str, bits: int = 
     return folder
 
 
-def ovals(count: int, height: int = 80, width: int = 64) -> list[np.ndarray]:
+def ovals(count: int, height: int = 80, width: int = 64, smooth: float = 0) -> list[np.ndarray]:
     """Textured half ovals of several sizes before black: what a breast is to the study."""
+    from scipy.ndimage import gaussian_filter
+
     rng = np.random.default_rng(count)
     rows, columns = np.mgrid[:height, :width]
     made = []
     for depth in np.linspace(0.5, 0.9, count):
         inside = (rows / height - 0.5) ** 2 / 0.2 + (columns / width / depth) ** 2 < 1
-        made.append(np.where(inside, np.clip(0.5 + 0.1 * rng.standard_normal(inside.shape), 0, 1), 0.0))
+        texture = gaussian_filter(rng.standard_normal(inside.shape), smooth)
+        made.append(np.where(inside, np.clip(0.5 + 0.1 * texture / texture.std(), 0, 1), 0.0))
     return made
 
 

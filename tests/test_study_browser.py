@@ -321,7 +321,10 @@ def test_the_network_is_lost_in_the_middle(browser: Any, study: Study) -> None:
         tablet.fill()
         tablet.answer(1, "left")
         tablet.settled()
-        tablet.until("performance.getEntriesByType('resource').filter((e) => e.name.endsWith('png')).length >= 8")
+        tablet.until(
+            "new Set(performance.getEntriesByType('resource').map((e) => e.name).filter((n) => n.endsWith('png'))).size"
+            " === new Set(state.pairs.flat()).size"
+        )
         page.wait_for_timeout(300)
         tablet.context.set_offline(True)
         tablet.answer(2, "right")

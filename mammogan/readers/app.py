@@ -45,11 +45,9 @@ MAX_WAIT = 10.0  # seconds for a body to arrive
 FAILURES = 5  # wrong passwords a minute, for all clients together
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # RFC 7914; some 50 ms
 
-# OpenSeadragon places its elements by style attributes; style sheets come from this server alone.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

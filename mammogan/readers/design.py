@@ -39,6 +39,7 @@ SECRET, PUBLIC, PICTURES, RESPONSES = "study.json", "public", "pictures", "respo
 STATIC = Path(__file__).parent / "static"
 OPENSEADRAGON = "node_modules/openseadragon"
 FLOOR = 1.0  # standard deviation of the noise floor, in grey levels of 255: below what a display shows
+GRID = 64  # images of each set whose grey grid is looked at
 FRAME = 320  # one pixel of black frame for every so many rows
 PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
@@ -128,20 +129,19 @@ class Study:
         return [drawn[position] for position in rng.permutation(self.pairs)]
 
 
-def equalized(image: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndarray:
+def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator) -> np.ndarray:
     """A picture for the screen, with everything made equal that tells classes apart without a look at the breast.
 
-    - Grey grid: all go to 8 bits with noise of one grey level (`FLOOR`) added before rounding, which fills the gaps
-      that a coarser grid or a stretched contrast leaves in the histogram.
-    - Noise floor: the same noise. No part of the breast is quieter in one class than in the other can be; what exceeds
-      it is texture, and for the reader to judge.
-    - Background: black outside of the breast, whose mask is widened and fades out, so that no edge shows. Burnt-in
-      letters, scatter and the generator's uneven black go.
+    - Grey grid: all are rounded to the coarsest grid among the two sets, and then shown in 8 bits with noise of one
+      grey level (`FLOOR`), which fills the gaps that a coarse grid or a stretched contrast leaves in the histogram.
+    - Noise floor: the same noise; nothing in a picture is quieter. What exceeds it is texture, for the reader to judge.
+    - Background: black outside of the breast's outline. Burnt-in letters, scatter and a generator's uneven black go.
     - Border: a black frame covers what resizing or padded convolutions leave at the edge.
 
     Args:
         image: grey levels 0 ... 2^bits - 1, (h, w).
         bits: of the store.
+        steps: grey levels of the coarsest grid less one, see `grid_steps`.
         rng: source of the noise.
 
     Returns:
@@ -149,24 +149,47 @@ def equalized(image: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndar
     """
     from scipy import ndimage
 
-    from mammogan.data.geometry import breast_mask, overview, resize
+    from mammogan.data.geometry import breast_mask
 
     h, w = image.shape
-    grey = image.astype(np.float32) * np.float32(255 / (2**bits - 1))
+    grey = np.rint(image.astype(np.float32) * np.float32(steps / (2**bits - 1))) * np.float32(255 / steps)
     grey += FLOOR * rng.standard_normal(grey.shape, np.float32)
-    inside = ndimage.binary_fill_holes(breast_mask(overview(image)))
-    near = ndimage.binary_dilation(inside, iterations=3)
-    fading = ndimage.uniform_filter(near.astype(np.float32), 5)
-    fading[inside] = 1
-    weight = resize(fading, h, w)
-    frame = max(h // FRAME, 1)
-    weight[:frame] = weight[-frame:] = weight[:, :frame] = weight[:, -frame:] = 0
+    inside = ndimage.binary_fill_holes(breast_mask(image))
+    # The outline is found in a smoothed image and lies a little outside; what it encloses fades in, without an edge.
+    soft = max(h // FRAME, 1)
+    inside = ndimage.binary_erosion(inside, iterations=min(h, w) // 200 + soft, border_value=1)
+    weight = ndimage.uniform_filter(inside.astype(np.float32), 2 * soft + 1)
+    weight[:soft] = weight[-soft:] = weight[:, :soft] = weight[:, -soft:] = 0
     return np.rint(np.clip(grey, 0, 255) * weight).astype(np.uint8)
 
 
-def displayed(image: np.ndarray, bits: int, rng: np.random.Generator | None = None) -> np.ndarray:
+def displayed(image: np.ndarray, bits: int, steps: int = 0, rng: np.random.Generator | None = None) -> np.ndarray:
     """A picture for the screen as it is, uint8 (h, w): what `equalized` is measured against."""
     return np.rint(image.astype(np.float32) * np.float32(255 / (2**bits - 1))).astype(np.uint8)
+
+
+def grid_steps(images: Iterable[np.ndarray], bits: int) -> int:
+    """How fine the grey grid is that images of a store use: 2^bits - 1, or less where they came from fewer bits.
+
+    Images of 8 bits in a store of 12 use every sixteenth level, and that alone tells them from others. The levels that
+    occur in any of the images are taken together; a grid is coarse where nearly all gaps between them are alike.
+
+    Args:
+        images: grey levels 0 ... 2^bits - 1.
+        bits: of the store.
+    """
+    top = 2**bits - 1
+    seen = np.zeros(top + 1, bool)
+    for image in images:
+        seen[np.unique(image)] = True
+    # The darkest tenth is background, whose noise may have been added on another grid.
+    gaps = np.diff(np.flatnonzero(seen[top // 10 :]))
+    if len(gaps) < 8:
+        return top
+    middle = float(np.median(gaps))
+    regular = np.abs(gaps - middle) <= 1
+    # Few pixels leave gaps of all lengths in a fine grid.
+    return top if middle <= 1 or regular.mean() < 0.8 else round(top / float(gaps[regular].mean()))
 
 
 def build(
@@ -185,7 +208,7 @@ def build(
     title: str = "Which mammogram is real?",
     note: str = "",
     browser: bool = False,
-    picture: Callable[[np.ndarray, int, np.random.Generator], np.ndarray] = equalized,
+    picture: Callable[[np.ndarray, int, int, np.random.Generator], np.ndarray] = equalized,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Study:
     """Build a study; the folder is there when it is whole, and not before.
@@ -209,7 +232,10 @@ def build(
 
     Raises:
         StudyError: the folder is not empty, an option is out of range, an id is unknown, or a pool is empty.
+        SetsError: the sets differ in bit depth, window or laterality, or have no such size in common.
     """
+    from mammogan.data.sets import compare_stores
+
     out = Path(out)
     if (out / RESPONSES).exists():
         raise StudyError(f"{out} holds responses; export them and give another folder.")
@@ -222,7 +248,7 @@ def build(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True, mode=0o700)
     stores = _stores(real, synthetic, aside, size)
-    size = size or _largest_common(stores)
+    size = compare_stores(stores["real"], stores["synthetic"], size)
     rules = _Exclusions(labels, exclude_labels, exclude)
     pools: dict[str, list[int]] = {}
     for number, (name, store) in enumerate(stores.items()):
@@ -312,13 +338,6 @@ def _stores(real: str | Path, synthetic: str | Path, aside: Path, size: tuple[in
     return {name: stores[name] for name in given}
 
 
-def _largest_common(stores: dict[str, Store]) -> tuple[int, int]:
-    common = set.intersection(*(set(store.sizes) for store in stores.values()))
-    if not common:
-        raise StudyError("The two stores have no size in common; ingest one of them on the grid of the other.")
-    return max(common)
-
-
 class _Exclusions:
     """Which images are left out, and the record of it."""
 
@@ -381,18 +400,22 @@ def _write_pictures(
     size: tuple[int, int],
     seed: int,
     folder: Path,
-    picture: Callable[[np.ndarray, int, np.random.Generator], np.ndarray],
+    picture: Callable[[np.ndarray, int, int, np.random.Generator], np.ndarray],
     progress: Callable[[int, int], None],
 ) -> dict[str, list[dict[str, str]]]:
     """Write both pools in mixed order under random names; which name is which image."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, 1])
     images = {name: store.images(size) for name, store in stores.items()}
+    steps = min(
+        grid_steps((np.asarray(images[name][i]) for i in pools[name][:GRID]), store.bits)
+        for name, store in stores.items()
+    )
     wanted = [(name, position) for name, positions in pools.items() for position in positions]
     names = [rng.bytes(8).hex() for _ in wanted]
     for done, turn in enumerate(rng.permutation(len(wanted)), 1):
         name, position = wanted[turn]
-        shown = picture(np.asarray(images[name][position]), stores[name].bits, rng)
+        shown = picture(np.asarray(images[name][position]), stores[name].bits, steps, rng)
         write_picture(shown, folder, names[turn])
         progress(done, len(wanted))
     record: dict[str, list[dict[str, str]]] = {name: [] for name in pools}

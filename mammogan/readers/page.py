@@ -36,7 +36,7 @@ def write_page(phantoms: Path | None, synthetic: Path, target: Path) -> None:
     if phantoms is None:
         height, width = drawn.sizes[-1]
         scale = max(1, -(-320 // height))  # a phantom is drawn larger than a very small grid, and averaged
-        write_population(aside / "dicom", POOL, SEED, height=scale * height, width=scale * width)
+        write_population(aside / "dicom", min(POOL, len(drawn)), SEED, height=scale * height, width=scale * width)
         phantoms = ingest([aside / "dicom"], aside / "store", Settings(height, width, drawn.bits)).path
     pool = min(POOL, len(drawn), len(Store.open(phantoms)))
     build(phantoms, synthetic, aside / "study", pool=pool, seed=SEED, note=NOTE.format(trained=trained), browser=True)

@@ -1,6 +1,12 @@
 "use strict";
 // One picture that can be moved and zoomed by touch, mouse, keyboard and buttons; two of them can be linked.
 
+// OpenSeadragon would add a style sheet of its own, which the page's policy forbids, and which hides where the keyboard's
+// focus is on a tablet. It looks for its mark first; a mark that is no style sheet keeps it from doing so.
+const mark = document.createElementNS("urn:mark", "style");
+mark.setAttribute("data-openseadragon-mobile-css", "");
+document.head.append(mark);
+
 class Viewer {
   /** `name` is what a screen reader calls it: "left image". */
   constructor(element, name) {
