@@ -341,6 +341,29 @@ def study_export(
     print(f"{len(table)} answers in {out}")
 
 
+@study.command("analyse")
+def study_analyse(
+    responses: Annotated[Path, typer.Argument(help="CSV, an answer a row: reader, question, correct, and others.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    margin: Annotated[float, typer.Option(help="Margin of equivalence, in rate of right answers.")] = 0.05,
+    simulations: Annotated[int, typer.Option(min=99, help="Data sets behind each Monte Carlo P value.")] = 2000,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Analyse the answers of a reader study: report, numbers, figures and their data."""
+    from mammogan.readers.analysis import SECTIONS, analyse, read_study
+
+    made = read_study(responses, margin=margin, simulations=simulations, seed=seed)
+    _clear(out, force)
+    if out.exists() and any(out.iterdir()):
+        raise Failure(f"The folder {out} is not empty; give another or add --force.")
+    with progress("sections", len(SECTIONS)) as shown:
+        page = analyse(made, out, progress=shown)
+    for what, why in made.missing.items():
+        print(f"not done: {what} ({why})")
+    print(f"The report is {page}")
+
+
 @app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",

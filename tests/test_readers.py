@@ -107,6 +107,9 @@ def test_overdispersion_is_found_where_it_is() -> None:
     assert mixed.p < 1e-6
     assert mixed.rho == pytest.approx(1 / 9, abs=0.04)
     assert mixed.rate == pytest.approx(0.5, abs=0.03)
+    # It keeps its level: noise of the likelihood next to the border is no gain.
+    p = [rs.beta_binomial(rng.binomial(10, 0.5, 117), 10).p for _ in range(200)]
+    assert np.mean(np.array(p) <= 0.05) < 0.1
 
 
 def test_sensitivity_and_chance() -> None:

@@ -8,41 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from jinja2 import Environment
 
 from mammogan.data.foreign import FLAGS
 from mammogan.data.store import MANIFEST, Store
+from mammogan.pages import Part, Table, write_page
 
 COLUMNS = ("number", "id", "reason", "sentence", "flags", "view", "laterality", "split")
 BATCH = 4096  # rows of the manifest in memory at a time
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Ingest report</title>
-<style>
-  :root { color-scheme: light dark; }
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-  table { border-collapse: collapse; margin: 0 0 2rem; }
-  caption { text-align: left; font-weight: 600; padding: .5rem 0; }
-  th, td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
-  td.n { text-align: right; font-variant-numeric: tabular-nums; }
-</style>
-<h1>Ingest report</h1>
-<p>{{ accepted }} images of {{ height }} x {{ width }} pixels and {{ bits }} bits were accepted,
-{{ refused }} files refused. Every file is a row of <a href="files.csv">files.csv</a>.</p>
-{% for title, header, rows in tables if rows %}
-<table>
-  <caption>{{ title }}</caption>
-  <tr>{% for name in header %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
-  {% for row in rows %}
-  <tr>{% for cell in row %}<td{% if cell is number %} class="n"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
-  {% endfor %}
-</table>
-{% endfor %}
-</html>
-"""
 
 
 def outcomes(store: Store) -> list[tuple[str, int, str]]:
@@ -94,25 +66,20 @@ def write_report(store: Store) -> Path:
                 writer.writerow([row[column] for column in COLUMNS])
     views = store.manifest.groupby(["view", "laterality"], dropna=False).size().reset_index().itertuples(index=False)
     splits = store.manifest.groupby("split").agg(n=("id", "size"), p=("patient", "nunique")).reset_index()
-    page = Environment(autoescape=True).from_string(PAGE)
-    text = page.render(
-        accepted=len(store),
-        refused=len(store.refused),
-        bits=store.bits,
-        height=store.sizes[-1][0],
-        width=store.sizes[-1][1],
-        tables=[
-            ("What became of the files", ("outcome", "files", "meaning"), outcomes(store)),
-            ("Accepted, but worth a look", ("flag", "images", "meaning"), flag_counts(store)),
-            ("Views", ("view", "laterality", "images"), [tuple(row) for row in views]),
-            (
-                "Devices and windows",
-                ("manufacturer", "model", "window", "photometric", "images", "median center", "median width"),
-                devices(store),
-            ),
-            ("Splits", ("split", "images", "patients"), list(splits.itertuples(index=False, name=None))),
-        ],
+    tables = [
+        Table("What became of the files", ("outcome", "files", "meaning"), outcomes(store)),
+        Table("Accepted, but worth a look", ("flag", "images", "meaning"), flag_counts(store)),
+        Table("Views", ("view", "laterality", "images"), [tuple(row) for row in views]),
+        Table(
+            "Devices and windows",
+            ("manufacturer", "model", "window", "photometric", "images", "median center", "median width"),
+            devices(store),
+        ),
+        Table("Splits", ("split", "images", "patients"), list(splits.itertuples(index=False, name=None))),
+    ]
+    height, width = store.sizes[-1]
+    lead = (
+        f"{len(store)} images of {height} x {width} pixels and {store.bits} bits were accepted, {len(store.refused)} "
+        "files refused. Every file is a row of files.csv."
     )
-    index = folder / "index.html"
-    index.write_text(text, encoding="utf-8")
-    return index
+    return write_page(folder / "index.html", "Ingest report", [lead], [Part(tables=tables)], ["files.csv"])

@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from mammogan.readers import published
+from mammogan.readers.responses import TRAITS
 
 SCORES = np.arange(published.QUESTIONS + 1)
 HALF_STEP = 1e-9  # slack for binary rounding of printed decimals
@@ -526,3 +527,98 @@ def residuals(made: Reconstruction) -> pd.DataFrame:
         value = float(chi_square_p(strata["All participants"][place]))
         row("Chi-square P, eleven bins", sample, published.CHI_SQUARE_P, value, 3)
     return pd.DataFrame(rows)
+
+
+NOTE = "Reconstruction from printed figures, not data: who answered what is not known."
+
+
+def answers(made: Reconstruction, successes: np.ndarray, seed: int) -> pd.DataFrame:
+    """A table of answers that has the reconstructed histograms, traits and successes of each question.
+
+    Which question an attempt got right, who is both trainee and specialist, and who came back is not known and drawn at
+    random within those margins: of tests that depend on it only their spread over seeds says anything.
+
+    Args:
+        made: histograms of the strata.
+        successes: (10,) of the questions.
+        seed: of the draws.
+
+    Returns:
+        session, reader, question, correct and the traits of `responses.TRAITS`.
+    """
+    rng = np.random.default_rng(seed)
+    known, others, repeated = made.known, made.others.every[made.shown], made.others.repeated[made.shown]
+    inner = known.strata()
+    while True:
+        first = _people(inner["Trainees"][1], inner["No breast specialists"][1], known.others, inner["Radiologists"][1],
+                        rng)  # fmt: skip
+        again = _people(known.trainees_repeated, known.rest_repeated, np.zeros_like(others), known.repeated, rng)
+        first += [{"score": int(s), "traits": ("no", "", "", "", "")} for s in np.repeat(SCORES, others - repeated)]
+        again += [{"score": int(s), "traits": ("no", "", "", "", "")} for s in np.repeat(SCORES, repeated)]
+        for number, person in enumerate(first):
+            person["reader"] = f"r{number:03d}"
+        free = [first[i] for i in rng.permutation(len(first))]
+        for attempt in again:
+            match = next((p for p in free if p["traits"] == attempt["traits"]), None)
+            if match is None:
+                break  # nobody of these traits came first: draw anew
+            attempt["reader"] = match["reader"]
+            free.remove(match)
+        else:
+            break
+    attempts = first + again
+    matrix = with_margins(np.array([a["score"] for a in attempts]), successes, rng)
+    rows = [
+        {
+            "session": f"s{number:03d}",
+            "reader": attempt["reader"],
+            "question": question,
+            "correct": int(matrix[number, question - 1]),
+            **dict(zip(TRAITS, attempt["traits"], strict=True)),
+        }
+        for number, attempt in enumerate(attempts)
+        for question in range(1, published.QUESTIONS + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _people(
+    trainees: np.ndarray, rest: np.ndarray, others: np.ndarray, every: np.ndarray, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Radiologists with scores and traits, whose margins are the given histograms."""
+    people: list[dict[str, Any]] = []
+    for score in SCORES:
+        n = int(every[score])
+        training = rng.permutation(n) < trainees[score]
+        place = rng.permutation(n)
+        for i in range(n):
+            trainee = "yes" if training[i] else "no"
+            specialist = "no" if place[i] < rest[score] else "yes"
+            screening = "" if specialist == "no" else "no" if place[i] < rest[score] + others[score] else "yes"
+            board = "no" if training[i] else "yes"
+            people.append({"score": int(score), "traits": ("yes", board, trainee, specialist, screening)})
+    return people
+
+
+def with_margins(rows: np.ndarray, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random 0/1 matrix with these sums of rows and columns.
+
+    Rows take the columns that need most (Gale and Ryser), then pairs of rows trade ones (Strona et al. 2014).
+
+    Raises:
+        ValueError: there is no such matrix.
+    """
+    left = np.array(columns)
+    matrix = np.zeros((len(rows), len(columns)), np.int8)
+    for i in np.argsort(-rows, kind="stable"):
+        chosen = np.argsort(-left, kind="stable")[: rows[i]]
+        matrix[i, chosen] = 1
+        left[chosen] -= 1
+    if left.any():
+        raise ValueError("No 0/1 matrix has these sums of rows and columns; check them.")
+    for _ in range(20 * len(rows)):
+        a, b = rng.choice(len(rows), 2, replace=False)
+        differ = np.flatnonzero(matrix[a] != matrix[b])
+        traded = rng.permutation(matrix[a, differ])
+        matrix[a, differ], matrix[b, differ] = traded, 1 - traded
+    return matrix

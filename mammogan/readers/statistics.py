@@ -6,7 +6,9 @@ more than they hold.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from scipy import optimize, special, stats
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 
 def check_counts(successes: int, trials: int) -> None:
@@ -66,6 +69,37 @@ def equivalence_p(successes: int, trials: int, margin: float, chance: float = 0.
     below = stats.binom.sf(successes - 1, trials, chance - margin)
     above = stats.binom.cdf(successes, trials, chance + margin)
     return float(max(below, above))
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """Mean of readers' rates with a t interval, P against chance and P of equivalence."""
+
+    rate: float
+    low: float
+    high: float
+    p: float
+    p_equivalence: float
+
+
+def clustered(rates: np.ndarray, margin: float, chance: float = 0.5, level: float = 0.95) -> Clustered:
+    """Readers as clusters: t interval, t test and two one-sided t tests (Schuirmann 1987) on the rate of each reader.
+
+    Holds its level whether or not readers differ in skill, because readers, not answers, are the independent units.
+
+    Args:
+        rates: (readers,) rate of right answers of each.
+        margin: of equivalence.
+    """
+    described = DescrStatsW(np.asarray(rates, float))
+    low, high = described.tconfint_mean(1 - level)
+    return Clustered(
+        float(described.mean),
+        float(low),
+        float(high),
+        float(described.ttest_mean(chance)[1]),
+        float(described.ttost_mean(chance - margin, chance + margin)[0]),
+    )
 
 
 def kruskal_wallis(groups: list[np.ndarray]) -> float:
@@ -141,17 +175,19 @@ def goodness_of_fit(scores: np.ndarray, questions: int, *, simulations: int, see
         raise ValueError(f"{len(scores)} attempts are too few for a chi-square test; collect more.")
     pooled = np.bincount(np.clip(np.arange(questions + 1), low, high) - low, weights=expected)
 
-    def statistic(values: np.ndarray) -> float:
-        observed = np.bincount(np.clip(values, low, high) - low, minlength=len(pooled))
-        return float(np.sum((observed - pooled) ** 2 / pooled))
+    def statistic(values: np.ndarray) -> np.ndarray:
+        """One value a row of (n, attempts) scores."""
+        cell = np.clip(values, low, high) - low + len(pooled) * np.arange(len(values))[:, None]
+        observed = np.bincount(cell.ravel(), minlength=len(values) * len(pooled)).reshape(len(values), -1)
+        return ((observed - pooled) ** 2 / pooled).sum(1)
 
     rng = np.random.default_rng(seed)
-    found = statistic(scores)
-    drawn = [statistic(row) for row in rng.binomial(questions, 0.5, (simulations, len(scores)))]
+    found = float(statistic(scores[None])[0])
+    drawn = statistic(rng.binomial(questions, 0.5, (simulations, len(scores))))
     return {
         "statistic": found,
         "p": float(stats.chi2.sf(found, len(pooled) - 1)),
-        "p_monte_carlo": (1 + sum(value >= found - 1e-9 for value in drawn)) / (1 + simulations),
+        "p_monte_carlo": (1 + int((drawn >= found - 1e-9).sum())) / (1 + simulations),
         "bins": len(pooled),
     }
 
@@ -170,21 +206,24 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
 
     The null lies at the border of the parameter space: P is half of the chi-square's tail (Self & Liang 1987).
     """
-    scores = np.asarray(scores)
+    score, readers = np.unique(np.asarray(scores), return_counts=True)
 
     def negative(parameters: np.ndarray) -> float:
-        rate, rho = special.expit(parameters[0]), special.expit(parameters[1])
-        size = (1 - rho) / rho
-        return -float(stats.betabinom.logpmf(scores, questions, rate * size, (1 - rate) * size).sum())
+        # Minus the log likelihood less the binomial coefficients, which are the same under both hypotheses.
+        # Below 1e-6 it is binomial, and differences of huge logarithms are noise that a minimizer takes for a gain.
+        rate, rho = special.expit(parameters[0]), max(special.expit(parameters[1]), 1e-6)
+        a, b = rate * (1 - rho) / rho, (1 - rate) * (1 - rho) / rho
+        return -float(readers @ (special.betaln(score + a, questions - score + b) - special.betaln(a, b)))
 
-    rate = float(np.clip(scores.mean() / questions, 1e-3, 1 - 1e-3))
-    starts = [np.array([special.logit(rate), special.logit(rho)]) for rho in (0.001, 0.02, 0.1)]
-    best = min((optimize.minimize(negative, start, method="Nelder-Mead") for start in starts), key=lambda r: r.fun)
-    plain = -float(stats.binom.logpmf(scores, questions, rate).sum())
+    right, trials = readers @ score, questions * readers.sum()
+    rate = float(np.clip(right / trials, 1e-3, 1 - 1e-3))
+    # A grid of rho finds the basin, also where the likelihood is flat towards 0.
+    starts = [np.array([special.logit(rate), special.logit(rho)]) for rho in (0.0005, 0.005, 0.02, 0.1, 0.3)]
+    best = optimize.minimize(negative, min(starts, key=negative), method="Nelder-Mead")
+    plain = -float(special.xlogy(right, rate) + special.xlog1py(trials - right, -rate))
     gain = max(2 * (plain - best.fun), 0.0)
-    return BetaBinomial(
-        float(special.expit(best.x[0])), float(special.expit(best.x[1])), float(stats.chi2.sf(gain, 1) / 2)
-    )
+    fitted, rho = special.expit(best.x)
+    return BetaBinomial(float(fitted), float(rho), float(stats.chi2.sf(gain, 1) / 2))
 
 
 def power_of_equivalence(trials: int, margin: float, level: float = 0.05) -> float:
@@ -206,6 +245,37 @@ def power_of_difference(trials: int, rate: float, level: float = 0.05) -> float:
     tail[order] = np.cumsum(null[order])
     tail = np.maximum(tail, tail[::-1])  # mirrored outcomes are equally likely
     return float(stats.binom.pmf(successes, trials, rate)[tail <= level].sum())
+
+
+def answers_for_equivalence(margin: float, power: float) -> int:
+    """Independent answers, to the next ten, at which equivalence is shown with `power` when readers guess."""
+    start = 0.8 * 0.25 * (stats.norm.ppf(0.95) + stats.norm.ppf(0.5 + power / 2)) ** 2 / margin**2
+    return next(
+        n for n in itertools.count(max(int(start) // 10, 1) * 10, 10) if power_of_equivalence(n, margin) >= power
+    )
+
+
+def answers_for_difference(rate: float, power: float) -> int:
+    """Independent answers, to the next ten, at which a true rate other than 1/2 is found with `power`.
+
+    Raises:
+        ValueError: a rate of one half, which no study can find to differ.
+    """
+    if rate == 0.5:
+        raise ValueError("A rate of one half differs from guessing by nothing; give another.")
+    start = 0.8 * 0.25 * (stats.norm.ppf(0.975) + stats.norm.ppf(power)) ** 2 / (rate - 0.5) ** 2
+    sizes = itertools.count(max(int(start) // 10, 1) * 10, 10)
+    return next(n for n in sizes if power_of_difference(n, rate) >= power)
+
+
+def power_table(margin: float, rates: tuple[float, ...] = (0.55, 0.6, 0.7)) -> pd.DataFrame:
+    """Power by number of independent answers: of equivalence when readers guess, of difference at true rates."""
+    answers = np.unique(np.geomspace(50, 2000, 25).astype(int))
+    columns: dict[str, Any] = {"answers": answers}
+    columns[f"equivalence within {margin:g}"] = [power_of_equivalence(int(n), margin) for n in answers]
+    for rate in rates:
+        columns[f"difference, rate {rate:g}"] = [power_of_difference(int(n), rate) for n in answers]
+    return pd.DataFrame(columns)
 
 
 def chance_of_best(readers: int, questions: int, score: int) -> tuple[float, float]:

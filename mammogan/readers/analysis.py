@@ -1,0 +1,535 @@
+"""Analysis of the answers of a two-alternative reader study, section by section, to a folder with a report.
+
+Any CSV will do whose rows are answers with the columns reader, question and correct. What other columns allow (see
+`responses.COLUMNS`) is done where they are there; the report says what is missing. Each section is a function of a
+`Study` that writes its numbers, tables and figures to `Results` and returns a part of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from mammogan import plots
+from mammogan.pages import Part, Picture, Table, write_page
+from mammogan.readers import figures
+from mammogan.readers import statistics as rs
+from mammogan.readers.mixed import mixed_logistic
+from mammogan.readers.responses import COLUMNS, TRAITS, ResponsesError, read_responses
+from mammogan.results import Results
+
+NEEDED = ("reader", "question", "correct")
+IMAGES = ("pair", "real_id", "synthetic_id")
+TRAIT_NAMES = {
+    "radiologist": ("radiologists", "others"),
+    "board_certified": ("board certified", "trainees"),
+    "breast_specialist": ("breast specialists", "other radiologists"),
+    "screening": ("screening", "radiologists who do not screen"),
+}
+FAMILIES = (
+    ("equivalence of all answers with guessing", "primary; one test, none adjusted"),
+    ("rate of each group against one half", "Holm over the groups"),
+    ("groups against each other", "Holm over the traits, all attempts and first attempts apart"),
+    ("pairs of questions", "Holm over all pairs; unadjusted beside it, as in the paper"),
+    ("everything else", "exploratory; P values are unadjusted and settle nothing"),
+)
+
+
+@dataclass
+class Study:
+    """The answers of a study, and how it is to be analysed.
+
+    Attributes:
+        table: one row an answer: session, reader, question, correct, and what other columns there are.
+        margin: of equivalence with guessing, in rate of right answers, stated beforehand.
+        simulations: data sets behind each Monte Carlo P.
+        seed: of everything random.
+        note: a sentence that every page and caption must carry, e.g. that the answers are a reconstruction.
+        missing: {what cannot be done: why}; sections add to it.
+    """
+
+    table: pd.DataFrame
+    margin: float = 0.05
+    simulations: int = 2000
+    seed: int = 0
+    note: str = ""
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def has(self, *columns: str) -> bool:
+        return all(name in self.table and self.table[name].astype(str).str.len().gt(0).any() for name in columns)
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """One row a session: right, answers, reader, first (of its reader), and the traits."""
+        groups = self.table.groupby("session", sort=False)
+        made = groups.agg(reader=("reader", "first"), right=("correct", "sum"), answers=("correct", "size"))
+        for trait in TRAITS:
+            if trait in self.table:
+                made[trait] = groups[trait].first()
+        if "confirmed_at" in self.table:
+            made = made.loc[groups["confirmed_at"].min().sort_values(kind="stable").index]
+        made["first"] = ~made["reader"].duplicated()
+        return made
+
+    @property
+    def complete(self) -> tuple[pd.DataFrame, int]:
+        """Sessions that answered every question, and the number of questions."""
+        sessions = self.sessions
+        questions = int(self.table["question"].max())
+        return sessions[sessions["answers"] == questions], questions
+
+    def matrix(self) -> np.ndarray:
+        """0/1 answers (complete sessions, questions)."""
+        sessions, _ = self.complete
+        wide = self.table.pivot(index="session", columns="question", values="correct")
+        return wide.loc[sessions.index].to_numpy(np.int8)
+
+    def caption(self, text: str) -> str:
+        return f"{self.note} {text}".strip()
+
+
+def read_study(path: str | Path, **settings: object) -> Study:
+    """Read a CSV of answers: the application's, or any with the columns reader, question and correct.
+
+    Raises:
+        ResponsesError: no file, no such columns, or values that cannot be.
+    """
+    path = Path(path)
+    try:
+        head = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise ResponsesError(f"The responses {path} cannot be read ({error.strerror}); give a CSV.") from None
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError):
+        raise ResponsesError(f"{path} is no CSV in UTF-8; write it again as one.") from None
+    missing = [name for name in COLUMNS if name not in head]
+    if not missing:
+        return Study(read_responses(path), **settings)  # type: ignore[arg-type]
+    return Study(check_foreign(head), **settings)  # type: ignore[arg-type]
+
+
+def check_foreign(table: pd.DataFrame) -> pd.DataFrame:
+    """Types of a table of answers from elsewhere, given as text; `session` is the reader where there is none.
+
+    Raises:
+        ResponsesError: a needed column is missing, or a value cannot be.
+    """
+    if lost := [name for name in NEEDED if name not in table]:
+        raise ResponsesError(f"The responses have no column {lost[0]!r}; reader, question and correct are needed.")
+    if table.empty:
+        raise ResponsesError("The responses hold no answer; wait for the first one.")
+    table = table.copy()
+    if "session" not in table:
+        table["session"] = table["reader"]
+    for name in ("question", "correct", "seconds", "years"):
+        if name not in table:
+            continue
+        numbers = pd.to_numeric(table[name].replace("", np.nan), errors="coerce")
+        wrong = numbers.isna() & (table[name] != "") if name in ("seconds", "years") else numbers.isna()
+        if name == "correct":
+            wrong |= ~numbers.isin([0, 1])
+        if name == "question":
+            wrong |= (numbers < 1) | (numbers != numbers.round())
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0]) + 2
+            raise ResponsesError(f"Line {at} of the responses has {name} = {table[name].iloc[at - 2]!r}; correct it.")
+        table[name] = numbers.astype("int64") if name in ("question", "correct") else numbers
+    if "confirmed_at" in table:
+        table["confirmed_at"] = pd.to_datetime(table["confirmed_at"], utc=True, errors="coerce", format="ISO8601")
+    if (twice := table.duplicated(["session", "question"])).any():
+        row = table[twice].iloc[0]
+        raise ResponsesError(
+            f"Reader {row['reader']!r} answers question {row['question']} twice; tell the attempts apart by a column "
+            "session."
+        )
+    return table.reset_index(drop=True)
+
+
+def demographics(study: Study, results: Results) -> Part:
+    """Who took part: readers, attempts, answers, and what readers say about themselves."""
+    sessions = study.sessions
+    first = sessions[sessions["first"]]
+    for key, value, label in (
+        ("readers", len(first), "readers"),
+        ("sessions", len(sessions), "attempts"),
+        ("repeats", len(sessions) - len(first), "repeated attempts"),
+        ("answers", int(sessions["answers"].sum()), "answers"),
+        ("complete", len(study.complete[0]), "attempts with every question answered"),
+    ):
+        results.value(key, value, label=label)
+    rows = [["all", len(first), len(sessions), int(sessions["answers"].sum())]]
+    for trait, (name, _) in TRAIT_NAMES.items():
+        if study.has(trait):
+            yes = sessions[sessions[trait] == "yes"]
+            rows.append([name, int(yes["first"].sum()), len(yes), int(yes["answers"].sum())])
+        else:
+            study.missing[f"groups by {trait.replace('_', ' ')}"] = f"there is no column {trait}"
+    table = pd.DataFrame(rows, columns=["group", "readers", "attempts", "answers"])
+    results.table("demographics", table)
+    return Part("Who took part", (), [_table("Readers, attempts and answers", table)])
+
+
+def overall(study: Study, results: Results) -> Part:
+    """Can readers tell? The rate of right answers, equivalence with guessing, and sensitivity."""
+    right, n = int(study.table["correct"].sum()), len(study.table)
+    low, high = rs.exact_interval(right, n)
+    results.value("rate", right / n, interval=(low, high), fmt=".3f", label="rate of right answers",
+                  how="exact binomial interval; answers as independent")  # fmt: skip
+    results.value("p", rs.binomial_p(right, n), fmt=".3g", label="P against one half", how="exact binomial")
+    results.value("margin", study.margin, fmt=".3g", label="margin of equivalence", how="stated beforehand")
+    p = rs.equivalence_p(right, n, study.margin)
+    results.value("equivalence.p", p, fmt=".2g", label="P of equivalence", how="two one-sided exact binomial tests")
+    sensitivity, bounds = rs.d_prime(right, n)
+    if np.isfinite(bounds).all():
+        results.value("d_prime", sensitivity, interval=bounds, fmt=".2f", label="d'", how="sqrt(2) z(rate)")
+    rows = [
+        ["answers as independent, exact binomial", right / n, low, high, rs.binomial_p(right, n), p],
+    ]
+    readers = study.table.groupby("reader")["correct"].mean().to_numpy()
+    if len(readers) > 2 and np.ptp(readers) > 0:
+        c = rs.clustered(readers, study.margin)
+        rows.append(["readers as clusters, t", c.rate, c.low, c.high, c.p, c.p_equivalence])
+        results.value("clustered.rate", c.rate, interval=(c.low, c.high), fmt=".3f", label="mean of readers' rates",
+                      how="t interval over readers")  # fmt: skip
+        results.value("clustered.equivalence.p", c.p_equivalence, fmt=".2g", label="P of equivalence, readers",
+                      how="two one-sided t tests over readers")  # fmt: skip
+    else:
+        study.missing["an interval over readers"] = "there are fewer than three readers, or all have the same rate"
+    table = pd.DataFrame(rows, columns=["method", "rate", "low", "high", "P against 1/2", "P of equivalence"])
+    results.table("overall", table)
+    verdict = (
+        f"A rate outside one half ± {study.margin:g} can be excluded at 5 %."
+        if rows[-1][-1] <= 0.05
+        else f"A rate outside one half ± {study.margin:g} cannot be excluded at 5 %."
+    )
+    if low > 0.5 or high < 0.5:
+        verdict += " The rate differs from one half."
+    return Part(
+        "Can readers tell real from synthetic?",
+        (
+            verdict,
+            "A large P against one half is no evidence for guessing; a small P of equivalence is. Where readers differ "
+            "in skill, the row over readers is the one to believe.",
+        ),
+        [_table("Rate of right answers with 95 % intervals", table)],
+    )
+
+
+def distribution(study: Study, results: Results) -> Part:
+    """Scores of attempts: histogram and density, fit to a binomial, overdispersion, the best reader."""
+    sessions, questions = study.complete
+    scores = sessions["right"].to_numpy()
+    if len(scores) < 3:
+        study.missing["the distribution of scores"] = "fewer than three attempts answered every question"
+        return Part("Scores", ("Fewer than three attempts are complete.",))
+    counts = np.bincount(scores, minlength=questions + 1)
+    expected = len(scores) * stats.binom.pmf(np.arange(questions + 1), questions, 0.5)
+    data = pd.DataFrame({"right": np.arange(questions + 1), "attempts": counts, "by guessing": expected})
+    groups = {"all": scores}
+    for trait in ("radiologist", "breast_specialist"):
+        if study.has(trait):
+            yes, no = _split(sessions, trait)
+            if len(yes) > 2 and len(no) > 2:
+                groups |= dict(zip(TRAIT_NAMES[trait], (yes["right"].to_numpy(), no["right"].to_numpy()), strict=True))
+    parts = [_figure(results, "scores", figures.score_distribution(counts, questions, groups), data,
+                     study.caption(f"Left: right answers of {len(scores)} attempts, and what guessing gives. Right: "
+                                   "kernel density estimates of the groups' rates (Silverman's bandwidth)."),
+                     "Histogram of right answers and densities of groups.")]  # fmt: skip
+    rows: list[list[object]] = []
+    try:
+        fit = rs.goodness_of_fit(scores, questions, simulations=study.simulations, seed=study.seed)
+        results.value("fit.p", fit["p"], fmt=".3f", label="chi-square P, bins pooled to 5",
+                      how=f"{fit['bins']} bins")  # fmt: skip
+        results.value("fit.p_monte_carlo", fit["p_monte_carlo"], fmt=".3f", label="chi-square P, Monte Carlo",
+                      how=f"{study.simulations} data sets")  # fmt: skip
+        rows += [[f"chi-square, {fit['bins']} pooled bins: P", fit["p"]],
+                 ["chi-square by Monte Carlo: P", fit["p_monte_carlo"]]]  # fmt: skip
+    except ValueError as error:
+        study.missing["the chi-square test of scores"] = str(error)
+    beta = rs.beta_binomial(scores, questions)
+    results.value("overdispersion", beta.rho, fmt=".4f", label="overdispersion of scores",
+                  how=f"beta-binomial intraclass correlation, P = {beta.p:.3f}")  # fmt: skip
+    best = int(scores.max())
+    expectation, probability = rs.chance_of_best(len(scores), questions, best)
+    results.value("best", best, label="best score", how=f"by guessing at least one such score: {probability:.2f}")
+    rows += [["beta-binomial overdispersion", beta.rho], ["its P", beta.p], ["best score", best],
+             ["attempts with it or better, by guessing", expectation],
+             ["at least one, by guessing: probability", probability]]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["quantity", "value"])
+    return Part("Scores of attempts", (), [_table("Do scores follow a binomial?", table)], parts)
+
+
+def over_questions(study: Study, results: Results) -> Part:
+    """Do readers learn or tire? Rates by question and the paper's tests of them."""
+    answers = study.matrix()
+    attempts, questions = answers.shape
+    if attempts < 2 or questions < 2 or answers.min() == answers.max():
+        study.missing["tests over questions"] = "there are too few complete attempts, or all answers are the same"
+        return Part("Over the questions", ("Too few complete attempts.",))
+    right = answers.sum(0)
+    bounds = np.array([rs.exact_interval(int(k), attempts) for k in right])
+    data = pd.DataFrame({"question": np.arange(1, questions + 1), "right": right, "rate": right / attempts,
+                         "low": bounds[:, 0], "high": bounds[:, 1]})  # fmt: skip
+    picture = _figure(results, "questions", figures.question_rates(data), data,
+                      study.caption(f"Share of right answers by question, 95 % exact intervals, {attempts} attempts."),
+                      "Points with error bars by question.")  # fmt: skip
+    columns = list(answers.T)
+    slope, p_trend = rs.trend_p(right, attempts)
+    tests = [
+        ["Kruskal-Wallis over questions", rs.kruskal_wallis(columns)],
+        ["Cochran's Q, attempts as blocks", rs.cochran_q(answers)],
+        ["trend (Cochran-Armitage)", p_trend],
+    ]
+    for key, (name, p) in zip(("kruskal", "cochran", "trend"), tests, strict=True):
+        results.value(f"questions.{key}.p", p, fmt=".3f", label=name + ", P")
+    results.value("questions.slope", 100 * slope, fmt=".2f", unit="percentage points a question", label="slope")
+    raw, holm = rs.conover(columns), rs.conover(columns, "holm")
+    upper = np.triu_indices(questions, 1)
+    pairs = pd.DataFrame({"question": upper[0] + 1, "against": upper[1] + 1, "P": raw[upper], "P (Holm)": holm[upper]})
+    results.table("conover", pairs)
+    results.value("questions.conover.smallest", float(raw[upper].min()), fmt=".3f", label="smallest Conover-Iman P",
+                  how=f"unadjusted, of {len(pairs)} pairs")  # fmt: skip
+    results.value("questions.conover.holm", float(holm[upper].min()), fmt=".3f", label="smallest Conover-Iman P, Holm",
+                  how=f"family: {len(pairs)} pairs of questions")  # fmt: skip
+    wide = pd.DataFrame(np.where(np.triu(np.ones_like(raw), 1) > 0, raw.round(3), np.nan)).astype(object)
+    wide = wide.where(wide.notna(), "")
+    wide.insert(0, "question", np.arange(1, questions + 1))
+    wide.columns = ["question", *map(str, range(1, questions + 1))]
+    return Part(
+        "Over the questions",
+        ("Learning would show as a slope, hard or easy places as differences.",),
+        [_table("Tests over questions", pd.DataFrame(tests, columns=["test", "P"])),
+         _table("Conover-Iman P values, unadjusted, as in Table 3 of the paper (with Holm in conover.csv)", wide)],
+        [picture],
+    )  # fmt: skip
+
+
+def groups(study: Study, results: Results) -> Part:
+    """Who did how well (Table 4), and whether groups differ (Kruskal-Wallis on scores)."""
+    sessions = study.sessions
+    parts = {"all": sessions}
+    compared: list[dict[str, object]] = []
+    for trait, names in TRAIT_NAMES.items():
+        if not study.has(trait):
+            continue
+        for sample, chosen in (("all attempts", sessions), ("first attempts", sessions[sessions["first"]])):
+            yes, no = _split(chosen, trait)
+            if sample == "all attempts":
+                parts |= {name: rows for name, rows in zip(names, (yes, no), strict=True) if len(rows)}
+            if len(yes) and len(no) and len(pd.concat([yes, no])["right"].unique()) > 1:
+                p = rs.kruskal_wallis([(part["right"] / part["answers"]).to_numpy() for part in (yes, no)])
+                compared.append({"groups": " against ".join(names), "sample": sample, "n": len(yes), "against": len(no),
+                                 "P": p})  # fmt: skip
+    if (~sessions["first"]).any():
+        parts["repeated attempts"] = sessions[~sessions["first"]]
+    table = rs.group_table(
+        [(n, int(g["right"].sum()), int(g["answers"].sum())) for n, g in parts.items()], study.margin
+    )
+    table.insert(1, "attempts", [len(g) for g in parts.values()])
+    table.insert(5, "sd", [float((g["right"] / g["answers"]).std(ddof=0)) for g in parts.values()])
+    pictures = [_figure(results, "groups", figures.success_rates(table, study.margin), table,
+                        study.caption("Rates of groups with 95 % exact intervals; band: the margin of equivalence."),
+                        "Forest plot of groups.")]  # fmt: skip
+    for row in table.itertuples():
+        results.value(
+            f"group.{str(row.group).replace(' ', '_')}",
+            row.rate,
+            interval=(row.low, row.high),
+            fmt=".3f",
+            label=str(row.group),
+            how=f"{row.successes} of {row.trials}, SD of attempts {row.sd:.3f}",
+        )
+    tables = [_table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", table)]
+    if compared:
+        frame = pd.DataFrame(compared)
+        frame["P (Holm)"] = frame.groupby("sample")["P"].transform(lambda p: rs.holm(p.to_numpy()))
+        results.table("strata", frame)
+        tables.append(_table("Groups against each other, Kruskal-Wallis on rates of attempts", frame))
+    else:
+        study.missing["groups against each other"] = "no trait splits the readers"
+    return Part("Groups of readers", (), tables, pictures)
+
+
+def mixed_model(study: Study, results: Results) -> Part:
+    """Readers and images as crossed random effects."""
+    factors = {}
+    for name in ("reader", *IMAGES):
+        if not study.has(name):
+            continue
+        codes = study.table[name].astype(str).to_numpy()
+        if 1 < len(np.unique(codes)) < 0.9 * len(codes):
+            factors[name] = codes
+    if "pair" in factors and {"real_id", "synthetic_id"} <= set(factors):
+        del factors["pair"]  # the pair is given by its two images
+    if not set(factors) & set(IMAGES):
+        why = "there is no column pair, real_id or synthetic_id, or hardly an image came up twice"
+        study.missing["images as random effects"] = why
+    y = study.table["correct"].to_numpy()
+    if not factors or y.min() == y.max():
+        study.missing["the mixed model"] = "all answers are the same, or no reader answered twice"
+        return Part("Readers and images", ("No mixed model can be fitted.",))
+    centred = study.table["question"].to_numpy() - study.table["question"].mean()
+    fit = mixed_logistic(y, factors, {"question": centred} if np.ptp(centred) else None)
+    middle, low, high = fit.rate()
+    results.value("mixed.rate", middle, interval=(low, high), fmt=".3f", label="rate, mixed model",
+                  how="typical reader and image; Laplace, Wald interval; crossed: " + ", ".join(factors))  # fmt: skip
+    rows = [["rate of a typical reader on a typical image", middle, low, high]]
+    if "question" in fit.coefficients:
+        b, e = fit.coefficients["question"]
+        rows.append(["log odds a question (learning)", b, b - 1.96 * e, b + 1.96 * e])
+        results.value("mixed.question", b, interval=(b - 1.96 * e, b + 1.96 * e), fmt=".3f",
+                      label="log odds a question", how="mixed model")  # fmt: skip
+    for name, deviation in fit.deviations.items():
+        rows.append([f"SD between levels of {name}, log odds (P = {fit.p[name]:.3f})", deviation, "", ""])
+        results.value(f"mixed.sd.{name}", deviation, fmt=".3f", label=f"SD between levels of {name}, log odds",
+                      how=f"likelihood ratio P = {fit.p[name]:.3f}, halved at the border")  # fmt: skip
+    text = [] if fit.converged else ["The optimizer did not converge; distrust these numbers."]
+    table = pd.DataFrame(rows, columns=["quantity", "estimate", "low", "high"])
+    results.table("mixed", table)
+    return Part("Readers and images as random effects", text,
+                [_table("Mixed-effects logistic regression, crossed random intercepts", table)])  # fmt: skip
+
+
+def times(study: Study, results: Results) -> Part:
+    """How long readers looked, and whether the quick answers are the wrong ones."""
+    if not study.has("seconds"):
+        study.missing["response times"] = "there is no column seconds"
+        return Part("Response times", ("The answers carry no times.",))
+    table = study.table[study.table["seconds"] > 0]
+    right, wrong = (table.loc[table["correct"] == k, "seconds"] for k in (1, 0))
+    quartiles = table["seconds"].quantile([0.25, 0.5, 0.75])
+    results.value("seconds", float(quartiles[0.5]), fmt=".1f", unit="s", label="median time of an answer",
+                  how=f"quartiles {quartiles[0.25]:.1f} and {quartiles[0.75]:.1f} s")  # fmt: skip
+    rows = [["median, s", float(quartiles[0.5])]]
+    if len(right) and len(wrong):
+        p = float(stats.mannwhitneyu(right, wrong).pvalue)
+        rows += [["median of right answers, s", right.median()], ["median of wrong answers, s", wrong.median()],
+                 ["P of a difference (Mann-Whitney)", p]]  # fmt: skip
+        results.value("seconds.p", p, fmt=".3f", label="right against wrong, P", how="Mann-Whitney")
+    if table["question"].nunique() > 2:
+        found = stats.spearmanr(table["question"], table["seconds"])
+        rows += [["Spearman correlation of time and question", float(found.statistic)], ["its P", float(found.pvalue)]]
+        results.value("seconds.trend", float(found.statistic), fmt=".2f", label="time over questions, Spearman",
+                      how=f"P = {found.pvalue:.3g}; negative: readers hurry towards the end")  # fmt: skip
+    picture = _figure(results, "times", figures.response_times(table), table[["question", "seconds", "correct"]],
+                      study.caption("Time to each answer by question, right and wrong answers apart."),
+                      "Box plots of response times.")  # fmt: skip
+    return Part("Response times", ("Readers who gave up show as times that fall to a few seconds.",),
+                [_table("Times", pd.DataFrame(rows, columns=["quantity", "value"]))], [picture])  # fmt: skip
+
+
+def next_study(study: Study, results: Results) -> Part:
+    """Power of this study, and the size of the next."""
+    _, questions = study.complete
+    scores = study.complete[0]["right"].to_numpy()
+    rho = rs.beta_binomial(scores, questions).rho if len(scores) > 2 else 0.0
+    effect = 1 + (questions - 1) * rho
+    n = int(len(study.table) / effect)
+    results.value("design_effect", effect, fmt=".2f", label="design effect", how="1 + (questions - 1) rho")
+    power = rs.power_of_equivalence(n, study.margin)
+    results.value("power", 100 * power, fmt=".0f", unit="%", label="power of equivalence of this study",
+                  how="if readers guess; answers divided by the design effect")  # fmt: skip
+    rows = []
+    for margin in sorted({0.03, 0.05, 0.1, study.margin}):
+        needed = rs.answers_for_equivalence(margin, 0.9)
+        rows.append([f"equivalence within ± {margin:g}", needed, int(np.ceil(needed * effect / questions))])
+    for rate in (0.55, 0.6, 0.7):
+        needed = rs.answers_for_difference(rate, 0.9)
+        rows.append([f"difference, true rate {rate:g}", needed, int(np.ceil(needed * effect / questions))])
+    table = pd.DataFrame(rows, columns=["to show with 90 % power", "independent answers", "attempts"])
+    results.table("next", table)
+    curves = rs.power_table(study.margin)
+    picture = _figure(results, "power", figures.power_curves(curves), curves,
+                      study.caption("Power by number of independent answers, exact; level 5 %."),
+                      "Power curves.")  # fmt: skip
+    text = (
+        f"Attempts are of {questions} questions and count the overdispersion found here (design effect {effect:.2f})."
+    )
+    return Part("The next study", (text,), [_table("Answers and attempts needed", table)], [picture])
+
+
+SECTIONS: tuple[Callable[[Study, Results], Part], ...] = (
+    demographics, overall, distribution, over_questions, groups, mixed_model, times, next_study,
+)  # fmt: skip
+
+
+def analyse(
+    study: Study, out: str | Path, *, chapter: str = "study", progress: Callable[[int, str], None] | None = None
+) -> Path:
+    """Run every section and write report.html, results.json, figures/ and data/ to a folder.
+
+    Args:
+        study: the answers.
+        out: folder to write to.
+        chapter: first part of the keys in results.json.
+        progress: takes the number of sections done and the name of the next.
+
+    Returns:
+        The report.
+    """
+    plots.style()
+    results = Results(out, chapter)
+    parts = []
+    for number, section in enumerate(SECTIONS):
+        if progress:
+            progress(number, section.__name__.replace("_", " "))
+        parts.append(section(study, results))
+        plt.close("all")
+    results.save()
+    said = [[what, why] for what, why in study.missing.items()]
+    parts += [
+        Part("Families of tests", (), [Table("What is adjusted for what", ("family", "adjustment"), FAMILIES)]),
+        Part(
+            "What could not be done",
+            () if said else ("Everything was done.",),
+            [Table("Missing", ("what", "why"), said)],
+        ),
+    ]
+    lead = [line for line in (study.note,) if line]
+    sessions = study.sessions
+    lead.append(
+        f"{len(study.table)} answers, {len(sessions)} attempts, {sessions['reader'].nunique()} readers. The margin of "
+        f"equivalence is ± {study.margin:g}; seed {study.seed}, {study.simulations} simulations."
+    )
+    data = sorted(path.relative_to(out).as_posix() for path in Path(out).glob("data/*.csv"))
+    return write_page(Path(out) / "report.html", "Reader study", lead, parts, ["results.json", *data])
+
+
+def _split(sessions: pd.DataFrame, trait: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sessions with a trait and those without: of all readers for radiologist, else of radiologists alone."""
+    yes = sessions[sessions[trait] == "yes"]
+    if trait == "radiologist":
+        return yes, sessions[sessions[trait] == "no"]
+    if trait == "board_certified" and "trainee" in sessions:
+        return yes, sessions[sessions["trainee"] == "yes"]
+    # A radiologist who is no breast specialist is not asked about screening.
+    rest = sessions[sessions[trait] != "yes"]
+    if "radiologist" in sessions:
+        rest = rest[rest["radiologist"] == "yes"]
+    return yes, rest
+
+
+def _table(caption: str, frame: pd.DataFrame) -> Table:
+    rows = [[_rounded(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
+    return Table(caption, [str(name).replace("_", " ") for name in frame.columns], rows)
+
+
+def _rounded(cell: object) -> object:
+    if isinstance(cell, (bool, np.bool_, str)):
+        return str(cell)
+    if isinstance(cell, (int, np.integer)):
+        return int(cell)
+    if isinstance(cell, (float, np.floating)):
+        return float(f"{cell:.3g}") if abs(cell) < 0.01 else round(float(cell), 3)
+    return cell
+
+
+def _figure(results: Results, name: str, figure: Figure, data: pd.DataFrame, caption: str, alt: str) -> Picture:
+    results.figure(name, figure, data)
+    return Picture(f"figures/{name}.png", alt, caption)

@@ -1,0 +1,166 @@
+"""Analysis of any reader study: its report against SciPy, foreign tables, the mixed model against lme4."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mammogan.readers import analysis, published, simulation
+from mammogan.readers import statistics as rs
+from mammogan.readers.mixed import mixed_logistic
+from mammogan.readers.responses import ResponsesError
+
+LME4 = json.loads(Path(__file__).with_name("r_mixed.json").read_text())
+READERS, QUESTIONS = 14, 6
+
+
+def answers() -> pd.DataFrame:
+    """A study with everything: traits, images shown again, times, and one repeated attempt."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for session in range(READERS + 1):
+        reader = session % READERS  # the last attempt is the first reader's second
+        radiologist = "yes" if reader % 2 else "no"
+        for question in range(1, QUESTIONS + 1):
+            real, synthetic = rng.integers(8, size=2)
+            side, chosen = rng.choice(["left", "right"], 2)
+            rows.append({
+                "session": f"s{session:02d}", "reader": f"r{reader}", "question": question,
+                "pair": f"{real}-{synthetic}", "left": "a", "right": "b", "real_side": side, "chosen_side": chosen,
+                "correct": int(side == chosen), "seconds": round(float(rng.lognormal(2, 0.5)), 1),
+                "confirmed_at": f"2026-01-01T{session:02d}:00:{question:02d}+00:00", "radiologist": radiologist,
+                "board_certified": "" if reader % 2 == 0 else "yes" if reader % 4 == 1 else "no",
+                "trainee": "" if reader % 2 == 0 else "no" if reader % 4 == 1 else "yes",
+                "breast_specialist": "" if reader % 2 == 0 else "yes" if reader % 3 else "no",
+                "screening": "", "years": "", "real_id": f"x{real}", "synthetic_id": f"y{synthetic}",
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("analysis")
+    answers().to_csv(folder / "responses.csv", index=False)
+    study = analysis.read_study(folder / "responses.csv", simulations=200, margin=0.2)
+    return analysis.analyse(study, folder / "out").parent
+
+
+def test_numbers_equal_scipy(report: Path) -> None:
+    found = {key: entry["value"] for key, entry in json.loads((report / "results.json").read_text()).items()}
+    table = answers()
+    right, n = int(table["correct"].sum()), len(table)
+    test = stats.binomtest(right, n)
+    assert found["study.rate"] == pytest.approx(right / n)
+    assert found["study.p"] == pytest.approx(test.pvalue)
+    matrix = table.pivot(index="session", columns="question", values="correct").to_numpy()
+    assert found["study.questions.kruskal.p"] == pytest.approx(stats.kruskal(*matrix.T).pvalue)
+    assert found["study.readers"] == READERS
+    assert found["study.repeats"] == 1
+    by_reader = table.groupby("reader")["correct"].mean()
+    below = stats.ttest_1samp(by_reader, 0.3, alternative="greater").pvalue
+    above = stats.ttest_1samp(by_reader, 0.7, alternative="less").pvalue
+    assert found["study.clustered.equivalence.p"] == pytest.approx(max(below, above))
+    assert found["study.seconds"] == pytest.approx(table["seconds"].median())
+    scores = table.groupby(["session", "radiologist"])["correct"].mean().reset_index()
+    groups = [scores.loc[scores["radiologist"] == value, "correct"] for value in ("yes", "no")]
+    strata = pd.read_csv(report / "data" / "strata.csv")
+    assert strata["P"].iloc[0] == pytest.approx(stats.kruskal(*groups).pvalue)
+    assert (strata["P (Holm)"] >= strata["P"]).all()
+
+
+def test_the_report_holds_every_section(report: Path) -> None:
+    page = (report / "report.html").read_text()
+    for title in ("Who took part", "Scores of attempts", "Over the questions", "Groups of readers", "Response times",
+                  "Readers and images as random effects", "The next study", "Families of tests"):  # fmt: skip
+        assert f"<h2>{title}</h2>" in page
+    for name in ("scores", "questions", "groups", "times", "power"):
+        assert f'src="figures/{name}.png"' in page
+        assert (report / "figures" / f"{name}.png").stat().st_size > 5000
+    assert "nan" not in page.lower().replace("nan<", "")
+
+
+def test_three_columns_are_enough(tmp_path: Path) -> None:
+    answers().iloc[: READERS * QUESTIONS][list(analysis.NEEDED)].to_csv(tmp_path / "a.csv", index=False)
+    study = analysis.read_study(tmp_path / "a.csv", simulations=99)
+    page = analysis.analyse(study, tmp_path / "out", chapter="other").read_text()
+    assert {"response times", "images as random effects", "groups against each other"} <= set(study.missing)
+    assert "there is no column seconds" in page
+    assert "other.rate" in json.loads((tmp_path / "out" / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: t.drop(columns="correct"), "no column 'correct'"),
+        (lambda t: t.assign(correct=2), "Line 2 of the responses has correct = '2'"),
+        (lambda t: t.assign(question="one"), "has question = 'one'"),
+        (lambda t: t.iloc[:0], "no answer"),
+        (lambda t: pd.concat([t, t]), "answers question 1 twice"),
+    ],
+)
+def test_foreign_tables_that_cannot_be(tmp_path: Path, change, sentence: str) -> None:
+    change(answers().iloc[:QUESTIONS][list(analysis.NEEDED)]).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ResponsesError, match=sentence):
+        analysis.read_study(tmp_path / "a.csv")
+
+
+def test_mixed_model_equals_lme4() -> None:
+    y, readers, images, question = (np.array(LME4[name]) for name in ("y", "reader", "image", "question"))
+    fit = mixed_logistic(y, {"reader": readers, "image": images}, {"question": question})
+    assert fit.converged
+    assert fit.log_likelihood == pytest.approx(LME4["log_likelihood"], abs=2e-3)
+    np.testing.assert_allclose([b for b, _ in fit.coefficients.values()], LME4["coefficients"], atol=5e-3)
+    np.testing.assert_allclose([e for _, e in fit.coefficients.values()], LME4["errors"], rtol=0.05)
+    assert fit.deviations["reader"] == pytest.approx(LME4["sd_reader"], abs=0.01)
+    assert fit.deviations["image"] == pytest.approx(LME4["sd_image"], abs=0.01)
+    for name in ("reader", "image"):
+        gain = 2 * (LME4["log_likelihood"] - LME4[f"without_{name}"])
+        assert fit.p[name] == pytest.approx(stats.chi2.sf(gain, 1) / 2, abs=2e-3)
+
+
+def test_mixed_model_refuses_what_it_cannot_fit() -> None:
+    with pytest.raises(ValueError, match="the same"):
+        mixed_logistic(np.ones(6), {"reader": np.arange(6) // 2})
+    with pytest.raises(ValueError, match="no level twice"):
+        mixed_logistic(np.array([0, 1, 0, 1]), {"reader": np.arange(4)})
+
+
+def test_sizes_of_the_next_study() -> None:
+    needed = rs.answers_for_equivalence(0.1, 0.9)
+    assert rs.power_of_equivalence(needed, 0.1) >= 0.9 > rs.power_of_equivalence(needed - 20, 0.1)
+    needed = rs.answers_for_difference(0.7, 0.9)
+    assert rs.power_of_difference(needed, 0.7) >= 0.9 > rs.power_of_difference(needed - 20, 0.7)
+    with pytest.raises(ValueError, match="one half"):
+        rs.answers_for_difference(0.5, 0.9)
+
+
+def test_simulated_readers() -> None:
+    rng = np.random.default_rng(0)
+    answers, shown = simulation.Readers(rate=0.7, learning=0.3, readers=4000).draw(rng)
+    assert answers.mean() == pytest.approx(0.66, abs=0.03)
+    assert answers[:, -1].mean() - answers[:, 0].mean() > 0.3
+    assert shown.max() < 60
+    lost, _ = simulation.Readers(rate=0.9, gave_up=1.0, readers=4000).draw(rng)
+    assert lost[:, 0].mean() == pytest.approx(0.9, abs=0.02)
+    assert lost[:, -1].mean() == pytest.approx(0.5, abs=0.03)
+    spread, _ = simulation.Readers(ability=1.0, readers=4000).draw(rng)
+    assert spread.sum(1).var() > 1.5 * 2.5
+    # The shortcut in `classical` is the test of the analysis.
+    small, _ = simulation.Readers(readers=40, questions=4).draw(rng)
+    counts = small.sum(0)
+    first, second = np.triu_indices(4, 1)
+    closed = published.conover_p(np.abs(counts[first] - counts[second]), counts, 40)
+    np.testing.assert_allclose(rs.conover(list(small.T))[first, second], closed, rtol=1e-9)
+
+
+def test_simulated_studies_find_what_is_there() -> None:
+    chosen = {name: simulation.SCENARIOS[name] for name in ("all guess", "readers differ")}
+    table = simulation.simulate(25, scenarios=chosen)
+    assert table.loc["beta-binomial", "readers differ"] > 0.8 > 0.2 > table.loc["beta-binomial", "all guess"]
+    assert table.loc["coverage: t interval over readers"].min() > 0.75
+    pd.testing.assert_frame_equal(table, simulation.simulate(25, scenarios=chosen))
