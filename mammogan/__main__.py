@@ -365,6 +365,74 @@ def study_analyse(
 
 
 @app.command()
+def inspect(
+    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder of DICOM or pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder of the inspection to write.")],
+    real: Annotated[Path | None, typer.Option(help="Store or folder of real images, as controls.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Synthetic images a view, drawn at random.")] = 1000,
+    controls: Annotated[int, typer.Option(min=0, help="Real images a view.")] = 200,
+    seed: Seed = 0,
+    observer: Annotated[str, typer.Option(help="Name that the labelling page proposes.")] = "",
+    force: Force = False,
+) -> None:
+    """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and where to look first."""
+    from mammogan.artifacts.inspection import make_inspection
+    from mammogan.artifacts.sources import open_images
+
+    _clear(out, force)
+    images = open_images(synthetic)
+    shown: dict[str, Progress] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        shown.setdefault(what, Progress(what, total))(done)
+
+    page = make_inspection(
+        images,
+        out,
+        real=open_images(real, images.size) if real else None,
+        count=count,
+        controls=controls,
+        seed=seed,
+        observer=observer,
+        progress=report,
+    )
+    for bar in shown.values():
+        bar.close()
+    print(f"The contact sheets are in {out / 'sheets'}; open {page} in a browser to label")
+    print(f"When done: mammogan labels {out} LABELS.csv [LABELS.csv of a second observer]")
+
+
+@app.command()
+def reference(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    real: Annotated[Path, typer.Option(help="Store of its training images.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    origin: Annotated[str, typer.Option(help='What the images are: "cdd-cesm" or "phantoms".')],
+    count: Annotated[int, typer.Option(min=10, help="Synthetic images to measure.")] = 1000,
+    seed: Seed = 1,
+    force: Force = False,
+) -> None:
+    """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
+    from mammogan.reference import export
+
+    _clear(out, force)
+    print(f"The reference is {export(run, real, out, origin, count=count, seed=seed)}")
+
+
+@app.command()
+def labels(
+    inspection: Annotated[Path, typer.Argument(help="Folder that `mammogan inspect` wrote.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV files that the labelling page wrote, one an observer.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables; the inspection's own by default.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Say what observers found: rates by view beside the paper's, agreement, and the detectors beside the labels."""
+    from mammogan.artifacts.report import report
+
+    print(report(inspection, files, out or inspection / "report", seed))
+
+
+@app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
     data: Annotated[Path | None, typer.Option(help="Folder of real images; without one, phantoms.")] = None,
@@ -416,8 +484,12 @@ def _expected() -> tuple[type[Exception], ...]:
         "mammogan.data.ingest": ["IngestError"],
         "mammogan.data.pictures": ["LabelsError"],
         "mammogan.gan.checkpoints": ["RunError"],
+        "mammogan.artifacts.sources": ["SourceError"],
+        "mammogan.artifacts.inspection": ["InspectionError"],
+        "mammogan.artifacts.labels": ["LabelsError"],
         "mammogan.pipeline": ["PipelineError"],
         "mammogan.readers.design": ["StudyError"],
+        "mammogan.reference": ["ExportError"],
         "mammogan.readers.responses": ["ResponsesError"],
     }
     loaded = [getattr(sys.modules[m], n) for m, ns in names.items() if m in sys.modules for n in ns]

@@ -77,7 +77,11 @@ class Pipeline:
             name: Stage(name, tuple(s["needs"]), s["parameters"], tuple(s["makes"]))
             for name, s in content["stages"].items()
         }
-        self.overrides: dict[str, dict[str, Any]] = content["profiles"][profile] or {}
+        settings = dict(content["profiles"][profile] or {})
+        # A profile may rest on files of a run on other images; then it says which.
+        described = settings.pop("data", PHANTOMS)
+        self.data_name = self.data.name if self.data else described
+        self.overrides: dict[str, dict[str, Any]] = settings
         for name in self.overrides:
             if name not in self.stages:
                 raise PipelineError(f"The profile {profile} sets parameters of {name}, which is no stage; correct it.")
@@ -135,12 +139,24 @@ class Pipeline:
             "its parameters": sha256(json.dumps(parameters, sort_keys=True)),
             "the code it imports": provenance.code_hash(self._code(stage)),
             "the data folder": self._data_hash if "source" in parameters else "",
+            **({"the reference": sha256(*kept)} if (kept := self._reference_parts(parameters)) else {}),
             **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.stages[stage].needs},
         }
 
     def _code(self, stage: str) -> list[str]:
         cells = json.loads(self.notebook(stage).read_text(encoding="utf-8"))["cells"]
         return [_python("".join(c["source"])) for c in cells if c["cell_type"] == "code"]
+
+    def _references(self, parameters: dict[str, Any]) -> list[Path]:
+        """Folders and files below reference/ that a stage reads."""
+        places = {self.root / v for v in parameters.values() if isinstance(v, str) and v.startswith("reference/")}
+        if missing := sorted(place for place in places if not place.exists()):
+            raise PipelineError(f"The profile {self.profile} needs {missing[0].relative_to(self.root)}; restore it.")
+        return sorted(places)
+
+    def _reference_parts(self, parameters: dict[str, Any]) -> list[bytes]:
+        places = self._references(parameters)
+        return [part for p in places for part in ([p.read_bytes()] if p.is_file() else _tree(p, skip=""))]
 
     def why(self, stage: str) -> str:
         """Why a stage must run, in words; "" where its results stand."""
@@ -200,8 +216,8 @@ class Pipeline:
             stage,
             self.profile,
             {**_defaults(aside), **parameters},
-            data=self.data.name if self.data else PHANTOMS,
-            data_hash=self._fingerprint(),
+            data=self.data_name,
+            data_hash=self._fingerprint(parameters),
             seconds=round(seconds, 1),
             needs=list(self.stages[stage].needs),
             notebook=key["the notebook"],
@@ -213,8 +229,12 @@ class Pipeline:
         write_json(folder / "key.json", key)
         return seconds
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, parameters: dict[str, Any]) -> str:
         """Hash of the images that the results rest on; "" before there are any."""
+        for place in self._references(parameters):
+            for folder in (place, *place.parents):
+                if (folder / "provenance.json").is_file():
+                    return json.loads((folder / "provenance.json").read_text())["data_hash"]
         for stage in self.stages.values():
             path = self.folder(stage.name) / "store" / "zarr.json"
             if path.is_file():

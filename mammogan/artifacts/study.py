@@ -1,0 +1,84 @@
+"""All that the inspection chapter says about two sets of images, as tables: what is left when the images are gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammogan.artifacts.candidates import Candidates, facts_table
+from mammogan.artifacts.sources import Images
+from mammogan.artifacts.spots import FIELD_MM, scales, spots_of
+from mammogan.metrics.spectrum import image_spectra
+
+TABLES = ("synthetic", "real", "spectra", "spots", "counts")
+
+
+def study(real: Images, synthetic: Images, most: int = 1000) -> dict[str, pd.DataFrame]:
+    """Compare two sets of images of one size.
+
+    Args:
+        real, synthetic: images; at most the first `most` synthetic ones are studied.
+        most: see there.
+
+    Returns:
+        synthetic: a row an image: index, view, surprise to each detector and "any", nearest (index of the nearest real
+        image by thumbnail), distance (to it and the next two), ratio (of distance to the median among real images).
+        real: the same of the real images, each judged by those of other patients; without names.
+        spectra: frequency (cycles a pixel), real, synthetic (mean power).
+        spots: a row a spot: set, diameter_mm, contrast, brightness.
+        counts: a row an image: set, patient (a number), spots, smallest_mm (what this grid shows).
+    """
+    n = min(len(synthetic), most)
+    pixels = np.asarray(synthetic.pixels[:n])
+    reals = np.asarray(real.pixels[:])
+    reference, table = facts_table(reals, real.bits), facts_table(pixels, synthetic.bits)
+    fitted = Candidates(reference, real.patients, real.views)
+    own = fitted.distance(reference, fitted.patients)
+    scores = fitted.scores(table, synthetic.views[:n])
+    scores.insert(0, "index", np.arange(n))
+    scores.insert(1, "view", synthetic.views[:n])
+    scores["nearest"] = fitted.nearest(table)
+    scores["distance"] = fitted.distance(table)
+    scores["ratio"] = scores["distance"] / np.median(own)
+    controls = fitted.own_scores()
+    controls.insert(0, "view", real.views)
+    controls["distance"], controls["ratio"] = own, own / np.median(own)
+
+    found, counts = [], []
+    for name, images, stack in (("real", real, reals), ("synthetic", synthetic, pixels)):
+        spots, number = spots_of(stack, images.bits, images.spacing_mm[: len(stack)])
+        found.append(spots.assign(set=name)[["set", "diameter_mm", "contrast", "brightness"]])
+        patients = np.unique(images.patients[: len(stack)], return_inverse=True)[1]
+        spacing = images.spacing_mm[: len(stack)]
+        known = np.where(np.isfinite(spacing), spacing, FIELD_MM / images.size[0])
+        smallest = 2 * np.sqrt(2) * scales(images.size[0], float(np.median(known)))[0] * float(np.median(known))
+        counts.append(pd.DataFrame({"set": name, "patient": patients, "spots": number, "smallest_mm": smallest}))
+    frequency, power = image_spectra(reals / (2**real.bits - 1))
+    _, other = image_spectra(pixels / (2**synthetic.bits - 1))
+    spectra = pd.DataFrame({"frequency": frequency, "real": power.mean(0), "synthetic": other.mean(0)})
+    return {
+        "synthetic": scores,
+        "real": controls,
+        "spectra": spectra,
+        "spots": pd.concat(found, ignore_index=True),
+        "counts": pd.concat(counts, ignore_index=True),
+    }
+
+
+def write_study(tables: dict[str, pd.DataFrame], folder: str | Path) -> Path:
+    """Write the tables as CSV, six digits each."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        tables[name].to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    return folder
+
+
+def read_study(folder: str | Path) -> dict[str, pd.DataFrame]:
+    """What `write_study` wrote."""
+    return {
+        name: pd.read_csv(Path(folder) / f"{name}.csv", keep_default_na=False, na_values={"ratio": ""})
+        for name in TABLES
+    }

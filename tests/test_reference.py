@@ -1,0 +1,94 @@
+"""A published run: small, without images, readable like a run, and enough to rebuild chapters from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mammogan.artifacts.study import TABLES, read_study
+from mammogan.data.store import Store
+from mammogan.gan import checkpoints
+from mammogan.gan.finished import Finished
+from mammogan.gan.sampling import Sampler
+from mammogan.gan.training import Config, Run
+from mammogan.metrics.moments import MOMENT_NAMES, image_moments
+from mammogan.pipeline import Pipeline, PipelineError
+from mammogan.provenance import ROOT
+from mammogan.reference import ExportError, export
+
+SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4,), "stable_images": 8,
+         "fade_images": 8, "total_images": 64, "checkpoint_images": 16, "sample_images": 16}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kept(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of 64 images and its reference folder."""
+    folder = tmp_path_factory.mktemp("reference")
+    Run(store, folder / "run", Config().changed(SMALL)).train()
+    return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=12)
+
+
+def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path, Path]) -> None:
+    exact, half = (Sampler.open(path) for path in (kept[0], kept[1] / "run"))
+    a, b = (np.stack(list(s.draw(4, 3))).astype(float) for s in (exact, half))
+    assert half.images == exact.images == 64
+    assert np.abs(a - b).max() <= 0.01 * 4095
+    tensors, _ = checkpoints.latest(kept[1] / "run")
+    assert all(name.startswith("average/") and str(t.dtype) == "torch.float16" for name, t in tensors.items())
+    run, again = Finished.open(kept[0]), Finished.open(kept[1] / "run")
+    assert run == again
+    full, _ = checkpoints.latest(kept[0])
+    for name in ("generator", "discriminator"):
+        assert run.weights[name] == sum(t.numel() for k, t in full.items() if k.startswith(f"{name}/"))
+
+
+def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Store) -> None:
+    moments = pd.read_csv(kept[1] / "moments.csv", keep_default_na=False)
+    found = moments.loc[moments["kind"] == "real", list(MOMENT_NAMES)].to_numpy(float)
+    np.testing.assert_allclose(found, image_moments(store.images(), store.bits), rtol=1e-10)
+    assert (moments["kind"] == "synthetic").sum() == 12
+    tables = read_study(kept[1] / "artifacts")
+    assert set(tables) == set(TABLES)
+    assert len(tables["synthetic"]) == 12
+    assert len(tables["real"]) == len(store)
+    assert not {"id", "patient", "source_sha256"} & set(tables["real"].columns)
+    record = json.loads((kept[1] / "provenance.json").read_text())
+    assert record["data_hash"] == store.fingerprint
+    card = (kept[1] / "README.md").read_text()
+    assert "64 of 64 images" in card
+    assert "cannot show" in card
+    # Nothing of the real images' pixels or of the machine.
+    files = [p for p in kept[1].rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} <= {".md", ".json", ".jsonl", ".csv", ".npy", ".safetensors"}
+    assert not any(str(kept[1].parent) in p.read_text() for p in files if p.suffix not in (".npy", ".safetensors"))
+    with pytest.raises(ExportError, match="not empty"):
+        export(kept[0], store.path, kept[1], "phantoms")
+    with pytest.raises(ExportError, match="no origin 'x'"):
+        export(kept[0], store.path, kept[1].parent / "x", "x")
+
+
+def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    content = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
+    pipeline = Pipeline("reference", root=tmp_path)
+    assert pipeline.data_name == content["profiles"]["reference"]["data"]
+    for stage in pipeline.stages:
+        pipeline.check_parameters(stage)
+    with pytest.raises(PipelineError, match=r"needs reference/cdd-cesm.*; restore it"):
+        pipeline.key("04_moment_alignment")
+    folder = tmp_path / "reference" / "cdd-cesm"
+    (folder / "run").mkdir(parents=True)
+    (folder / "provenance.json").write_text('{"data_hash": "ab"}')
+    (folder / "moments.csv").write_text("kind\n")
+    (folder / "run" / "stats.jsonl").write_text("")
+    before = pipeline.key("04_moment_alignment")
+    assert pipeline._fingerprint(pipeline.parameters("04_moment_alignment")) == "ab"
+    (folder / "moments.csv").write_text("kind,M1\n")
+    after = Pipeline("reference", root=tmp_path).key("04_moment_alignment")
+    assert {k for k in before if before[k] != after[k]} == {"the reference"}
