@@ -9,7 +9,6 @@ three scenarios.
 from __future__ import annotations
 
 import datetime
-import gc
 import sys
 from pathlib import Path
 
@@ -23,7 +22,6 @@ CROSSED = ("all guess", "readers differ", "images differ")
 
 
 def main(studies: int = 1000, mixed_studies: int = 100) -> None:
-    gc.freeze()  # statsmodels collects garbage in every call of Holm's method, which takes longer than all the tests
     parts = []
     for count, analysis, names in ((studies, classical, SCENARIOS), (mixed_studies, mixed, CROSSED)):
         if count:

@@ -7,7 +7,7 @@ too narrow an interval. The likelihood is Laplace's approximation (Breslow & Cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,7 +145,7 @@ def _plain(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, float, bool]:
     return found.x, float(found.fun), True
 
 
-def _curvature(function, at: np.ndarray, step: float = 1e-3) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _curvature(function: Callable[[np.ndarray], float], at: np.ndarray, step: float = 1e-3) -> np.ndarray:
     """Second derivatives by central differences."""
     n = len(at)
     eye = np.eye(n) * step

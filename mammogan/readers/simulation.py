@@ -115,7 +115,7 @@ def classical(answers: np.ndarray, shown: np.ndarray, truth: Readers, mean: floa
         "Cochran's Q": rs.cochran_q(answers) <= 0.05,
         "Cochran-Armitage trend": rs.trend_p(successes, readers)[1] <= 0.05,
         "Conover-Iman, any pair": pairs.min() <= 0.05,
-        "Conover-Iman with Holm, any pair": rs.holm(pairs).min() <= 0.05,
+        "Conover-Iman with Holm, any pair": len(pairs) * pairs.min() <= 0.05,  # the first step of Holm's method
         "Kruskal-Wallis, two groups": rs.kruskal_wallis(groups) <= 0.05,
     }
 
