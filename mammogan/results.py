@@ -148,11 +148,6 @@ class Results:
             records.append({"label": label, "file": file})
         write_json(folder / "frames.json", records)
 
-    @staticmethod
-    def read(folder: str | Path) -> dict[str, dict[str, Any]]:
-        """Entries by key of the results.json in a folder."""
-        return json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
-
     def save(self) -> Path:
         """Write results.json, with every key under the chapter's name."""
         path = self.out / "results.json"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -188,7 +189,7 @@ def overall(study: Study, results: Results) -> Part:
     sensitivity, bounds = rs.d_prime(right, n)
     if np.isfinite(bounds).all():
         results.value("d_prime", sensitivity, interval=bounds, fmt=".2f", label="d'", how="sqrt(2) z(rate)")
-    rows = [
+    rows: list[list[Any]] = [
         ["answers as independent, exact binomial", right / n, low, high, rs.binomial_p(right, n), p],
     ]
     readers = study.table.groupby("reader")["correct"].mean().to_numpy()
@@ -281,10 +282,10 @@ def over_questions(study: Study, results: Results) -> Part:
                       "Points with error bars by question.")  # fmt: skip
     columns = list(answers.T)
     slope, p_trend = rs.trend_p(right, attempts)
-    tests = [
-        ["Kruskal-Wallis over questions", rs.kruskal_wallis(columns)],
-        ["Cochran's Q, attempts as blocks", rs.cochran_q(answers)],
-        ["trend (Cochran-Armitage)", p_trend],
+    tests: list[tuple[str, float]] = [
+        ("Kruskal-Wallis over questions", rs.kruskal_wallis(columns)),
+        ("Cochran's Q, attempts as blocks", rs.cochran_q(answers)),
+        ("trend (Cochran-Armitage)", p_trend),
     ]
     for key, (name, p) in zip(("kruskal", "cochran", "trend"), tests, strict=True):
         results.value(f"questions.{key}.p", p, fmt=".3f", label=name + ", P")
@@ -520,7 +521,7 @@ def _table(caption: str, frame: pd.DataFrame) -> Table:
     return Table(caption, [str(name).replace("_", " ") for name in frame.columns], rows)
 
 
-def _rounded(cell: object) -> object:
+def _rounded(cell: Any) -> Any:
     if isinstance(cell, (bool, np.bool_, str)):
         return str(cell)
     if isinstance(cell, (int, np.integer)):
