@@ -59,7 +59,8 @@ class Readers:
 
     def mean_rate(self, draws: int = 20_000) -> float:
         """Expected rate of right answers over readers, images and questions, by simulation with a seed of its own."""
-        many = Readers(**{**self.__dict__, "readers": draws})
+        # A pool this large gives each answer an image of its own: one small pool has a mean of its own.
+        many = Readers(**{**self.__dict__, "readers": draws, "pool": 10 * draws * self.questions})
         return float(many.draw(np.random.default_rng(12345))[0].mean())
 
 
