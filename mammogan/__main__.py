@@ -433,6 +433,50 @@ def labels(
 
 
 @app.command()
+def align(
+    real: Annotated[Path, typer.Argument(help="Store, or folder of DICOM files or pictures: the real images.")],
+    synthetic: Annotated[Path, typer.Argument(help="Store, or folder of DICOM files or pictures: the synthetic ones.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; stores of folders are made beside it.")],
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=0, help="Images a side; 0 takes all of the smaller set.")] = 0,
+    draws: Annotated[int, typer.Option(min=2, help="Half samples behind each interval.")] = 100,
+    splits: Annotated[int, typer.Option(min=2, help="Splits of the real images behind each ceiling.")] = 20,
+    permutations: Annotated[int, typer.Option(min=1, help="Label permutations behind each P value.")] = 200,
+    height: Annotated[int, typer.Option(min=0, help="Height to compare at, pixels; 0 takes the largest common.")] = 0,
+    width: Annotated[int, typer.Option(min=0, help="Width to compare at, pixels; 0 takes the largest common.")] = 0,
+    bits: Annotated[int, typer.Option(min=0, max=16, help="Bits a pixel of folders; 0 takes what they have.")] = 0,
+    workers: Workers = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    force: Force = False,
+) -> None:
+    """Compare two sets of images: how close, with which uncertainty, and how close could they be."""
+    from mammogan.align import align as compare
+
+    stores = [out.with_name(f"{out.name}.{name}.store") for name in ("real", "synthetic")]
+    for folder in (out, *stores):
+        _clear(folder, force)
+    if out.exists() and any(out.iterdir()):
+        raise Failure(f"The folder {out} is not empty; give another or add --force.")
+    report = compare(
+        real,
+        synthetic,
+        out,
+        count=count,
+        seed=seed,
+        draws=draws,
+        splits=splits,
+        permutations=permutations,
+        height=height,
+        width=width,
+        bits=bits,
+        workers=workers,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    print(f"The report is {report}")
+
+
+@app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
     data: Annotated[Path | None, typer.Option(help="Folder of real images; without one, phantoms.")] = None,
@@ -479,10 +523,10 @@ class Failure(Exception):
 def _expected() -> tuple[type[Exception], ...]:
     """Errors whose message is for the user; a module that was never loaded cannot have raised its own."""
     names = {
-        "mammogan.data.sets": ["SetsError"],
         "mammogan.data.store": ["StoreError"],
         "mammogan.data.ingest": ["IngestError"],
         "mammogan.data.pictures": ["LabelsError"],
+        "mammogan.data.sets": ["SetsError"],
         "mammogan.gan.checkpoints": ["RunError"],
         "mammogan.artifacts.sources": ["SourceError"],
         "mammogan.artifacts.inspection": ["InspectionError"],

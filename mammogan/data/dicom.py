@@ -67,6 +67,7 @@ class Mammogram:
         patient: the patient's identifier as the file has it; to be hashed, never to be written.
         instance: SOP instance UID or another key under which a duplicate is found; never to be written either.
         film: True where the image was digitized from film, and so may show labels and the film's border.
+        depth: bits of the grey values of a picture.
     """
 
     pixels: np.ndarray = field(repr=False)
@@ -74,6 +75,7 @@ class Mammogram:
     patient: str = field(repr=False)
     instance: str = field(repr=False)
     film: bool = False
+    depth: int = 16
 
 
 def read_mammogram(

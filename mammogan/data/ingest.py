@@ -45,6 +45,9 @@ class Settings:
         allow_processing: take FOR PROCESSING images too.
         refuse_flags: flags (`FLAGS`) with which an image is refused; the paper left out clips and pacemakers.
         picture_bits: grey values of pictures run from 0 to 2^picture_bits - 1; 0 takes the depth of their format.
+        prepared: pictures are of the store's size and depth and are taken as they are, in the order of their names:
+            unlabelled ones too, copies too, nothing cropped, turned or judged. Generated images must be taken so, lest
+            the bad ones are left out.
         seed: of the split by patient.
 
     Raises:
@@ -59,6 +62,7 @@ class Settings:
     allow_processing: bool = False
     refuse_flags: tuple[str, ...] = ()
     picture_bits: int = 0
+    prepared: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,13 +103,14 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
         content, digest = _content(path)
         facts = {"source_sha256": digest, "id": digest[:16]}
         if path.suffix.lower() in SUFFIXES:
-            mammogram = read_picture(content, label, settings.picture_bits)
+            mammogram = read_picture(content, label, settings.picture_bits, unlabelled=settings.prepared)
         else:
             mammogram = read_mammogram(
                 content, window=settings.window, allow_processing=settings.allow_processing, label=label
             )
         facts |= mammogram.facts
-        image = encode(place(mammogram, settings, facts))
+        as_it_is = settings.prepared and path.suffix.lower() in SUFFIXES
+        image = encode(prepared(mammogram, settings) if as_it_is else place(mammogram, settings, facts))
         if flagged := set(facts["flags"]) & set(settings.refuse_flags):
             flag = next(flag for flag in FLAGS if flag in flagged)
             raise Refused(flag, f"The image was flagged and flagged ones are refused: {FLAGS[flag]}.")
@@ -168,6 +173,20 @@ def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> li
     flags += flags_of(finest.astype(np.float32) / (2**settings.bits - 1))
     facts["flags"] = [flag for flag in FLAGS if flag in flags]
     return levels
+
+
+def prepared(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
+    """The pyramid of a picture that is of the store's size and depth already.
+
+    Raises:
+        Refused: it is not.
+    """
+    h, w = mammogram.pixels.shape
+    if (h, w) != (settings.height, settings.width):
+        raise Refused("geometry", f"The picture has another size than the {settings.height} x {settings.width} pixels.")
+    if mammogram.depth < settings.bits:
+        raise Refused("depth", f"The picture has {mammogram.depth} bits, fewer than the {settings.bits} of the others.")
+    return pyramid(mammogram.pixels, settings.bits)
 
 
 def check_breast(grey: np.ndarray) -> None:
@@ -345,7 +364,7 @@ def ingest(
                             "instance": _hash(salt, found["instance"]),
                             "split": split_of(found["patient"], settings.seed),
                         }
-                        if seen.before(found["facts"]):
+                        if seen.before(found["facts"]) and not settings.prepared:
                             found["refused"] = ("duplicate", "The image was read before from another file.")
                     if "refused" in found:
                         writer.refuse(*found["refused"], **found["facts"])

@@ -142,13 +142,14 @@ def facts_of(stated: Mapping[str, str]) -> dict[str, Any]:
     return {fact: known for fact, known in facts.items() if known}
 
 
-def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0) -> Mammogram:
+def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0, unlabelled: bool = False) -> Mammogram:
     """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its facts come from the labels.
 
     Args:
         content: the file.
         label: what `Labels.get` gives.
         bits: grey values of a picture run from 0 to 2^bits - 1; 0 takes the depth of its format.
+        unlabelled: take pictures without a label, and of any view.
 
     Raises:
         Refused: no picture, a colour picture, or one without a label.
@@ -173,13 +174,15 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0)
         values, mode = channels[..., 0], "L"
     if mode not in ("L", "I", "I;16", "I;16B", "I;16L"):
         raise Refused("colour", f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
-    if not label or not label.get("view"):
+    label = label or {}
+    if not unlabelled and not label.get("view"):
         raise Refused(
             "no_label", "The picture has no row in a table of labels; give one with the columns file and view."
         )
-    if label["view"] not in ("CC", "MLO"):
+    if not unlabelled and label["view"] not in ("CC", "MLO"):
         raise Refused("view", "The view is neither craniocaudal (CC) nor mediolateral oblique (MLO).")
-    grey = values.astype(np.float32) / (2 ** (bits or (8 if mode == "L" else 16)) - 1)
+    depth = bits or (8 if mode == "L" else 16)
+    grey = values.astype(np.float32) / (2**depth - 1)
     if grey.min() < 0 or grey.max() > 1:
         raise Refused("display", "The picture has grey values beyond its depth; say which with --picture-bits.")
     if inverted:
@@ -193,7 +196,7 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0)
         "photometric": "MONOCHROME2",
         "flags": [],
     }
-    return Mammogram(grey, facts, label.get("patient") or key, key, film=True)
+    return Mammogram(grey, facts, label.get("patient") or key, key, film=True, depth=depth)
 
 
 def _white_is_zero(picture: Image.Image) -> bool:

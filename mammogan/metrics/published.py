@@ -22,6 +22,7 @@ TABLE1 = np.array(
 TABLE2_INFORMATION = np.array([0.01772, 0.04087, 0.04096, 0.01138, 0.0])
 TABLE2_NEIGHBORS = np.array([5.44, 5.32, 5.32, 5.47, 5.53])
 NEIGHBORS_K = 3  # "the distance to the third nearest neighbor"
+IMAGES = 1000  # a set, in each comparison
 COVERAGE = (0.80, 0.91)  # abstract: 80 % - 91 % overlap in their support
 
 

@@ -1,0 +1,240 @@
+"""Speed of the alignment beside what a user would write: moments, information, densities, precision and recall.
+
+    python benchmarks/alignment.py [--images 90000] [--repeats 3]
+
+The table is printed and kept as benchmarks/results/alignment.md and .json. Rivals run in turns in the same process;
+ratios are of processor time, which other work on the machine disturbs least, and medians over the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from prdc import compute_prdc
+from scipy import stats
+from sklearn.feature_selection import mutual_info_classif
+
+from mammogan.data.passes import per_image
+from mammogan.data.phantom import render
+from mammogan.data.shards import Level
+from mammogan.data.store import Store, StoreWriter
+from mammogan.metrics.coverage import pair_scores, support_coverage
+from mammogan.metrics.density import Grid, density
+from mammogan.metrics.fidelity import manifold
+from mammogan.metrics.information import label_information, ross
+from mammogan.metrics.moments import image_moments
+from mammogan.metrics.resampling import Plan
+
+RESULT = Path(__file__).parent / "results" / "alignment"
+GOALS = {"moments": 10, "seconds": 60, "gigabytes": 4, "pass": 0.8}
+
+
+def spent(task: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of processor and of wall that a task takes."""
+    wall, processor = time.perf_counter(), time.process_time()
+    task()
+    return time.process_time() - processor, time.perf_counter() - wall
+
+
+def by_hand(image: np.ndarray) -> tuple:
+    """The five moments as SciPy has them."""
+    x = image.ravel()
+    return x.mean(), x.var(), stats.skew(x), stats.kurtosis(x, fisher=False), stats.moment(x, 5) / x.var() ** 2.5
+
+
+def tables(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two tables of moments as mammograms have them: skewed, heavy-tailed and correlated; the second a little apart."""
+    rng = np.random.default_rng(seed)
+
+    def draw(scale: float) -> np.ndarray:
+        z = rng.normal(size=(count, 5)) * [1, 0.6, 0.3, 0.2, 0.2] + rng.normal(size=(count, 1)) * [0, 0.8, -1, -1, -1]
+        return np.c_[0.15 * np.exp(0.3 * z[:, :2]), 1.5 * np.exp(0.4 * scale * z[:, 2:] * [0.5, 1, 1.5])]
+
+    return draw(1.0), draw(1.04)
+
+
+def rivals(repeats: int) -> list[dict]:
+    """Processor seconds of ours and theirs, task by task."""
+    image = render(1, 0, "CC", "L", height=1280, width=1024).pixels.astype(np.uint16)
+    (a, b), (c, d) = tables(10_000, 0), tables(2000, 1)
+    labels = np.repeat([0, 1], len(a))
+    grid = Grid.around(c[:, 1:3], d[:, 1:3], count=200)
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*grid.centers, indexing="ij")])
+    features = [np.random.default_rng(seed).normal(size=(2000, 64)).astype(np.float32) for seed in (0, 1)]
+    tasks: list[tuple[str, str, Callable, Callable]] = [
+        ("five moments of an image, 1280 x 1024", "scipy.stats", lambda: image_moments(image[None], 12),
+         lambda: by_hand(image)),
+        ("information of five moments, 10,000 + 10,000", "sklearn mutual_info_classif",
+         lambda: [ross(a[:, j], b[:, j]) for j in range(5)],
+         lambda: mutual_info_classif(np.r_[a, b], labels, discrete_features=False, random_state=0)),
+        ("two densities on 200 x 200, 2000 + 2000", "scipy gaussian_kde",
+         lambda: [density(x[:, 1:3], grid) for x in (c, d)],
+         lambda: [stats.gaussian_kde(x[:, 1:3].T)(points) for x in (c, d)]),
+        ("precision, recall, density, coverage, 2000 + 2000 of 64", "prdc",
+         lambda: manifold(*features), lambda: compute_prdc(*features, nearest_k=5)),
+    ]  # fmt: skip
+    rows = []
+    for name, rival, ours, theirs in tasks:
+        ours()
+        times = [(spent(ours)[0], spent(theirs)[0]) for _ in range(repeats)]
+        mine, other = np.median(times, axis=0)
+        ratio = float(np.median([t / max(o, 1e-6) for o, t in times]))
+        rows.append({"task": name, "rival": rival, "ours": float(mine), "theirs": float(other), "ratio": ratio})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def statistics(count: int) -> dict[str, float]:
+    """Seconds and gigabytes of the whole statistics stage, from tables of moments to all rows."""
+    real, synthetic = tables(count, 2)
+    plan = Plan(count, count)
+    found: dict[str, float] = {}
+    for name, task in (
+        ("Table 2", lambda: label_information(real, synthetic, plan)),
+        ("Table 1", lambda: pair_scores(real, synthetic, plan)),
+        ("Figure 6", lambda: support_coverage(real, synthetic, plan)),
+    ):
+        found[f"{name} processor"], found[f"{name} wall"] = spent(task)
+        print(name, found, flush=True)
+    for kind in ("processor", "wall"):
+        found[kind] = sum(value for name, value in found.items() if name.endswith(kind) and " " in name)
+    found["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return found
+
+
+def only_read(images: np.ndarray) -> np.ndarray:
+    """Nothing of every image: what reading alone costs."""
+    return np.zeros((len(images), 5))
+
+
+def through_the_store(repeats: int, workers: int) -> dict[str, object]:
+    """Images a second of reading alone and of the pass of moments, and the memory of passes of two lengths."""
+    drawn = [render(1, 0, view, side, height=1280, width=1024).pixels for view in ("CC", "MLO") for side in "LR"]
+    with tempfile.TemporaryDirectory() as name:
+        with StoreWriter(Path(name) / "store", 1280, 1024, 12, {"by": "benchmark"}) as writer:
+            for number in range(256):
+                writer.accept(np.roll(drawn[number % 4], number, 0) / np.float32(4095), id=f"{number}")
+        images = Store.open(Path(name) / "store").images()
+        turns = []
+        for _ in range(repeats):
+            turns.append([spent(lambda f=f, a=a: per_image(images, f, *a)) for f, a in PASSES])
+            print(turns[-1], flush=True)
+        dask = [[_rate(images, f, a, workers) for f, a in PASSES] for _ in range(repeats)]
+        memory = [_memory(images, np.resize(np.arange(len(images)), count)) for count in (256, 1024)]
+    ratios = [read[0] / moments[0] for read, moments in turns]
+    return {
+        "read_images_per_processor_second": float(np.median([256 / read[0] for read, _ in turns])),
+        "moments_images_per_processor_second": float(np.median([256 / moments[0] for _, moments in turns])),
+        "one_process": float(np.median(ratios)),
+        "dask_read_images_per_second": float(np.median([read for read, _ in dask])),
+        "dask_moments_images_per_second": float(np.median([moments for _, moments in dask])),
+        "dask": float(np.median([moments / read for read, moments in dask])),
+        "peak_megabytes": memory,
+    }
+
+
+PASSES: tuple[tuple[Callable, tuple], ...] = ((only_read, ()), (image_moments, (12,)))
+
+
+def _rate(images: Level, function: Callable, arguments: tuple, workers: int) -> float:
+    """Images a second of wall on a Dask cluster, from the first answer to the last."""
+    marks: list[tuple[float, int]] = []
+    per_image(images, function, *arguments, workers=workers, progress=lambda n: marks.append((time.perf_counter(), n)))
+    return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
+
+
+def _memory(images: Level, rows: np.ndarray) -> float:
+    """Peak megabytes of a fresh process that passes over so many images."""
+    pid = os.fork()
+    if not pid:
+        per_image(images, image_moments, 12, rows=rows)
+        os._exit(0)
+    return os.wait4(pid, 0)[2].ru_maxrss / 1024
+
+
+def table(report: dict) -> str:
+    """The results as Markdown."""
+    lines = [
+        f"{report['date']}; {report['device']}; load {report['load']:.0f}"
+        f"{' (shared: wall times are long)' if report['load'] > os.cpu_count() else ''}; medians of "
+        f"{report['repeats']} repeats. Seconds of processor.",
+        "",
+        "| Task | What a user would write | Theirs, s | Ours, s | Theirs / ours |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row['task']} | {row['rival']} | {row['theirs']:.4f} | {row['ours']:.4f} | {row['ratio']:.1f} |"
+            for row in report["rivals"]
+        ),
+    ]
+    if stage := report.get("statistics"):
+        lines += [
+            "",
+            f"The statistics stage for {report['images']:,} + {report['images']:,} images, from a table of moments, "
+            "100 half samples, 20 splits and 200 permutations:",
+            "",
+            "| Part | Processor, s | Wall, s |",
+            "|---|---|---|",
+            *(
+                f"| {part} | {stage[f'{part} processor']:.1f} | {stage[f'{part} wall']:.1f} |"
+                for part in ("Table 2", "Table 1", "Figure 6")
+            ),
+            f"| Together | {stage['processor']:.1f} | {stage['wall']:.1f} |",
+            "",
+            f"Peak memory {stage['gigabytes']:.2f} GB. Goals: {GOALS['seconds']} s of wall on 2 cores, "
+            f"{GOALS['gigabytes']} GB.",
+        ]
+    if passed := report.get("pass"):
+        lines += [
+            "",
+            "The pass of moments over a store of 1280 x 1024, as a share of the speed of reading alone "
+            f"(goal {GOALS['pass']}):",
+            "",
+            "| Where | Read, images/s | Moments, images/s | Moments / read |",
+            "|---|---|---|---|",
+            f"| one process, a second of processor | {passed['read_images_per_processor_second']:.0f} | "
+            f"{passed['moments_images_per_processor_second']:.0f} | {passed['one_process']:.2f} |",
+            f"| Dask, 2 processes, a second of wall | {passed['dask_read_images_per_second']:.0f} | "
+            f"{passed['dask_moments_images_per_second']:.0f} | {passed['dask']:.2f} |",
+            "",
+            f"Peak memory of a pass: {passed['peak_megabytes'][0]:.0f} MB over 256 images, "
+            f"{passed['peak_megabytes'][1]:.0f} MB over 1024.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=90_000, help="a side, in the statistics stage")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    report: dict = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg()[0],
+        "repeats": options.repeats,
+        "images": options.images,
+    }
+    for name, measure in (
+        ("rivals", lambda: rivals(options.repeats)),
+        ("pass", lambda: through_the_store(options.repeats, 2)),
+        ("statistics", lambda: statistics(options.images)),
+    ):
+        report[name] = measure()
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+        RESULT.with_suffix(".md").write_text(table(report))
+    print(table(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""`mammogan align`: two sets of images in, one folder out: report.html, results.json, figures/ and data/."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammogan import plots
+from mammogan.alignment import SECTIONS, Comparison, Section
+from mammogan.data.passes import per_image
+from mammogan.data.report import outcomes
+from mammogan.data.sets import compare_stores, open_pair, patients
+from mammogan.data.store import Store
+from mammogan.metrics import published
+from mammogan.metrics.coverage import SPACE_DRAW
+from mammogan.metrics.moments import MOMENT_NAMES, image_moments
+from mammogan.metrics.resampling import Plan
+from mammogan.pages import Part, Picture, Table, write_page
+from mammogan.results import Results
+
+Progress = Callable[[str], AbstractContextManager[Callable[..., None]]]
+
+
+def align(
+    real: str | Path,
+    synthetic: str | Path,
+    out: str | Path,
+    *,
+    count: int = 0,
+    seed: int = 0,
+    draws: int = 100,
+    splits: int = 20,
+    permutations: int = 200,
+    height: int = 0,
+    width: int = 0,
+    bits: int = 0,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress = lambda what: nullcontext(lambda *_: None),
+) -> Path:
+    """Compare two sets of images and write the report; nothing is written to `out` before all is computed.
+
+    Args:
+        real, synthetic: a store, or a folder of DICOM files or pictures; see `sets.open_pair`.
+        out: folder to write.
+        count: images a side, drawn at random; 0 takes as many as the smaller set has.
+        seed, draws, splits: see `resampling.Plan`.
+        permutations: behind each P value.
+        height, width: of DICOM files, and the size to compare at; 0 takes the finest that both sets have.
+        bits: of folders; see `sets.open_pair`.
+        workers, scheduler: of the reading; see `passes.per_image`.
+        progress: of a name, gives what is called with the number done and a note.
+
+    Returns:
+        report.html.
+
+    Raises:
+        SetsError: the two sets cannot be compared.
+        ValueError: too few images.
+    """
+    out = Path(out)
+    stores = open_pair(
+        real,
+        synthetic,
+        out,
+        height=height,
+        width=width,
+        bits=bits,
+        workers=workers,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    size = compare_stores(*stores, (height, width) if height and width else None)
+    plan = Plan(patients(stores[0]), len(stores[1]), count, seed=seed, draws=draws, splits=splits)
+    tables = []
+    for name, store in zip(("real", "synthetic"), stores, strict=True):
+        with progress(f"moments of {len(store)} {name} images") as shown:
+            level = store.images(size)
+            tables.append(
+                per_image(level, image_moments, store.bits, workers=workers, scheduler=scheduler, progress=shown)
+            )
+    levels = (stores[0].images(size), stores[1].images(size))
+    comparison = Comparison(tables[0], tables[1], plan, permutations, levels, stores[0].bits)
+    plots.style()
+    sections: list[Section] = []
+    with progress(f"{len(SECTIONS)} sections") as shown:
+        for number, section in enumerate(SECTIONS, 1):
+            sections.append(section(comparison))
+            shown(number, sections[-1].title)
+    return write(out, comparison, stores, sections, size)
+
+
+def write(
+    out: Path, comparison: Comparison, stores: tuple[Store, Store], sections: list[Section], size: tuple[int, int]
+) -> Path:
+    """Write the report aside and put it in place; returns report.html."""
+    aside = out.with_name(f".{out.name}.aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    plan = comparison.plan
+    results = Results(aside, "alignment")
+    for name, value, label in (
+        ("n", plan.size, "images a side"),
+        ("n.ceiling", plan.half, "images a side of the ceilings"),
+        ("size", f"{size[0]} x {size[1]}", "size compared at, pixels"),
+        ("bits", stores[0].bits, "bits a pixel"),
+        ("seed", plan.seed, "seed of all draws"),
+    ):
+        results.value(name, value, label=label)
+    for name, store, moments in zip(
+        ("real", "synthetic"), stores, (comparison.real, comparison.synthetic), strict=True
+    ):
+        results.value(f"fingerprint.{name}", store.fingerprint, label=f"fingerprint of the {name} store")
+        table = pd.DataFrame(moments, columns=list(MOMENT_NAMES))
+        table.insert(0, "id", store.manifest["id"].to_numpy())
+        results.table(f"moments_{name}", table)
+    for section in sections:
+        section.keep(results)
+    results.save()
+    parts = [
+        Part(
+            section.title,
+            section.text,
+            [Table(caption, list(rows.columns), _unbroken(rows)) for caption, rows in section.tables],
+            [Picture(f"figures/{name}.png", caption, caption) for name, _, caption, _ in section.pictures],
+        )
+        for section in sections
+    ]
+    header = ("outcome", "files", "meaning")
+    became = [
+        Table(f"What became of the {name} files", header, outcomes(store))
+        for name, store in zip(("real", "synthetic"), stores, strict=True)
+    ]
+    files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
+    write_page(
+        aside / "report.html",
+        "How close are two sets of images?",
+        [*lead(plan, stores, size), *notes(*stores)],
+        [*parts, Part("The images", tables=became)],
+        files,
+    )
+    if out.exists():
+        out.rmdir()  # empty, or the command has refused it
+    aside.replace(out)
+    return out / "report.html"
+
+
+def _unbroken(rows: pd.DataFrame) -> list[list[str]]:
+    """Cells that no line break parts: a number stays with its interval, and a narrow screen scrolls the table."""
+    return [[str(cell).replace(" ", "\N{NO-BREAK SPACE}") for cell in row] for row in rows.itertuples(index=False)]
+
+
+def lead(plan: Plan, stores: tuple[Store, Store], size: tuple[int, int]) -> list[str]:
+    """What was compared, and what every number stands beside."""
+    found = [
+        f"{plan.size} real against {plan.size} synthetic images of {size[0]} x {size[1]} pixels and {stores[0].bits} "
+        f"bits, drawn from {len(stores[0])} and {len(stores[1])} with seed {plan.seed}. Every score has a 95 % "
+        f"interval, from {plan.draws} random halves of both sets, and stands beside its ceiling: what real images score "
+        f"against other real images, of other patients, {plan.half} a side ({plan.splits} splits). Nearest-neighbour "
+        f"scores of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
+    ]
+    if plan.size != published.IMAGES:
+        found.append(
+            f"The paper compared {published.IMAGES} with {published.IMAGES} images. Scores rise with the number of "
+            f"images: its numbers can stand beside this report's only with --count {published.IMAGES}."
+        )
+    return found
+
+
+def notes(real: Store, synthetic: Store) -> list[str]:
+    """What a reader must know of the two sets before believing a number."""
+    found = []
+    for name, store in (("real", real), ("synthetic", synthetic)):
+        made: dict[str, Any] = store.attributes["made_by"]
+        if len(store.refused):
+            reasons = ", ".join(f"{files} {reason}" for reason, files, _ in outcomes(store)[1:])
+            found.append(
+                f"{len(store.refused)} of {len(store) + len(store.refused)} {name} files were refused ({reasons})"
+                + (": what is left out of a synthetic set flatters it." if name == "synthetic" else ".")
+            )
+        if made.get("by") != "ingest" or made.get("prepared"):
+            found.append(f"The window of the {name} images is not on record; they are taken as they are.")
+        pixels = store.manifest["pixels"].dropna()
+        if copies := len(pixels) - pixels.nunique():
+            found.append(f"{copies} {name} images are copies of others in the set, pixel by pixel.")
+    shared = np.intersect1d(real.manifest["pixels"].dropna(), synthetic.manifest["pixels"].dropna())
+    if len(shared):
+        found.append(f"{len(shared)} images are in both sets, pixel by pixel.")
+    return found

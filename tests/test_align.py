@@ -1,0 +1,171 @@
+"""The command `align`: stores, pictures and DICOM give the same numbers; what differs is refused with what to do."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mammogan.__main__ import app
+from mammogan.align import notes
+from mammogan.data.passes import per_image
+from mammogan.data.sets import SetsError, Source, compare_stores, open_pair, patients
+from mammogan.data.store import Store, StoreWriter
+from mammogan.metrics.moments import image_moments
+
+QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
+
+
+def make(path: Path, count: int, seed: int, bits: int = 12, size: tuple[int, int] = (40, 32), **made_by: str) -> Store:
+    rng = np.random.default_rng(seed)
+    with StoreWriter(path, *size, bits, {"by": "test", **made_by}) as writer:
+        for number in range(count):
+            image = rng.beta(1 + rng.random(), 3, size)
+            image[:, : rng.integers(4, size[1] // 2)] = 0
+            writer.accept(image, id=f"{seed}-{number}", patient=f"patient {number // 2}")
+    return Store.open(path)
+
+
+def write_pngs(store: Store, folder: Path, bits: int = 16) -> None:
+    folder.mkdir()
+    for number, image in enumerate(store.images()):
+        grey = image.astype(np.uint32) * (2**bits - 1) // (2**store.bits - 1)
+        Image.fromarray(grey.astype(np.uint16 if bits == 16 else np.uint8)).save(folder / f"{number:04d}.png")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
+    folder = tmp_path_factory.mktemp("pair")
+    return make(folder / "real", 40, 1), make(folder / "synthetic", 20, 2)
+
+
+@pytest.fixture(scope="module")
+def report(pair: tuple[Store, Store], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "out"
+    done = CliRunner().invoke(app, ["align", *(str(store.path) for store in pair), "--out", str(out), *QUICK])
+    assert done.exit_code == 0, done.output
+    assert f"The report is {out / 'report.html'}" in done.output
+    return out
+
+
+class _Links(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.without_alt = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.links += [found[name] or "" for name in ("href", "src") if name in found]
+        self.without_alt += tag == "img" and not found.get("alt")
+
+
+def test_every_link_of_the_report_leads_somewhere(report: Path) -> None:
+    page = _Links((report / "report.html").read_text())
+    assert {"figures/moments.png", "figures/table1.png", "figures/support.png", "results.json"} <= set(page.links)
+    assert [link for link in page.links if not (report / link).is_file()] == []
+    assert page.without_alt == 0
+
+
+def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> None:
+    results = json.loads((report / "results.json").read_text())
+    for key in ("scores.jsd.M1.M2", "scores.label.M3.M3", "support.mass.M4.M5", "information.M2.neighbors"):
+        for end in ("", ".ceiling", ".ratio"):
+            entry = results[f"alignment.{key}{end}"]
+            assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
+    scores = pd.read_csv(report / "data" / "table1.csv")
+    assert scores.groupby("reading").size().to_dict() == {"jsd": 15, "label": 15, "nmi": 15, "overlap": 15}
+    row = scores.query("reading == 'jsd' and i == 'M1' and j == 'M2'").iloc[0]
+    assert results["alignment.scores.jsd.M1.M2.ceiling"]["value"] == pytest.approx(row["ceiling"])
+    assert (row["n"], row["n_ceiling"]) == (20, 19)
+
+
+def test_the_command_repeats_and_overwrites_only_when_told(pair: tuple[Store, Store], report: Path) -> None:
+    command = ["align", *(str(store.path) for store in pair), "--out", str(report), *QUICK]
+    before = (report / "results.json").read_text()
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1
+    assert "--force" in str(refused.exception)
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert (report / "results.json").read_text() == before
+    assert CliRunner().invoke(app, ["align", str(pair[0].path)]).exit_code == 2
+
+
+def test_pictures_give_the_moments_of_the_store_that_they_came_from(pair: tuple[Store, Store], tmp_path: Path) -> None:
+    write_pngs(pair[1], tmp_path / "pngs")
+    _, made = open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "out")
+    np.testing.assert_array_equal(made.images()[:], pair[1].images()[:])
+    # Copies count: a generator that draws one image again and again must not be flattered.
+    for number in range(3):
+        (tmp_path / "pngs" / f"copy{number}.png").write_bytes((tmp_path / "pngs" / "0000.png").read_bytes())
+    _, again = open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "more")
+    assert (len(again), len(again.refused)) == (23, 0)
+    # One of another size is refused with a reason, and the others stay.
+    Image.fromarray(np.zeros((20, 20), np.uint16)).save(tmp_path / "pngs" / "small.png")
+    _, partly = open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "partly")
+    assert (len(partly), partly.refused["reason"].tolist()) == (23, ["geometry"])
+
+
+def test_what_cannot_be_compared_is_refused_with_what_to_do(pair: tuple[Store, Store], tmp_path: Path) -> None:
+    write_pngs(pair[1], tmp_path / "pngs", bits=8)
+    with pytest.raises(SetsError, match=r"8 bits .* compared at 12.*--bits"):
+        open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "out")
+    other = make(tmp_path / "other", 2, 3, size=(36, 28))
+    with pytest.raises(SetsError, match=r"36 x 28.*--height"):
+        open_pair(pair[0].path, other.path, tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SetsError, match="no image"):
+        Source.at(tmp_path / "empty")
+    with pytest.raises(SetsError, match="There is no folder"):
+        Source.at(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"bits": 8}, "same --bits"),
+        ({"window": "lut:0"}, "same --window"),
+        ({"laterality": "left"}, "same --laterality"),
+        ({"size": (44, 36)}, "a common size"),
+    ],
+)
+def test_stores_that_look_different_are_refused(tmp_path: Path, change: dict, sentence: str) -> None:
+    looks = {"window": "0", "laterality": "keep"}
+    one = make(tmp_path / "one", 2, 1, **looks)
+    other = make(tmp_path / "other", 2, 2, **{**looks, **change})
+    with pytest.raises(SetsError, match=sentence):
+        compare_stores(one, other)
+
+
+def test_sizes(pair: tuple[Store, Store], tmp_path: Path) -> None:
+    coarse = make(tmp_path / "coarse", 2, 1, size=(20, 16))
+    assert compare_stores(pair[0], coarse) == (20, 16)
+    assert compare_stores(pair[0], pair[1]) == (40, 32)
+    assert compare_stores(pair[0], pair[1], (10, 8)) == (10, 8)
+    with pytest.raises(SetsError, match="40 x 32"):
+        compare_stores(pair[0], coarse, (40, 32))
+    assert len(set(patients(pair[0]))) == 20
+
+
+def test_a_pass_on_dask_is_a_pass_here(pair: tuple[Store, Store]) -> None:
+    images = pair[0].images()
+    here = image_moments(images[:], 12)
+    seen: list[int] = []
+    np.testing.assert_array_equal(per_image(images, image_moments, 12, progress=seen.append), here)
+    assert seen == [16, 32, 40]
+    rows = np.array([31, 2, 17])
+    np.testing.assert_array_equal(per_image(images, image_moments, 12, rows=rows), here[rows])
+    np.testing.assert_array_equal(per_image(images, image_moments, 12, workers=2), here)
+
+
+def test_dicom_folder_and_store(phantoms: Path, store: Store, tmp_path: Path) -> None:
+    found, again = open_pair(phantoms, store.path, tmp_path / "out")
+    np.testing.assert_array_equal(found.images()[:], again.images()[:])
+    assert notes(found, again)[-1] == "16 images are in both sets, pixel by pixel."
