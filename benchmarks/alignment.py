@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def statistics(count: int) -> dict[str, float]:
         print(name, found, flush=True)
     for kind in ("processor", "wall"):
         found[kind] = sum(value for name, value in found.items() if name.endswith(kind) and " " in name)
-    found["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    found["gigabytes"] = _peak() / 1024
     return found
 
 
@@ -130,7 +131,7 @@ def through_the_store(repeats: int, workers: int) -> dict[str, object]:
             turns.append([spent(lambda f=f, a=a: per_image(images, f, *a)) for f, a in PASSES])
             print(turns[-1], flush=True)
         dask = [[_rate(images, f, a, workers) for f, a in PASSES] for _ in range(repeats)]
-        memory = [_memory(images, np.resize(np.arange(len(images)), count)) for count in (256, 1024)]
+        memory = [_memory(images, count) for count in (256, 1024)]
     ratios = [read[0] / moments[0] for read, moments in turns]
     return {
         "read_images_per_processor_second": float(np.median([256 / read[0] for read, _ in turns])),
@@ -153,13 +154,21 @@ def _rate(images: Level, function: Callable, arguments: tuple, workers: int) -> 
     return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
 
 
-def _memory(images: Level, rows: np.ndarray) -> float:
+def _memory(images: Level, count: int) -> float:
     """Peak megabytes of a fresh process that passes over so many images."""
-    pid = os.fork()
-    if not pid:
-        per_image(images, image_moments, 12, rows=rows)
-        os._exit(0)
-    return os.wait4(pid, 0)[2].ru_maxrss / 1024
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_pass, images, count).result()
+
+
+def _pass(images: Level, count: int) -> float:
+    per_image(images, image_moments, 12, rows=np.resize(np.arange(len(images)), count))
+    return _peak()
+
+
+def _peak() -> float:
+    """Peak megabytes of this process since it began (resource.getrusage would count its parent's, too)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def table(report: dict) -> str:
@@ -226,8 +235,8 @@ def main() -> None:
     }
     for name, measure in (
         ("rivals", lambda: rivals(options.repeats)),
-        ("pass", lambda: through_the_store(options.repeats, 2)),
         ("statistics", lambda: statistics(options.images)),
+        ("pass", lambda: through_the_store(options.repeats, 2)),
     ):
         report[name] = measure()
         RESULT.parent.mkdir(exist_ok=True)

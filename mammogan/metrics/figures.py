@@ -82,14 +82,17 @@ def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     for axis, (i, j) in zip(axes.flat, PAIRS, strict=True):
         a, b = real[:, [i, j]], synthetic[:, [i, j]]
         grid = Grid.around(a, b, count=SUPPORT_GRID)
+        shown = np.zeros((SUPPORT_GRID, SUPPORT_GRID), bool)
         for sample, colour in ((a, REAL), (b, SYNTHETIC)):
             p = density(sample, grid)
+            shown |= p >= np.percentile(p, CONTOURS[0])
             levels = np.unique(np.percentile(p, CONTOURS))
             axis.contour(*grid.centers, p.T, levels, colors=colour, linewidths=0.5, alpha=0.7)
             axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=colour, linewidths=1.8)
-        shown = np.concatenate([a, b])
-        axis.set_xlim(np.quantile(shown[:, 0], [0, 0.995]))
-        axis.set_ylim(np.quantile(shown[:, 1], [0, 0.995]))
+        for limits, center, along in zip((axis.set_xlim, axis.set_ylim), grid.centers, (1, 0), strict=True):
+            inside = center[shown.any(along)]
+            margin = 0.08 * (inside[-1] - inside[0]) or grid.step.max()
+            limits(inside[0] - margin, inside[-1] + margin)
         axis.set_xlabel(MOMENT_NAMES[i])
         axis.set_ylabel(MOMENT_NAMES[j])
         axis.tick_params(labelsize=6)
