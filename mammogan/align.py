@@ -161,8 +161,8 @@ def lead(plan: Plan, stores: tuple[Store, Store], size: tuple[int, int]) -> list
         f"{plan.size} real against {plan.size} synthetic images of {size[0]} x {size[1]} pixels and {stores[0].bits} "
         f"bits, drawn from {len(stores[0])} and {len(stores[1])} with seed {plan.seed}. Every score has a 95 % "
         f"interval, from {plan.draws} random halves of both sets, and stands beside its ceiling: what real images "
-        f"score against other real images, of other patients, {plan.half} a side ({plan.splits} splits). Nearest-neighbour "
-        f"scores of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
+        f"score against other real images, of other patients, {plan.half} a side ({plan.splits} splits). Nearest "
+        f"neighbours of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
     ]
     if plan.size != published.IMAGES:
         found.append(
