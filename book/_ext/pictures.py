@@ -192,6 +192,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     for data in sorted((source / EXECUTED).glob("*/data")):
         shutil.copytree(data, target / "data" / data.parent.name, dirs_exist_ok=True)
     if app.builder.name == "singlehtml":
+        for page in target.rglob("*.html"):
+            page.write_text(for_print(page.read_text(encoding="utf-8")), encoding="utf-8")
         return
     viewer = target / "_static" / "openseadragon.min.js"
     shutil.copyfile(source / OPENSEADRAGON, viewer)
@@ -208,6 +210,19 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     shown = {name for name in app.builder.images.values() if (target / "_images" / f"{Path(name).stem}.webp").is_file()}
     for name in shown:
         (target / "_images" / name).unlink(missing_ok=True)
+
+
+def for_print(text: str) -> str:
+    """A page whose links stay within it or lead to the web: a PDF that names files of this machine helps nobody."""
+
+    def link(match: re.Match[str]) -> str:
+        address = match[2]
+        if address.startswith(("#", "http:", "https:", "mailto:")):
+            return match[0]
+        _, sharp, anchor = address.partition("#")
+        return f'{match[1]}href="#{anchor}"' if sharp and anchor else match[1]
+
+    return re.sub(r'(<a\b[^>]*?)\bhref="([^"]*)"', link, lighten(text))
 
 
 def lighten(text: str) -> str:
