@@ -247,10 +247,22 @@ def test_the_audit_finds_copies_and_clears_fresh_images() -> None:
     assert len(copies.table()) == 4
 
 
+def test_without_held_out_images_each_patient_is_held_out_in_turn() -> None:
+    train, patients = normal(60, 3, 1), np.arange(60) // 3
+    found = audit(train, patients, None, normal(40, 3, 2), bootstraps=50).held_out
+    for row in range(60):
+        rest = patients != patients[row]
+        one = nearest_training(train[rest], patients[rest], train[[row]])
+        assert np.flatnonzero(rest)[one.index[0]] == found.index[row]
+        assert (one.distance[0], one.reach[0]) == pytest.approx((found.distance[row], found.reach[row]))
+
+
 def test_degenerate_audits() -> None:
     train, patients = normal(20, 2, 1), np.arange(20)
-    with pytest.raises(ValueError, match="one patient"):
+    with pytest.raises(ValueError, match="2 patients or more"):
         audit(train, np.zeros(20), train, train)
+    with pytest.raises(ValueError, match="3 patients or more"):
+        audit(train, np.arange(20) // 10, None, train)
     with pytest.raises(ValueError, match="no held-out"):
         audit(train, patients, train[:0], train)
     with pytest.raises(ValueError, match="synthetic set has 0"):

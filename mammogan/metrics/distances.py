@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def sliced_wasserstein_table(
         bits: of the grey grid.
         seed: of places, directions and halves.
         splits: halvings for interval and baseline; 0 gives the distances alone.
-        count, projections: patches a level of an image, and directions.
+        count, projections: patches a level of an image, and directions; the halves take a quarter of the directions.
         groups: (n,), patients of the real images.
 
     Returns:
@@ -229,17 +230,19 @@ def sliced_wasserstein_table(
     a, b = (patches(images, bits, count=count, seed=seed) for images in (real, synthetic))
     rows = []
     for (h, w), first, second in zip(a.sizes, a.levels, b.levels, strict=True):
-        scores = {
-            name: lambda x, y, name=name: sliced_wasserstein(
-                x, y, normalization=name, projections=projections, seed=seed
-            )
-            for name in NORMALIZATIONS
-        }
+
+        def score(x: np.ndarray, y: np.ndarray, name: str, count: int = max(projections // 4, 1)) -> float:
+            return sliced_wasserstein(x, y, normalization=name, projections=count, seed=seed)
+
+        values = np.array([score(first, second, name, projections) for name in NORMALIZATIONS])
         if splits:
+            scores = {name: partial(score, name=name) for name in NORMALIZATIONS}
             table = beside_baseline(first, second, scores, seed=seed, splits=splits, groups=groups)
+            # The whole sets are worth all directions; the interval moves along.
+            table[["low", "high"]] = table[["low", "high"]].add(values - table["value"], axis=0)
+            table["value"] = values
         else:
-            values = [score(first, second) for score in scores.values()]
-            table = pd.DataFrame({"score": list(scores), "value": values, "seed": seed})
+            table = pd.DataFrame({"score": list(NORMALIZATIONS), "value": values, "seed": seed})
         table = table.rename(columns={"score": "normalization"})
         table.insert(0, "size", f"{h} x {w}")
         rows.append(table)

@@ -288,6 +288,9 @@ def fidelity_table(
     scores = {name: by_neighbors(name) for name in ("precision", "recall", "density", "coverage")}
     scores |= {"KID": kernel_distance, "FID": frechet_distance}
     table = beside_baseline(real, synthetic, scores, seed=seed, splits=splits, groups=groups)
+    shares = table["score"].isin(["precision", "recall", "coverage"])
+    table.loc[shares, ["low", "high"]] = table.loc[shares, ["low", "high"]].clip(0, 1)
+    table.loc[table["score"].isin(["density", "FID"]), "low"] = table["low"].clip(lower=0)
     rng = np.random.default_rng(seed)
     found = frechet_extrapolated(real, synthetic, seed=seed)
     among = []

@@ -1,0 +1,381 @@
+"""What moments cannot see, section by section: texture, features, copies, and what it does to drop outliers.
+
+Sections as those of `mammogan.alignment`, of the same images. Every number stands beside real images against real ones
+at the same number of images a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from mammogan.alignment import Comparison, Section, paragraphs
+from mammogan.artifacts import outlyingness
+from mammogan.metrics.coverage import SCORE_GRID
+from mammogan.metrics.density import Grid, density, jensen_shannon
+from mammogan.metrics.distances import NORMALIZATIONS, diversity, sliced_wasserstein_table
+from mammogan.metrics.features import Feature, Standardizer, extract, grey_features, pixel_features
+from mammogan.metrics.fidelity import fidelity_table, frechet_distance, frechet_extrapolated, kernel_distance, manifold
+from mammogan.metrics.memorisation import audit, pairs_figure, pruning
+from mammogan.metrics.moments import PAIRS
+from mammogan.metrics.spectrum import image_spectra, spectral_distance
+from mammogan.plots import REAL, SYNTHETIC
+
+SPLITS = 8  # halvings: patches of many images are compared in each
+FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of grey: not Inception"
+
+
+class Rows:
+    """Some images of an array, read only when they are asked for; (n, h, w)."""
+
+    def __init__(self, images: Any, rows: np.ndarray) -> None:
+        self.images, self.rows = images, rows
+        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
+
+    def __getitem__(self, key: int | slice) -> np.ndarray:
+        chosen = self.rows[key]
+        if np.ndim(chosen) == 0:
+            return np.asarray(self.images[int(chosen)])
+        return np.stack([np.asarray(self.images[int(row)]) for row in chosen])
+
+
+def compared(comparison: Comparison) -> tuple[Rows, Rows, np.ndarray]:
+    """The images compared, and the patient of each real one, in random order, so that any first part is a fair one.
+
+    Raises:
+        ValueError: the comparison has moments and no images.
+    """
+    if comparison.images is None:
+        raise ValueError("These measures look at images; give the two sets of images with their moments.")
+    rng = np.random.default_rng([comparison.plan.seed, 9])
+    real, synthetic = (rng.permutation(rows) for rows in comparison.plan.compared)
+    first, second = comparison.images
+    return Rows(first, real), Rows(second, synthetic), comparison.plan.groups[real]
+
+
+def beside(rows: pd.DataFrame, names: dict[str, str], digits: int = 3) -> pd.DataFrame:
+    """The columns of `baseline.beside_baseline` as text."""
+
+    def text(value: float, low: float, high: float) -> str:
+        return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+    table = rows[list(names)].rename(columns=names)
+    table["value"] = [text(*row) for row in rows[["value", "low", "high"]].itertuples(index=False)]
+    half = rows["n_half"].iloc[0]
+    table[f"value, n = {half}"] = [f"{value:.{digits}f}" if np.isfinite(value) else "-" for value in rows["value_half"]]
+    columns = ["real_half", "real_low", "real_high"]
+    table[f"real against real, n = {half}"] = [text(*row) for row in rows[columns].itertuples(index=False)]
+    return table
+
+
+def entry(row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, Any]:
+    """Arguments of `Results.value` from a row of `baseline.beside_baseline`."""
+    return {
+        "value": row.value,
+        "interval": (row.low, row.high),
+        "fmt": fmt,
+        "label": label,
+        "how": f"{how}; real against real {row.real_half:{fmt}} at {row.n_half} images a side",
+    }
+
+
+def texture(comparison: Comparison) -> Section:
+    """Sliced Wasserstein distance by scale, spectrum, and how alike the images of each set are."""
+    real, synthetic, patients = compared(comparison)
+    bits, seed = comparison.bits, comparison.plan.seed
+    rows = sliced_wasserstein_table(real, synthetic, bits, seed=seed, splits=SPLITS, groups=patients)
+    scales = {"real": "real", "own": "own"}
+    values = {
+        f"swd.{row.size.replace(' ', '')}.{scales[row.normalization]}": entry(
+            row, f"SWD x 1000, {row.size}, {row.normalization} scale", NORMALIZATIONS[row.normalization], ".1f"
+        )
+        for row in rows.itertuples()
+    }
+    alike = {
+        "real": diversity(real, bits, seed=seed, groups=patients),
+        "synthetic": diversity(synthetic, bits, seed=seed),
+    }
+    for name, found in alike.items():
+        values[f"msssim.{name}"] = {
+            "value": found.similarity,
+            "interval": (found.low, found.high),
+            "fmt": ".3f",
+            "label": f"MS-SSIM between {name} images",
+            "how": f"{found.pairs} disjoint pairs, {found.scales} scales; higher is less diverse",
+        }
+    top = 2**bits - 1
+    spectra = [image_spectra(images)[1] / top**2 for images in (real, synthetic)]
+    frequency = image_spectra(Rows(real.images, real.rows[:1]))[0]
+    values["spectrum"] = {
+        "value": spectral_distance(*spectra),
+        "fmt": ".2f",
+        "unit": "dB",
+        "label": "spectra apart",
+        "how": "root mean square over the bins of the mean radial spectra",
+    }
+    figure = _texture_figure(rows, frequency, spectra)
+    similarity = pd.DataFrame(
+        [
+            (name, f"{found.similarity:.3f} ({found.low:.3f} to {found.high:.3f})", found.pairs, found.scales)
+            for name, found in alike.items()
+        ],
+        columns=["set", "MS-SSIM", "pairs", "scales"],
+    )
+    n = len(real.rows)
+    caption = (
+        f"Left: sliced Wasserstein distance by level of the Laplacian pyramid at {rows['n_half'].iloc[0]} images a "
+        f"side; bars are the central 95 % between real images. Right: radial spectra, {n} images a set. Seed {seed}."
+    )
+    return Section(
+        "texture",
+        "Texture and sharpness by scale",
+        paragraphs(
+            """
+            The sliced Wasserstein distance compares 7 x 7 patches at each level of a Laplacian pyramid, along random
+            directions: fine levels see noise and sharpness, the coarsest one shape and brightness. The original
+            normalizes each set by its own mean and deviation, which hides gain and contrast; normalized by the real set
+            both show. Lower is closer, and real images have the distance given beside it.
+
+            MS-SSIM between random images of one set measures diversity: a generator that draws few images over and over
+            has a higher value than real images do.
+            """
+        ),
+        rows,
+        [
+            ("Distance by level", beside(rows, {"size": "level", "normalization": "scale of"}, 1)),
+            ("Similarity", similarity),
+        ],
+        [("texture", figure, caption, rows)],
+        values,
+    )
+
+
+def _texture_figure(rows: pd.DataFrame, frequency: np.ndarray, spectra: list[np.ndarray]) -> Figure:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
+    sizes = list(dict.fromkeys(rows["size"]))
+    for number, (name, marker) in enumerate(zip(NORMALIZATIONS, "os", strict=True)):
+        chosen = rows[rows["normalization"] == name]
+        at = np.arange(len(sizes)) + 0.16 * (number - 0.5)
+        middle = chosen["real_half"].to_numpy()
+        reach = [middle - chosen["real_low"], chosen["real_high"] - middle]
+        left.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"real against real, {name} scale")
+        left.plot(at, chosen["value_half"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
+    left.set_xticks(range(len(sizes)), sizes)
+    left.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
+    left.set_ylim(0)
+    left.set_xlim(-0.5, len(sizes) - 0.5)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+    for power, colour, name in zip(spectra, (REAL, SYNTHETIC), ("real", "synthetic"), strict=True):
+        mean = power.mean(0)
+        right.loglog(frequency[mean > 0], mean[mean > 0], color=colour, marker=".", label=name)
+    right.set(xlabel="spatial frequency, cycles a pixel", ylabel="power")
+    right.xaxis.set_minor_formatter(NullFormatter())
+    right.legend()
+    return figure
+
+
+def features(comparison: Comparison, feature: Feature = grey_features, name: str = FEATURES) -> Section:
+    """Precision, recall, density, coverage, KID and FID, with the bias of the number of images shown.
+
+    Args:
+        comparison: of images.
+        feature: see `mammogan.metrics.features`; `torchscript_feature` brings a network.
+        name: of the feature, for the reader.
+    """
+    real, synthetic, patients = compared(comparison)
+    raw = [extract(images, comparison.bits, feature) for images in (real, synthetic)]
+    scale = Standardizer.fit(raw[0])
+    a, b = (scale(table) for table in raw)
+    seed = comparison.plan.seed
+    rows = fidelity_table(a, b, seed=seed, groups=patients)
+    found = frechet_extrapolated(a, b, seed=seed, halvings=0)
+    names = [row.score.replace(", infinite n", ".infinite").lower() for row in rows.itertuples()]
+    values = {f"features.{key}": entry(row, row.score, name) for key, row in zip(names, rows.itertuples(), strict=True)}
+    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    inverse = 1 / found.table["n"]
+    axis.plot(inverse, found.table["distance"], "o", color=SYNTHETIC)
+    slope, intercept = np.polyfit(inverse, found.table["distance"], 1)
+    line = np.array([0, inverse.max()])
+    axis.plot(line, intercept + slope * line, color=SYNTHETIC, lw=1)
+    axis.axhline(0, color="0.7", lw=0.8)
+    axis.set(xlabel="1 / n", ylabel="FID of n + n images", xlim=(-0.02 * inverse.max(), None))
+    caption = (
+        f"FID falls with the number of images, whatever the generator: its value at 1 / n = 0 is the one to compare. "
+        f"Features: {name}. Up to {found.table['n'].max()} images a set, seed {seed}."
+    )
+    return Section(
+        "features",
+        "Precision, recall, density, coverage, KID and FID",
+        paragraphs(
+            f"""
+            Features: {name}; standardized by the real images. A FID of these is no number to set beside another
+            paper's, and with any features FID depends on the number of images: its bias is shown, and taken out by
+            extrapolation to infinitely many. KID has no such bias, and may be negative.
+
+            Precision and density say how many synthetic images lie where real ones do, recall and coverage how much of
+            the real images' variety is reached. Higher is better for these four, lower for KID and FID.
+            """
+        ),
+        rows,
+        [("Measures", beside(rows, {"score": "measure", "better": "better"}))],
+        [("frechet", figure, caption, found.table)],
+        values,
+    )
+
+
+def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Section:
+    """Are there copies of training images among the synthetic ones?
+
+    Args:
+        comparison: of images; all real images are searched, not only those compared.
+        split: (N,) True for the real images that the generator was trained on. None where it was trained on all: then
+            each patient is held out in turn.
+    """
+    if comparison.images is None:
+        raise ValueError("These measures look at images; give the two sets of images with their moments.")
+    bits, seed = comparison.bits, comparison.plan.seed
+    synthetic_rows = comparison.plan.compared[1]
+    pictures = comparison.images[0], Rows(comparison.images[1], synthetic_rows)
+    real, synthetic = (extract(images, bits, pixel_features) for images in pictures)
+    trained = np.ones(len(real), bool) if split is None else np.asarray(split, bool)
+    groups = np.asarray(comparison.plan.groups)
+    held_out = None if split is None or trained.all() else real[~trained]
+    found = audit(real[trained], groups[trained], held_out, synthetic, seed=seed)
+    worst = found.worst(20).assign(
+        synthetic=lambda table: synthetic_rows[table["synthetic"]],
+        training=lambda table: np.flatnonzero(trained)[table["training"]],
+    )
+    top = 2**bits - 1
+    figure = pairs_figure(
+        [np.asarray(comparison.images[1][int(i)]) / top for i in worst["synthetic"]],
+        [np.asarray(comparison.images[0][int(i)]) / top for i in worst["training"]],
+        [f"{ratio:.2f}" for ratio in worst["ratio"]],
+    )
+    held = f"{len(found.held_out.index)} real images, " + (
+        "of other patients" if held_out is not None else "each patient held out in turn"
+    )
+    triples = {
+        "authenticity": (found.authenticity, "share of authentic images", "Alaa 2022, by patient; exact interval"),
+        "baseline": (found.baseline, "the same of real images", f"{held}; exact interval"),
+        "distance": (found.distance_ratio, "distance to the training set over that of real images", held),
+        "nearer": (found.nearer, "nearer to the training set than 95 % of real images", f"{held}; .05 by chance"),
+    }
+    values = {
+        f"memorisation.{key}": {"value": value, "interval": (low, high), "fmt": ".3f", "label": label, "how": how}
+        for key, ((value, low, high), label, how) in triples.items()
+    }
+    table = found.table()
+    shown = table.assign(
+        value=[f"{value:.3f}" for value in table["value"]],
+        interval=[
+            f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-"
+            for low, high in zip(table["low"], table["high"], strict=True)
+        ],
+    )[["quantity", "value", "interval", "reference"]]
+    caption = (
+        "The twenty synthetic images most like a training image, above their nearest training images; over each pair "
+        "its distance, over that of the training image to its nearest other patient: 1 or less is not authentic. "
+        f"Window 0 to full range; {len(synthetic)} synthetic and {int(trained.sum())} training images."
+    )
+    return Section(
+        "memorisation",
+        "Copies of training images",
+        paragraphs(
+            """
+            A generator that memorized its training images would do well by every measure of closeness. Images are
+            reduced to 40 pixels' length with mean and contrast taken out, and each synthetic one is compared with its
+            nearest training image: is it nearer than any other patient's image is? Held-out real images show how
+            often that happens by chance. Copies that were mirrored, or shifted by more than a pixel, are not found.
+            """
+        ),
+        worst,
+        [("Audit", shown)],
+        [("worst", figure, caption, worst)],
+        values,
+    )
+
+
+def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Section:
+    """What it does to drop the synthetic images whose moments lie farthest out.
+
+    Args:
+        comparison: of images.
+        artifacts: (m,) True where a person found an artifact in a synthetic image; None where nobody looked.
+    """
+    real, synthetic, _ = compared(comparison)
+    moments = comparison.real[real.rows], comparison.synthetic[synthetic.rows]
+    raw = [extract(images, comparison.bits, grey_features) for images in (real, synthetic)]
+    scale = Standardizer.fit(raw[0])
+    a, b = (scale(table) for table in raw)
+    seed = comparison.plan.seed
+
+    def pairs(rows: np.ndarray) -> float:
+        found = []
+        for i, j in PAIRS:
+            x, y = moments[0][:, [i, j]], moments[1][rows][:, [i, j]]
+            grid = Grid.around(x, y, count=SCORE_GRID)
+            found.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
+        return float(np.mean(found))
+
+    scores: dict[str, Callable[[np.ndarray], float]] = {
+        "1 - sqrt(JSD), mean of ten pairs": pairs,
+        "precision": lambda rows: manifold(a, b[rows]).precision,
+        "recall": lambda rows: manifold(a, b[rows]).recall,
+        "density": lambda rows: manifold(a, b[rows]).density,
+        "coverage": lambda rows: manifold(a, b[rows]).coverage,
+        "KID": lambda rows: kernel_distance(a, b[rows]),
+        "FID": lambda rows: frechet_distance(a, b[rows]),
+    }
+    labels = None if artifacts is None else np.asarray(artifacts, bool)[synthetic.rows]
+    rows = pruning(outlyingness(*moments), scores, artifacts=labels, draws=5, seed=seed)
+    names = list(dict.fromkeys(rows["score"]))
+    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
+    for name, axis in zip(names, axes.flat, strict=False):
+        chosen = rows[rows["score"] == name]
+        axis.errorbar(100 * chosen["share"], chosen["value"], chosen["sd"].fillna(0), color=SYNTHETIC, marker="o", ms=3)
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    axes[-1, 0].set_xlabel("synthetic images dropped, %", fontsize=8)
+    table = rows.pivot(index="share", columns="score", values="value")[names].reset_index()
+    table.insert(0, "dropped", [f"{100 * share:.0f} %" for share in table.pop("share")])
+    values = {}
+    for name, key in (("1 - sqrt(JSD), mean of ten pairs", "jsd"), ("recall", "recall"), ("precision", "precision")):
+        chosen = rows[rows["score"] == name].set_index("share")["value"]
+        for share in (chosen.index.min(), chosen.index.max()):
+            values[f"pruning.{key}.{round(100 * share)}"] = {
+                "value": chosen[share],
+                "fmt": ".3f",
+                "label": f"{name}, {100 * share:.0f} % dropped",
+                "how": f"{rows['n'].min()} synthetic images a score",
+            }
+    caption = (
+        f"Scores after dropping the synthetic images that lie farthest out by their moments; each of {rows['n'].min()} "
+        f"images drawn from those kept, bars one standard deviation over the draws. Seed {seed}."
+    )
+    text = table.round(3).astype(str)
+    return Section(
+        "pruning",
+        "Dropping outliers by moments",
+        paragraphs(
+            """
+            The paper leaves to future work the removal of synthetic images whose moments lie outside the real ones. It
+            is tried here. Dropping what lies out must raise the agreement of the moments, since they chose; whether
+            other measures agree, and what variety it costs, is the question. All scores have the same number of images.
+            """
+        ),
+        rows,
+        [("Scores", text)],
+        [("pruning_scores", figure, caption, rows)],
+        values,
+    )
+
+
+SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorisation, pruned)

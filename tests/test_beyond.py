@@ -1,0 +1,70 @@
+"""Sections on texture, features, copies and outliers: of matching images, of copies, of moments alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from mammogan import beyond
+from mammogan.alignment import Comparison
+from mammogan.metrics.moments import image_moments
+from mammogan.metrics.resampling import Plan
+from mammogan.results import Results
+
+
+def comparison(real: np.ndarray, synthetic: np.ndarray) -> Comparison:
+    plan = Plan(np.arange(len(real)) // 2, len(synthetic), draws=4, splits=4)
+    moments = [image_moments(images, 12) for images in (real, synthetic)]
+    return Comparison(*moments, plan, images=(real, synthetic), bits=12)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    noise = gaussian_filter(rng.normal(size=(120, 20, 16)), (0, 1.5, 1.5))
+    level = rng.normal(0, 150, (120, 1, 1))
+    return (1800 + level + 400 * noise / noise.std()).clip(0, 4095).astype(np.uint16)
+
+
+def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path) -> None:
+    results = Results(tmp_path, "alignment")
+    for section in beyond.SECTIONS:
+        made = section(comparison(images[:60], images[60:])).keep(results)
+        assert made.tables and made.pictures and made.text
+    results.save()
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert {"alignment.swd.20x16.real", "alignment.features.kid", "alignment.memorisation.authenticity"} <= set(found)
+    low, high = found["alignment.swd.20x16.real"]["interval"]
+    assert low < found["alignment.swd.20x16.real"]["value"] < high
+
+
+def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
+    synthetic = images[60:].copy()
+    synthetic[[5, 17]] = images[[40, 3]]
+    section = beyond.memorisation(comparison(images[:60], synthetic))
+    pairs = section.rows[["synthetic", "training"]].head(2).to_numpy().tolist()
+    assert sorted(pairs) == [[5, 40], [17, 3]]
+    trained = np.arange(60) < 40
+    again = beyond.memorisation(comparison(images[:60], synthetic), trained).rows
+    assert again.loc[0, ["synthetic", "training"]].tolist() == [17, 3] and again["training"].max() < 40
+
+
+def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
+    labels = np.arange(60) < 6
+    spoiled = images[60:].copy()
+    spoiled[:6] = spoiled[:6] // 4
+    rows = beyond.pruned(comparison(images[:60], spoiled), labels).rows
+    rate = rows[rows["score"] == "artifact rate"].set_index("share")["value"]
+    assert rate[0.0] == pytest.approx(0.1) and rate[0.2] < 0.02
+
+
+def test_moments_alone_are_refused(images: np.ndarray) -> None:
+    whole = comparison(images[:60], images[60:])
+    bare = Comparison(whole.real, whole.synthetic, whole.plan)
+    for section in beyond.SECTIONS:
+        with pytest.raises(ValueError, match="give the two sets of images"):
+            section(bare)

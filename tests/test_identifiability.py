@@ -1,0 +1,82 @@
+"""What the printed tables can and cannot be, against analytic information and the data-processing inequality itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mammogan.metrics import published
+from mammogan.metrics.identifiability import (
+    BOUND,
+    chance_information,
+    definitions,
+    information_of_shift,
+    shift_of_information,
+    simulate,
+    simulation_figure,
+    summary,
+    totals_by_entry,
+)
+from mammogan.metrics.information import MAXIMUM
+
+
+@pytest.fixture(scope="module")
+def table():
+    return simulate(n=300, scenarios=6)
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 3))
+@settings(max_examples=20, deadline=None)
+def test_no_score_on_common_bins_breaks_data_processing(seed: int, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) * [1, 2] + [shift, 0]
+    both = definitions(a, b, False)
+    single = [definitions(a[:, [k, k]], b[:, [k, k]], True) for k in (0, 1)]
+    for name in BOUND:
+        if "bins" in name:
+            assert both[name] <= min(one[name] for one in single) + 1e-12
+
+
+def test_only_definitions_that_are_free_give_the_printed_pattern(table) -> None:
+    found = summary(table).set_index("definition")
+    assert (published.excess_over_diagonal() > 0).all()
+    for name, bound in BOUND.items():
+        if "bins" in name:
+            assert bound and found.loc[name, "most_above"] == 0
+    assert found.loc["1 - sqrt(JSD), kernels", "most_above"] >= 5
+    # Identical sets do not score 1, by any definition that is estimated from a sample.
+    assert (found["ceiling_low"] < 1).all()
+    assert found.loc["NMI of density pictures", "ceiling_high"] < 0.95
+    assert len(simulation_figure(table).axes) == 2
+    with pytest.raises(ValueError, match="Two scenarios"):
+        simulate(scenarios=1)
+
+
+def test_information_of_a_shift_has_its_limits() -> None:
+    assert information_of_shift(0) == pytest.approx(0, abs=1e-9)
+    assert information_of_shift(9) == pytest.approx(MAXIMUM, abs=1e-4)
+    assert information_of_shift(0.1) == pytest.approx(0.1**2 / 8, rel=0.01)
+    assert shift_of_information(information_of_shift(0.7)) == pytest.approx(0.7)
+    assert shift_of_information(-0.01) == 0
+    with pytest.raises(ValueError, match="maximum is ln 2"):
+        shift_of_information(0.7)
+
+
+def test_table_2_beside_chance() -> None:
+    found = chance_information(n=1000, draws=120).set_index("moment")
+    assert found["sd"].iloc[0] == pytest.approx(0.0111, rel=0.25)
+    assert found["neighbors_chance"].iloc[0] == pytest.approx(6, abs=0.03)
+    assert (found.loc[["M2", "M3"], "p"] < 0.05).all() and (found.loc[["M4", "M5"], "p"] > 0.05).all()
+
+
+def test_totals_agree_with_the_inverse_digamma() -> None:
+    # The entries allow for the rounding of the information, too: their range is a little wider.
+    entries = totals_by_entry()
+    low, high = published.compatible_totals()
+    assert abs(entries["low"].max() - low) <= 16 and abs(entries["high"].min() - high) <= 60
+    row = entries.set_index("moment").loc["M2"]
+    for total, fits in ((row["low"], True), (row["low"] - 20, False)):
+        m = published.implied_neighbors(int(total))[1]
+        assert (abs(m - published.TABLE2_NEIGHBORS[1]) < 0.00502) == fits
