@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -30,6 +32,7 @@ def images() -> np.ndarray:
 def table(images: np.ndarray):
     names = ("blur", "gain", "copies", "collapse to 20 images")
     chosen = [BY_NAME[name] for name in names]
+    chosen[0] = replace(chosen[0], nominal=1.0)  # these images are smooth: half a pixel more hardly shows
     found = sensitivity(images, n=60, draws=6, factors=(0.2, 1.0), damages=chosen)
     return found.set_index(["damage", "measure"])
 
