@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mammogan.alignment import Comparison, Section, paragraphs
-from mammogan.artifacts import outlyingness
+from mammogan.artifacts.candidates import outlyingness
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import NORMALIZATIONS, diversity, sliced_wasserstein_table
