@@ -82,6 +82,9 @@ def test_surprise_is_the_share_as_high_and_grows_beyond() -> None:
     small = rng.normal(size=60)
     assert (surprise(small) >= 2).mean() <= 2 / 60
     assert np.isfinite(surprise(np.zeros(20), np.array([0.0, 1.0]))).all()
+    # Where all real images are alike, an image that differs is surprising, and not by millions.
+    chance = surprise(np.zeros(200), floor=0.4343)
+    assert 2 < surprise(chance, np.array([40.0]), 0.4343)[0] < 60
 
 
 def test_grid_peak_knows_the_upsampling_periods(population: Images) -> None:

@@ -40,6 +40,7 @@ THUMBNAIL = (20, 16)  # of the manifold: what is left of an image when only its 
 NEIGHBORS = 3
 COMPONENTS = 24
 PATCHES = 4  # looked for elsewhere in the image
+EXPONENTIAL = 0.4343  # log10 e: the scale of surprises themselves, which by chance are exponential
 TAIL = 0.1  # share of real images to which the tail of a detector is fitted
 
 
@@ -266,7 +267,7 @@ def facts_table(images: Any, bits: int, progress: Callable[[int], None] = lambda
     return pd.concat([table, pd.DataFrame(np.stack(thumbnails), columns=names)], axis=1)
 
 
-def surprise(reference: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+def surprise(reference: np.ndarray, values: np.ndarray | None = None, floor: float = 0.0) -> np.ndarray:
     """-log10 of the share of the reference that lies as high: 1 for one in ten, 2 for one in a hundred.
 
     Within the reference the share is counted; beyond it an exponential tail goes on, fitted to the excess of its upper
@@ -275,20 +276,21 @@ def surprise(reference: np.ndarray, values: np.ndarray | None = None) -> np.ndar
     Args:
         reference: (m,) of real images.
         values: (n,) to judge; None judges each member of the reference by all the others.
+        floor: smallest scale of the tail, for a reference that is all but constant.
     """
     reference = np.asarray(reference, float)
     if values is not None:
-        return _surprise(np.sort(reference), np.asarray(values, float))
+        return _surprise(np.sort(reference), np.asarray(values, float), floor)
     order = np.argsort(reference, kind="stable")
     ordered = reference[order]
     result = np.empty(len(reference))
     # One member more or less shifts the count only; at the top it changes the tail.
-    result[order[:-1]] = _surprise(ordered, ordered[:-1])
-    result[order[-1]] = _surprise(ordered[:-1], ordered[-1:])[0]
+    result[order[:-1]] = _surprise(ordered, ordered[:-1], floor)
+    result[order[-1]] = _surprise(ordered[:-1], ordered[-1:], floor)[0]
     return result
 
 
-def _surprise(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _surprise(ordered: np.ndarray, values: np.ndarray, floor: float) -> np.ndarray:
     n = len(ordered)
     above = n - np.searchsorted(ordered, values, "left")
     counted = -np.log10(np.clip((above + 0.5) / (n + 1), None, 1))
@@ -296,7 +298,7 @@ def _surprise(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
     excess = ordered[ordered > start] - start
     scale = float(excess.mean()) if excess.size else 0.0
     # A fact that is all but constant among real images has no tail: a step off it counts on the scale of its spread.
-    scale = max(scale, 1e-3 * (float(np.ptp(ordered)) or 1.0))
+    scale = max(scale, 1e-3 * (float(np.ptp(ordered)) or 1.0), floor)
     fitted = -np.log10(TAIL) + np.maximum(values - start, 0) / scale * np.log10(np.e)
     return np.where(values > ordered[-1], np.maximum(fitted, counted), counted)
 
@@ -369,7 +371,7 @@ class Candidates:
         for name in FACTS:
             for view in np.unique(self.views):
                 chosen = self._same(name, view)
-                found[name][chosen] = surprise(self._largest(name, self.real[chosen]))
+                found[name][chosen] = surprise(self._largest(name, self.real[chosen]), floor=EXPONENTIAL)
         moments = self.real[["M1", "M2", "M3", "M4", "M5"]].to_numpy()
         found["moments"] = surprise(outlyingness(moments, moments))
         found["manifold"] = surprise(self.distance(self.real, self.patients))
@@ -400,5 +402,6 @@ class Candidates:
         for view in np.unique(views):
             chosen = views == view
             real = self.real[self._same(detector, view)]
-            result[chosen] = surprise(self._largest(detector, real), self._largest(detector, real, table[chosen]))
+            largest = self._largest(detector, real, table[chosen])
+            result[chosen] = surprise(self._largest(detector, real), largest, EXPONENTIAL)
         return result
