@@ -81,7 +81,8 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images
         raise SourceError(f"There is no folder {path}; give a store, or a folder of DICOM files or pictures.")
     files = sorted(p for p in path.rglob("*") if p.is_file())
     labels = Labels([p for p in files if p.suffix.lower() == ".csv" and is_labels(p)])
-    pixels, views, patients, ids = [], [], [], []
+    pixels, views, patients = [], [], []
+    ids: list[str] = []
     for file in files:
         label = labels.get(file) or {}
         content = file.read_bytes()

@@ -59,7 +59,7 @@ def per_image(
     done = 0
     with ExitStack() as stack:
         if workers == 1 and not scheduler:
-            answers = (_look(images, block, function, arguments) for block in blocks)
+            answers: Iterator[Any] = (_look(images, block, function, arguments) for block in blocks)
         else:
             cluster = stack.enter_context(client(workers, scheduler))
             processes = max(len(cluster.scheduler_info(n_workers=-1)["workers"]), 1)

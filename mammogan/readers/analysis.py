@@ -527,7 +527,8 @@ def _rounded(cell: Any) -> Any:
     if isinstance(cell, (int, np.integer)):
         return int(cell)
     if isinstance(cell, (float, np.floating)):
-        return float(f"{cell:.3g}") if abs(cell) < 0.01 else round(float(cell), 3)
+        number = float(cell)
+        return float(f"{number:.3g}") if abs(number) < 0.01 else round(number, 3)
     return cell
 
 
