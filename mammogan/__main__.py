@@ -530,7 +530,7 @@ def _expected() -> tuple[type[Exception], ...]:
         "mammogan.gan.checkpoints": ["RunError"],
         "mammogan.artifacts.sources": ["SourceError"],
         "mammogan.artifacts.inspection": ["InspectionError"],
-        "mammogan.artifacts.labels": ["LabelsError"],
+        "mammogan.artifacts.labels": ["LabellingError"],
         "mammogan.pipeline": ["PipelineError"],
         "mammogan.readers.design": ["StudyError"],
         "mammogan.reference": ["ExportError"],

@@ -238,7 +238,7 @@ def test_excess_rate_covers_the_truth() -> None:
 def test_foreign_labels_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
-    with pytest.raises(lab.LabelsError, match=sentence):
+    with pytest.raises(lab.LabellingError, match=sentence):
         lab.read_labels([path], 10)
 
 

@@ -29,7 +29,7 @@ def report(inspection: str | Path, files: Iterable[str | Path], out: str | Path,
     """Write the tables as CSV to a folder and say in lines of text what they hold.
 
     Raises:
-        InspectionError, LabelsError: no inspection, or labels that do not belong to it.
+        InspectionError, LabellingError: no inspection, or labels that do not belong to it.
     """
     made = tables(inspection, files, seed)
     out = Path(out)
