@@ -46,9 +46,11 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
             continue
         kinds = [set(filter(None, str(text).split(";"))) for text in table["artifacts"]]
         if unknown := sorted(set().union(*kinds) - set(KEYS)):
-            raise LabellingError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {', '.join(KEYS)}.")
+            known = ", ".join(KEYS)
+            raise LabellingError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {known}.")
         if not pd.api.types.is_integer_dtype(table["number"]) or not table["number"].between(1, count or 10**9).all():
-            raise LabellingError(f"{path.name} labels an image that this inspection does not have; give its own labels.")
+            sentence = "labels an image that this inspection does not have; give its own labels."
+            raise LabellingError(f"{path.name} {sentence}")
         flags = pd.DataFrame({key: [key in kind for kind in kinds] for key in KEYS})
         flags[ANY] = flags.any(axis=1)
         tables.append(pd.concat([table[["observer", "number"]], flags], axis=1))
