@@ -153,18 +153,18 @@ def _number(text: str) -> float | str:
 
 
 def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    if "body" not in context:
-        return
-    context["body"] = Page(app, page).rewrite(context["body"])
-    for pattern in TARGETS:
-        for match in pattern.finditer(context["body"]):
-            app.mammogan_previews[f"{page}.html#{match['id']}"] = preview(match[0], page)  # type: ignore[attr-defined]
     # The live-code library is declared twice by the theme, which is a script error, and this book has no kernel.
     context["script_files"] = [
         script
         for script in context.get("script_files", [])
         if "thebe" not in f"{getattr(script, 'filename', script)}{getattr(script, 'attributes', '')}".lower()
     ]
+    if "body" not in context:
+        return
+    context["body"] = Page(app, page).rewrite(context["body"])
+    for pattern in TARGETS:
+        for match in pattern.finditer(context["body"]):
+            app.mammogan_previews[f"{page}.html#{match['id']}"] = preview(match[0], page)  # type: ignore[attr-defined]
 
 
 def preview(text: str, page: str) -> str:
