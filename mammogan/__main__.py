@@ -236,22 +236,44 @@ def train(
 def sample(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     count: Annotated[int, typer.Option(min=1, help="Number of images.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; one that was cut off is continued.")],
     seed: Seed = 0,
-    form: Annotated[str, typer.Option("--format", help="png or zarr.")] = "png",
+    form: Annotated[
+        str, typer.Option("--format", help="png (16 bits), zarr (a store), dicom, or film (an animated WebP).")
+    ] = "png",
+    view: Annotated[str, typer.Option(help="CC or MLO; empty draws both as often as in the training data.")] = "",
+    density: Annotated[str, typer.Option(help="A to D; empty draws all as often as in the training data.")] = "",
+    interpolate: Annotated[
+        int, typer.Option(min=0, metavar="STEPS", help="Images from one latent vector to the next, on the sphere.")
+    ] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Index of the first image, to share a seed out.")] = 0,
+    at: Annotated[
+        int | None, typer.Option(metavar="IMAGES", help="Draw as the run stood after so many images.")
+    ] = None,
     device: Device = "",
     force: Force = False,
 ) -> None:
-    """Draw images from a trained generator."""
+    """Draw images from a trained generator; the same command continues one that was cut off."""
     from mammogan.gan.sampling import sample as draw
     from mammogan.gan.training import device_of
 
     _clear(out, force)
-    if form == "png" and out.exists() and any(out.iterdir()):
-        raise Failure(f"The folder {out} is not empty; give another or add --force.")
     with progress("images", count) as shown:
-        draw(run, out, count, seed, form, device_of(device), shown)
-    print(f"{count} images in {out}")
+        made = draw(
+            run,
+            out,
+            count,
+            seed,
+            form,
+            device_of(device),
+            shown,
+            first=first,
+            steps=interpolate,
+            view=view,
+            density=density,
+            at=at,
+        )
+    print(f"{count} images in {made}")
 
 
 study = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)

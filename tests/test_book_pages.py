@@ -63,9 +63,7 @@ def view(browser: Any) -> Iterator[Any]:
 
 def pages(html: Path) -> list[Path]:
     leads_on = html / "index.html"  # to book/index.html, at once
-    return [
-        p for p in sorted(html.rglob("*.html")) if p != leads_on and not {"_static", "reader_study"} & set(p.parts)
-    ]
+    return [p for p in sorted(html.rglob("*.html")) if p != leads_on and not {"_static", "reader_study"} & set(p.parts)]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

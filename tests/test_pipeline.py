@@ -244,5 +244,5 @@ def test_commands_from_phantoms_to_samples(tmp_path: Path) -> None:
     pairs = [word for setting in settings for word in ("--set", setting)]
     assert "64 images seen" in good("train", "--store", path["store"], "--run", path["run"], "--device", "cpu", *pairs)
     assert "3 images" in good("sample", path["run"], "--count", "3", "--out", path["png"])
-    assert len(list((tmp_path / "png").glob("*.png"))) == 3
+    assert len(list((tmp_path / "png").rglob("*.png"))) == 3
     shutil.rmtree(path["png"])

@@ -79,6 +79,18 @@ def latest(run: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Ten
     return None
 
 
+def keep_generator(run: Path, average: nn.Module, state: dict[str, Any]) -> None:
+    """Keep the averaged generator for good, in half precision: generators/IMAGES.safetensors."""
+    path = run / "generators" / f"{state['images']:012d}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    save(path, {f"average/{name}": tensor.half() for name, tensor in average.state_dict().items()}, state)
+
+
+def generators(run: Path) -> dict[int, Path]:
+    """Generators that a run kept on its way, {images seen: file}, in their order."""
+    return {int(path.stem): path for path in sorted((run / "generators").glob("[0-9]*.safetensors"))}
+
+
 def prune(run: Path) -> None:
     """Delete all but the last `KEEP` checkpoints."""
     for path in checkpoints(run)[:-KEEP]:

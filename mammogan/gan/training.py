@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -183,7 +184,7 @@ class Reals:
         self.chosen = chosen
         self.top = 2**store.bits - 1
         self.seed = seed
-        self._labels = labels_of(store, conditions)
+        self._labels = labels_of(store.manifest, conditions)
         # Low levels fit in memory; a large one is read image by image.
         small = len(store) * size[0] * size[1] * 2 < 2**31
         self.memory = self.array[:] if small else None
@@ -221,10 +222,21 @@ class Reals:
         return torch.from_numpy(self._labels[self.chosen[picked]])
 
 
-def labels_of(store: Store, conditions: tuple[str, ...]) -> np.ndarray:
-    """One-hot facts of every image, (n, k) float32; zeros where a fact is not known."""
-    columns = [store.manifest[name] == value for name in conditions for value in CONDITIONS[name]]
-    return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(store), 0), np.float32)
+def labels_of(manifest: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
+    """One-hot facts of every row, (n, k) float32; zeros where a fact is not known."""
+    columns = [manifest[name] == value for name in conditions for value in CONDITIONS[name]]
+    return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(manifest), 0), np.float32)
+
+
+def population(store: Store, split: str) -> dict[str, Any]:
+    """What sampling must know of the real images: how many are of each kind, and their height in mm (median)."""
+    rows = store.manifest[store.manifest["split"] == split] if split else store.manifest
+    counts = rows.groupby(list(CONDITIONS), dropna=False).size().reset_index(name="count")
+    height = rows["spacing_mm"].median() * store.sizes[-1][0]
+    return {
+        "kinds": counts.astype(object).where(counts.notna(), None).to_dict("records"),
+        "height_mm": None if np.isnan(height) else float(height),
+    }
 
 
 def blend(real: Tensor, alpha: float) -> Tensor:
@@ -359,8 +371,8 @@ class Run:
             self._reals[split] = level, Reals(self.store, self.store.sizes[level], split, c.seed, c.conditions)
         return self._reals[split][1]
 
-    def save(self) -> None:
-        """Write a checkpoint of everything that the rest of the run depends on."""
+    def save(self, ended: Phase | None = None) -> None:
+        """Write a checkpoint of all that the rest depends on; of the phase `ended` the generator is kept for good."""
         if processes.rank():
             processes.wait()
             return
@@ -373,8 +385,14 @@ class Run:
             "architecture": self.architecture.to_dict(),
             "config": self._identity()["config"],
             "bits": self.store.bits,
+            "population": population(self.store, self.config.split),
         }
         tensors = checkpoints.flatten(self._modules, self._optimizers)
+        if ended:
+            now = self.schedule.at(self.images)
+            # Where the next level begins, the generator is kept as the level before it left it.
+            where = {"level": ended.level, "alpha": now.alpha if now.level == ended.level else 1.0}
+            checkpoints.keep_generator(self.folder, self.average, {**state, **where})
         checkpoints.save(checkpoints.checkpoint_path(self.folder, self.images), tensors, state)
         checkpoints.prune(self.folder)
         processes.wait()
@@ -515,8 +533,10 @@ class Run:
             ended = self.schedule.at(self.images).optimizer_epoch != phase.optimizer_epoch
             if ended or self.images >= c.total_images or _crossed(before, self.images, c.sample_images):
                 self._sheet()
-            if ended or self.images >= c.total_images or _crossed(before, self.images, c.checkpoint_images):
-                self.save()
+            # Generators are kept at the end of each phase, and as often in the last one.
+            keep = ended or self.images >= c.total_images or _crossed(before, self.images, c.stable_images)
+            if keep or _crossed(before, self.images, c.checkpoint_images):
+                self.save(phase if keep else None)
             progress({**line, **speed, "total": c.total_images})
 
     def _log(self, name: str, line: dict[str, Any]) -> None:
