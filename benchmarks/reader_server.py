@@ -62,6 +62,8 @@ class Client:
         head += f"Authorization: Bearer {self.token}\r\nContent-Length: {len(data)}\r\n\r\n"
         self.writer.write(head.encode() + data)
         status = await self.reader.readline()
+        if not status:
+            raise SystemExit("the server closed a connection")
         length = 0
         while (line := await self.reader.readline()) != b"\r\n":
             name, _, value = line.decode().partition(":")

@@ -304,6 +304,7 @@ def serve(
         h11_max_incomplete_event_size=2**14,
         ssl_certfile=certificate,
         ssl_keyfile=key,
+        timeout_keep_alive=120,  # a reader looks at a pair for longer than the five seconds of the default
         timeout_graceful_shutdown=5,
     )
     sys.stdout.flush()
