@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
+from statsmodels.api import OLS
 
 from mammogan.readers import published
 from mammogan.readers import statistics as rs
@@ -110,6 +111,55 @@ def test_overdispersion_is_found_where_it_is() -> None:
     # It keeps its level: noise of the likelihood next to the border is no gain.
     p = [rs.beta_binomial(rng.binomial(10, 0.5, 117), 10).p for _ in range(200)]
     assert np.mean(np.array(p) <= 0.05) < 0.1
+
+
+def test_interval_over_clusters_equals_scipy_and_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    reader = np.repeat(np.arange(30), 8)
+    y = (rng.random(240) < special.expit(rng.standard_normal(30)[reader])).astype(int)
+    rates = y.reshape(30, 8).mean(1)
+    c = rs.clustered(y, [reader], 0.1)
+    interval = stats.ttest_1samp(rates, 0.5).confidence_interval()
+    assert (c.low, c.high) == pytest.approx((interval.low, interval.high))
+    assert c.p == pytest.approx(stats.ttest_1samp(rates, 0.5).pvalue)
+    below = stats.ttest_1samp(rates, 0.4, alternative="greater").pvalue
+    above = stats.ttest_1samp(rates, 0.6, alternative="less").pvalue
+    assert c.p_equivalence == pytest.approx(max(below, above))
+    image = rng.integers(12, size=240)
+    odds = rng.standard_normal(30)[reader] + rng.standard_normal(12)[image]
+    y = (rng.random(240) < special.expit(odds)).astype(int)
+    c = rs.clustered(y, [reader, image], 0.1)
+    both = np.stack([reader, image], 1)
+    fit = OLS(y, np.ones(240)).fit(cov_type="cluster", cov_kwds={"groups": both, "df_correction": False})
+    # statsmodels counts (n - 1) / (n - k) = 1 beside G / (G - 1), as we do.
+    step = stats.t.ppf(0.975, 11) * fit.bse[0]
+    assert (c.low, c.high) == pytest.approx((y.mean() - step, y.mean() + step))
+    assert c.design_effect == pytest.approx(fit.bse[0] ** 2 * 240 / (y.mean() * (1 - y.mean())))
+    # A third clustering that is the second one again changes nothing.
+    assert rs.clustered(y, [reader, image, image], 0.1).low == pytest.approx(c.low)
+    for wrong in (([1, 1, 1], [0, 1, 2]), ([0, 1, 1], [0, 0, 1])):
+        with pytest.raises(ValueError, match="cannot be made"):
+            rs.clustered(np.array(wrong[0]), [np.array(wrong[1])], 0.1)
+
+
+def test_correlation_within_clusters_by_brute_force() -> None:
+    rng = np.random.default_rng(3)
+    code, y = rng.integers(6, size=40), rng.integers(2, size=40)
+    pairs = [(i, j) for i in range(40) for j in range(40) if i != j and code[i] == code[j]]
+    products = [(y[i] - y.mean()) * (y[j] - y.mean()) for i, j in pairs]
+    found = rs.overdispersion(y, code)
+    assert found.correlation == pytest.approx(np.mean(products) / y.var())
+    assert found.p == pytest.approx(stats.norm.sf(found.correlation * np.sqrt(len(pairs) / 2)))
+    with pytest.raises(ValueError, match="no cluster has two"):
+        rs.overdispersion(y, np.arange(40))
+    # At the correlation that is called detectable, eight in ten studies find it.
+    wide = rs.overdispersion(np.arange(2000) % 2, np.arange(2000) // 10).detectable
+    a = (1 - wide) / wide / 2
+    rates = rng.beta(a, a, (300, 200))
+    hits = [rs.overdispersion(rng.random(2000) < np.repeat(r, 10), np.arange(2000) // 10).p <= 0.05 for r in rates]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.07)
+    assert rs.coverage_left(1) == pytest.approx(0.95)
+    assert rs.coverage_left(4) == pytest.approx(2 * stats.norm.cdf(0.98) - 1, abs=1e-4)
 
 
 def test_sensitivity_and_chance() -> None:

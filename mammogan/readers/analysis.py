@@ -7,8 +7,9 @@ Any CSV will do whose rows are answers with the columns reader, question and cor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ TRAIT_NAMES = {
     "breast_specialist": ("breast specialists", "other radiologists"),
     "screening": ("screening", "radiologists who do not screen"),
 }
+CLUSTER_NAMES = {"reader": "readers", "pair": "pairs", "real_id": "real images", "synthetic_id": "synthetic images"}
 FAMILIES = (
     ("equivalence of all answers with guessing", "primary; one test, none adjusted"),
     ("rate of each group against one half", "Holm over the groups"),
@@ -91,6 +93,32 @@ class Study:
         sessions, _ = self.complete
         wide = self.table.pivot(index="session", columns="question", values="correct")
         return wide.loc[sessions.index].to_numpy(np.int8)
+
+    @cached_property
+    def clusters(self) -> dict[str, np.ndarray]:
+        """{factor: (n,) codes} of what answers share, where some of it came up more than once: the reader, images."""
+        found = {}
+        for name in ("reader", *IMAGES):
+            codes = self.table[name].astype(str).to_numpy() if self.has(name) else np.empty(0)
+            if 1 < len(np.unique(codes)) < 0.9 * len(codes):
+                found[name] = codes
+        if "pair" in found and {"real_id", "synthetic_id"} <= set(found):
+            del found["pair"]  # the pair is given by its two images
+        return found
+
+    def clustered(self, rows: np.ndarray | None = None, names: Iterable[str] | None = None) -> rs.Clustered | None:
+        """Rate of some answers with what they share as clusters; None where it cannot be had.
+
+        Args:
+            rows: (n,) which answers; all where it is None.
+            names: of `clusters`; all of them where it is None.
+        """
+        rows = np.ones(len(self.table), bool) if rows is None else rows
+        codes = [self.clusters[name][rows] for name in (self.clusters if names is None else names)]
+        try:
+            return rs.clustered(self.table["correct"].to_numpy()[rows], codes, self.margin) if codes else None
+        except ValueError:
+            return None
 
     def caption(self, text: str) -> str:
         return f"{self.note} {text}".strip()
@@ -177,36 +205,49 @@ def demographics(study: Study, results: Results) -> Part:
 
 
 def overall(study: Study, results: Results) -> Part:
-    """Can readers tell? The rate of right answers, equivalence with guessing, and sensitivity."""
+    """Can readers tell? The rate of right answers, whether answers hang together, equivalence, and sensitivity."""
     right, n = int(study.table["correct"].sum()), len(study.table)
     low, high = rs.exact_interval(right, n)
+    spread, warning = independence(study, results)
     results.value("rate", right / n, interval=(low, high), fmt=".3f", label="rate of right answers",
-                  how="exact binomial interval; answers as independent")  # fmt: skip
+                  how=f"exact binomial interval, answers as independent. {warning}")  # fmt: skip
     results.value("p", rs.binomial_p(right, n), fmt=".3g", label="P against one half", how="exact binomial")
     results.value("margin", study.margin, fmt=".3g", label="margin of equivalence", how="stated beforehand")
     p = rs.equivalence_p(right, n, study.margin)
     results.value("equivalence.p", p, fmt=".2g", label="P of equivalence", how="two one-sided exact binomial tests")
     sensitivity, bounds = rs.d_prime(right, n)
     if np.isfinite(bounds).all():
-        results.value("d_prime", sensitivity, interval=bounds, fmt=".2f", label="d'", how="sqrt(2) z(rate)")
+        results.value("d_prime", sensitivity, interval=bounds, fmt=".2f", label="d'",
+                      how="sqrt(2) z(rate), exact binomial interval")  # fmt: skip
     rows: list[list[Any]] = [
-        ["answers as independent, exact binomial", right / n, low, high, rs.binomial_p(right, n), p],
+        ["answers as independent, exact binomial", right / n, low, high, rs.binomial_p(right, n), p, 1.0]
     ]
-    readers = study.table.groupby("reader")["correct"].mean().to_numpy()
-    if len(readers) > 2 and np.ptp(readers) > 0:
-        c = rs.clustered(readers, study.margin)
-        rows.append(["readers as clusters, t", c.rate, c.low, c.high, c.p, c.p_equivalence])
-        results.value("clustered.rate", c.rate, interval=(c.low, c.high), fmt=".3f", label="mean of readers' rates",
-                      how="t interval over readers")  # fmt: skip
-        results.value("clustered.equivalence.p", c.p_equivalence, fmt=".2g", label="P of equivalence, readers",
-                      how="two one-sided t tests over readers")  # fmt: skip
+    ways = [list(study.clusters)]
+    if len(study.clusters) > 1 and "reader" in study.clusters:
+        ways.insert(0, ["reader"])
+    for names in ways:
+        if (c := study.clustered(names=names)) is not None:
+            shared = " and ".join(CLUSTER_NAMES[name] for name in names)
+            rows.append([f"{shared} as clusters, t", c.rate, c.low, c.high, c.p, c.p_equivalence, c.design_effect])
+            low, high = c.low, c.high
+    if (c := study.clustered()) is None:
+        study.missing["an interval over clusters"] = "there are less than three of them, or all have the same rate"
     else:
-        study.missing["an interval over readers"] = "there are fewer than three readers, or all have the same rate"
-    table = pd.DataFrame(rows, columns=["method", "rate", "low", "high", "P against 1/2", "P of equivalence"])
+        shared = " and ".join(CLUSTER_NAMES[name] for name in study.clusters)
+        results.value("clustered.rate", c.rate, interval=(c.low, c.high), fmt=".3f", label="rate of right answers",
+                      how=f"t interval, {shared} as clusters")  # fmt: skip
+        if c.low > 0 and c.high < 1:
+            d, *bounds = np.sqrt(2) * stats.norm.ppf([c.rate, c.low, c.high])
+            results.value("clustered.d_prime", d, interval=(bounds[0], bounds[1]), fmt=".2f", label="d'",
+                          how=f"sqrt(2) z(rate), {shared} as clusters")  # fmt: skip
+        results.value("clustered.equivalence.p", c.p_equivalence, fmt=".2g", label="P of equivalence, clusters",
+                      how=f"two one-sided t tests, {shared} as clusters")  # fmt: skip
+    header = ["method", "rate", "low", "high", "P against 1/2", "P of equivalence", "variance, of the binomial's"]
+    table = pd.DataFrame(rows, columns=header)
     results.table("overall", table)
     verdict = (
         f"A rate outside one half ± {study.margin:g} can be excluded at 5 %."
-        if rows[-1][-1] <= 0.05
+        if rows[-1][5] <= 0.05
         else f"A rate outside one half ± {study.margin:g} cannot be excluded at 5 %."
     )
     if low > 0.5 or high < 0.5:
@@ -214,11 +255,42 @@ def overall(study: Study, results: Results) -> Part:
     return Part(
         "Can readers tell real from synthetic?",
         (
-            verdict,
-            "A large P against one half is no evidence for guessing; a small P of equivalence is. Where readers differ "
-            "in skill, the row over readers is the one to believe.",
+            verdict + " The verdict is that of the last row of the table.",
+            warning,
+            "A large P against one half is no evidence for guessing; a small P of equivalence is. The binomial row "
+            "speaks of these readers and these images; the rows with clusters speak of others like them.",
         ),
-        [_table("Rate of right answers with 95 % intervals", table)],
+        [
+            _table("Rate of right answers with 95 % intervals", table),
+            _table("Do answers hang together? Tarone's test", spread),
+        ],
+    )
+
+
+def independence(study: Study, results: Results) -> tuple[pd.DataFrame, str]:
+    """Whether answers of one reader, or to one image, are more alike than by chance: (table, what that means)."""
+    answers = study.table["correct"].to_numpy()
+    rows, found = [], []
+    for name, codes in study.clusters.items() if np.ptp(answers) else ():
+        o = rs.overdispersion(answers, codes)
+        results.value(f"correlation.{name}", o.correlation, fmt=".3f", label=f"correlation of answers, same {name}",
+                      how=f"intraclass, by moments; Tarone's test P = {o.p:.3f}")  # fmt: skip
+        rows.append([CLUSTER_NAMES[name], o.clusters, len(answers) / o.clusters, o.correlation, o.p, o.detectable])
+        if o.p <= 0.05:
+            found.append(CLUSTER_NAMES[name])
+    header = ["clusters", "number", "answers each", "intraclass correlation", "P", "found with 80 % power from"]
+    table = pd.DataFrame(rows, columns=header)
+    results.table("independence", table)
+    if not found:
+        text = "No overdispersion was found" if rows else "Whether answers hang together cannot be tested"
+        return table, f"{text}; only the interval over clusters needs no such assumption."
+    text = f"WARNING: {' and '.join(found)} differ by more than chance, so that the binomial interval is too narrow"
+    if (c := study.clustered()) is None:
+        return table, f"{text}, and there are too few clusters for one that holds."
+    left = 100 * rs.coverage_left(max(c.design_effect, 1.0))
+    return table, (
+        f"{text}: of other readers and images it covers about {left:.0f} %, not 95 %. Report {c.rate:.3f} "
+        f"({c.low:.3f} to {c.high:.3f}), the interval over clusters."
     )
 
 
@@ -334,9 +406,15 @@ def groups(study: Study, results: Results) -> Part:
     )
     table.insert(1, "attempts", [len(g) for g in parts.values()])
     table.insert(5, "sd", [float((g["right"] / g["answers"]).std(ddof=0)) for g in parts.values()])
+    shared = " and ".join(CLUSTER_NAMES[name] for name in study.clusters)
+    over = {name: study.clustered(study.table["session"].isin(g.index).to_numpy()) for name, g in parts.items()}
+    clusters = pd.DataFrame([[name, c.rate, c.low, c.high, c.p, c.p_equivalence] for name, c in over.items() if c],
+                            columns=["group", "rate", "low", "high", "P", "P of equivalence"])  # fmt: skip
+    for side in ("low", "high"):
+        table[f"{side} (clusters)"] = table["group"].map(clusters.set_index("group")[side])
+    caption = f"Rates of groups with 95 % intervals. Band: the margin of equivalence. Clusters: {shared or 'none'}."
     pictures = [_figure(results, "groups", figures.success_rates(table, study.margin), table,
-                        study.caption("Rates of groups with 95 % exact intervals; band: the margin of equivalence."),
-                        "Forest plot of groups.")]  # fmt: skip
+                        study.caption(caption), "Forest plot of groups.")]  # fmt: skip
     for row in table.itertuples():
         results.value(
             f"group.{str(row.group).replace(' ', '_')}",
@@ -346,7 +424,11 @@ def groups(study: Study, results: Results) -> Part:
             label=str(row.group),
             how=f"{row.successes} of {row.trials}, SD of attempts {row.sd:.3f}",
         )
-    tables = [_table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", table)]
+    shown = table.drop(columns=["low (clusters)", "high (clusters)"])
+    tables = [_table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", shown)]
+    if len(clusters):
+        clusters.insert(5, "P (Holm)", rs.holm(clusters["P"].to_numpy()))
+        tables.append(_table(f"The same with {shared} as clusters, t; Holm over this table", clusters))
     if compared:
         frame = pd.DataFrame(compared)
         frame["P (Holm)"] = frame.groupby("sample")["P"].transform(lambda p: rs.holm(p.to_numpy()))
@@ -359,15 +441,7 @@ def groups(study: Study, results: Results) -> Part:
 
 def mixed_model(study: Study, results: Results) -> Part:
     """Readers and images as crossed random effects."""
-    factors = {}
-    for name in ("reader", *IMAGES):
-        if not study.has(name):
-            continue
-        codes = study.table[name].astype(str).to_numpy()
-        if 1 < len(np.unique(codes)) < 0.9 * len(codes):
-            factors[name] = codes
-    if "pair" in factors and {"real_id", "synthetic_id"} <= set(factors):
-        del factors["pair"]  # the pair is given by its two images
+    factors = study.clusters
     if not set(factors) & set(IMAGES):
         why = "there is no column pair, real_id or synthetic_id, or hardly an image came up twice"
         study.missing["images as random effects"] = why
@@ -380,7 +454,8 @@ def mixed_model(study: Study, results: Results) -> Part:
     middle, low, high = fit.rate()
     results.value("mixed.rate", middle, interval=(low, high), fmt=".3f", label="rate, mixed model",
                   how="typical reader and image; Laplace, Wald interval; crossed: " + ", ".join(factors))  # fmt: skip
-    rows = [["rate of a typical reader on a typical image", middle, low, high]]
+    rows = [["rate of a typical reader on a typical image", middle, low, high],
+            ["rate averaged over readers and images", *fit.rate(average=True)]]  # fmt: skip
     if "question" in fit.coefficients:
         b, e = fit.coefficients["question"]
         rows.append(["log odds a question (learning)", b, b - 1.96 * e, b + 1.96 * e])
@@ -428,11 +503,11 @@ def times(study: Study, results: Results) -> Part:
 def next_study(study: Study, results: Results) -> Part:
     """Power of this study, and the size of the next."""
     _, questions = study.complete
-    scores = study.complete[0]["right"].to_numpy()
-    rho = rs.beta_binomial(scores, questions).rho if len(scores) > 2 else 0.0
-    effect = 1 + (questions - 1) * rho
+    c = study.clustered()
+    effect = max(c.design_effect, 1.0) if c else 1.0
     n = int(len(study.table) / effect)
-    results.value("design_effect", effect, fmt=".2f", label="design effect", how="1 + (questions - 1) rho")
+    results.value("design_effect", effect, fmt=".2f", label="design effect",
+                  how="variance of the rate over clusters, of the binomial's; no less than 1")  # fmt: skip
     power = rs.power_of_equivalence(n, study.margin)
     results.value("power", 100 * power, fmt=".0f", unit="%", label="power of equivalence of this study",
                   how="if readers guess; answers divided by the design effect")  # fmt: skip
@@ -450,7 +525,8 @@ def next_study(study: Study, results: Results) -> Part:
                       study.caption("Power by number of independent answers, exact; level 5 %."),
                       "Power curves.")  # fmt: skip
     text = (
-        f"Attempts are of {questions} questions and count the overdispersion found here (design effect {effect:.2f})."
+        f"Attempts are of {questions} questions and count how answers hang together here (design effect {effect:.2f}); "
+        "more readers do not make up for few images."
     )
     return Part("The next study", (text,), [_table("Answers and attempts needed", table)], [picture])
 

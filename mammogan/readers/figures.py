@@ -12,16 +12,26 @@ from mammogan.plots import REAL, SYNTHETIC
 
 
 def success_rates(table: pd.DataFrame, margin: float) -> Figure:
-    """Success rates of groups with exact intervals, the rate of guessing, and the band of equivalence."""
+    """Success rates of groups with exact intervals, the rate of guessing, and the band of equivalence.
+
+    The columns "low (clusters)" and "high (clusters)", where there are any, give a second interval of each group.
+    """
     figure, axis = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1.2))
     place = np.arange(len(table))[::-1]
     axis.axvspan(0.5 - margin, 0.5 + margin, color=SYNTHETIC, alpha=0.12, lw=0, label=f"equivalence, ± {margin:g}")
     axis.axvline(0.5, color="0.3", lw=1, ls="--", label="guessing")
-    spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
-    axis.errorbar(table["rate"], place, xerr=spread, fmt="o", color=REAL, capsize=3)
+    rate = table["rate"].to_numpy()
+    shift = 0.0
+    if "low (clusters)" in table:
+        shift = 0.13
+        wide = np.abs(table[["low (clusters)", "high (clusters)"]].to_numpy(float).T - rate)
+        axis.errorbar(rate, place - shift, xerr=wide, fmt="s", ms=4, color="0.2", capsize=3, label="clusters, t")
+    spread = np.abs(table[["low", "high"]].to_numpy().T - rate)
+    label = "answers as independent, exact" if shift else None
+    axis.errorbar(rate, place + shift, xerr=spread, fmt="o", color=REAL, capsize=3, label=label)
     names = [f"{row.group} ({row.successes} of {row.trials})" for row in table.itertuples()]
     axis.set_yticks(place, names)
-    axis.set_xlabel("share of pairs answered right, 95 % exact interval")
+    axis.set_xlabel("share of pairs answered right, 95 % interval")
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
     figure.tight_layout()
     return figure

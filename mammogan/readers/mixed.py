@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, sparse, special, stats
-from scipy.sparse.linalg import splu
+from scipy import linalg, optimize, special, stats
 
 
 @dataclass(frozen=True)
@@ -34,54 +33,86 @@ class MixedFit:
     log_likelihood: float
     converged: bool
 
-    def rate(self, level: float = 0.95) -> tuple[float, float, float]:
-        """Rate of right answers of a typical reader on a typical image: estimate and Wald interval."""
+    def rate(self, level: float = 0.95, *, average: bool = False) -> tuple[float, float, float]:
+        """Rate of right answers and its Wald interval, of a typical reader on a typical image.
+
+        Args:
+            level: of the interval.
+            average: over readers and images instead, their deviations taken as known.
+        """
         estimate, error = self.coefficients["intercept"]
         step = stats.norm.ppf(0.5 + level / 2) * error
-        low, middle, high = special.expit([estimate - step, estimate, estimate + step])
+        spread = np.sqrt(sum(s**2 for s in self.deviations.values())) if average else 0.0
+        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+        odds = np.array([estimate, estimate - step, estimate + step])[:, None] + spread * nodes
+        middle, low, high = special.expit(odds) @ weights / weights.sum()
         return float(middle), float(low), float(high)
 
 
 class _Laplace:
-    """Minus twice the log likelihood at given fixed effects and deviations, the random effects integrated out."""
+    """Minus twice the log likelihood at given fixed effects and deviations, the random effects integrated out.
+
+    The information of the random effects is diagonal within a factor. The factor with most levels is eliminated
+    (its Schur complement), so that only a matrix of the other factors' levels is decomposed.
+    """
 
     def __init__(self, y: np.ndarray, x: np.ndarray, factors: Mapping[str, np.ndarray]) -> None:
         self.y, self.x = y.astype(float), x
-        blocks = []
-        self.sizes = []
-        for codes in factors.values():
-            _, index = np.unique(codes, return_inverse=True)
-            blocks.append(sparse.csr_matrix((np.ones(len(y)), (np.arange(len(y)), index))))
-            self.sizes.append(int(index.max()) + 1)
-        self.z = sparse.hstack(blocks, format="csr")
-        self.u = np.zeros(self.z.shape[1])
+        codes = [np.unique(values, return_inverse=True)[1] for values in factors.values()]
+        sizes = [int(code.max()) + 1 for code in codes]
+        order = np.argsort(sizes)[::-1]
+        self.place = np.argsort(order)  # where a factor's deviation goes
+        self.sizes = [sizes[i] for i in order]
+        starts = np.cumsum([0, *self.sizes])
+        self.index = np.stack([codes[i] + start for i, start in zip(order, starts, strict=False)])  # (factors, n)
+        self.u = np.zeros(starts[-1])
 
     def __call__(self, beta: np.ndarray, deviations: np.ndarray) -> float:
-        scale = np.repeat(deviations, self.sizes)
-        z = self.z @ sparse.diags(scale)
-        fixed = self.x @ beta
-        u = self.u
-        value = self._penalized(u, fixed, z)
-        identity = sparse.identity(len(u), format="csc")
+        scale = np.empty(len(deviations))
+        scale[self.place] = deviations
+        fixed, u = self.x @ beta, self.u
+        value, mean = self._penalized(u, fixed, scale)
         for _ in range(50):
-            mean = special.expit(fixed + z @ u)
             weight = mean * (1 - mean)
-            solver = splu((z.T @ sparse.diags(weight) @ z + identity).tocsc())
-            step = solver.solve(z.T @ (self.y - mean) - u)
+            gradient = self._gather(self.y - mean, scale) - u
+            step, _ = self._solve(weight, scale, gradient)
             size = 1.0
-            while (new := self._penalized(u + size * step, fixed, z)) > value + 1e-12 and size > 1e-6:
+            while (new := self._penalized(u + size * step, fixed, scale))[0] > value + 1e-12 and size > 1e-6:
                 size /= 2
-            u, old, value = u + size * step, value, new
+            u, old, (value, mean) = u + size * step, value, new
             if old - value < 1e-10:
                 break
         self.u = u
-        mean = special.expit(fixed + z @ u)
-        solver = splu((z.T @ sparse.diags(mean * (1 - mean)) @ z + identity).tocsc())
-        return 2 * value + float(np.log(np.abs(solver.U.diagonal())).sum())
+        return 2 * value + self._solve(mean * (1 - mean), scale, np.zeros_like(u))[1]
 
-    def _penalized(self, u: np.ndarray, fixed: np.ndarray, z: sparse.csr_matrix) -> float:
-        eta = fixed + z @ u
-        return float(np.logaddexp(0, eta).sum() - self.y @ eta + u @ u / 2)
+    def _gather(self, values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Sums of (n,) values over the answers of each level, times its factor's scale; (levels,)."""
+        return np.bincount(self.index.ravel(), np.outer(scale, values).ravel(), len(self.u))
+
+    def _solve(self, weight: np.ndarray, scale: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
+        """(solution, log determinant) of the information matrix Z' W Z + 1 of the random effects."""
+        large, rest = self.sizes[0], len(self.u) - self.sizes[0]
+        diagonal = 1 + self._gather(weight, scale**2)
+        first = self.index[0]
+        cross = np.zeros((large, rest))
+        inner = np.diag(diagonal[large:])
+        for i in range(1, len(scale)):
+            i_index = self.index[i] - large
+            joint = np.bincount(first * rest + i_index, scale[0] * scale[i] * weight, large * rest)
+            cross += joint.reshape(large, rest)
+            for j in range(1, i):
+                joint = np.bincount(i_index * rest + self.index[j] - large, scale[i] * scale[j] * weight, rest * rest)
+                inner += joint.reshape(rest, rest) + joint.reshape(rest, rest).T
+        scaled = cross / diagonal[:large, None]
+        root = np.linalg.cholesky(inner - cross.T @ scaled)
+        small = linalg.cho_solve((root, True), right[large:] - scaled.T @ right[:large]) if rest else np.empty(0)
+        solution = np.concatenate([(right[:large] - cross @ small) / diagonal[:large], small])
+        return solution, float(np.log(diagonal[:large]).sum() + 2 * np.log(np.diag(root)).sum())
+
+    def _penalized(self, u: np.ndarray, fixed: np.ndarray, scale: np.ndarray) -> tuple[float, np.ndarray]:
+        """(penalized minus log likelihood, (n,) expected answers)."""
+        eta = fixed + scale @ u[self.index]
+        return float(np.logaddexp(0, eta).sum() - self.y @ eta + u @ u / 2), special.expit(eta)
 
 
 def mixed_logistic(

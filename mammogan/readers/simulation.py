@@ -6,7 +6,7 @@ from there on, as the paper's limitations describe; images differ in how telling
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ class Readers:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """0/1 answers (readers, questions) of one study, and which image each question showed."""
+        rates, shown = self.rates(rng)
+        return (rng.random(rates.shape) < rates).astype(np.int8), shown
+
+    def rates(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Probability of a right answer (readers, questions) in one study, and which image each question showed."""
         shape = self.readers, self.questions
         shown = rng.integers(self.pool, size=shape)
         place = np.arange(self.questions) - (self.questions - 1) / 2
@@ -55,19 +60,20 @@ class Readers:
             self.questions,
         )
         odds = np.where(np.arange(self.questions) >= leaves[:, None], 0.0, odds)
-        return (rng.random(shape) < special.expit(odds)).astype(np.int8), shown
+        return special.expit(odds), shown
 
     def mean_rate(self, draws: int = 20_000) -> float:
         """Expected rate of right answers over readers, images and questions, by simulation with a seed of its own."""
         # A pool this large gives each answer an image of its own: one small pool has a mean of its own.
         many = Readers(**{**self.__dict__, "readers": draws, "pool": 10 * draws * self.questions})
-        return float(many.draw(np.random.default_rng(12345))[0].mean())
+        return float(many.rates(np.random.default_rng(12345))[0].mean())
 
 
 SCENARIOS = {
     "all guess": Readers(),
     "readers differ": Readers(ability=0.6),
     "images differ": Readers(images=0.6),
+    "both differ": Readers(ability=0.6, images=0.6),
     "some can tell": Readers(rate=0.55, ability=0.3),
     "readers learn": Readers(learning=0.08),
     "readers tire": Readers(rate=0.6, learning=-0.08),
@@ -77,24 +83,25 @@ SCENARIOS = {
 
 
 MARGIN = 0.05  # of equivalence, in every simulated study
-Analysis = Callable[[np.ndarray, np.ndarray, Readers, float, int], dict[str, bool]]
+Analysis = Callable[[np.ndarray, np.ndarray, float, int], dict[str, bool]]
 
 
-def classical(answers: np.ndarray, shown: np.ndarray, truth: Readers, mean: float, seed: int) -> dict[str, bool]:
+def classical(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
     """Every test and interval of the analysis but the mixed model on one study: does it reject at 5 %, does it cover?
 
     Args:
         answers: (readers, questions), 0 or 1.
-        shown: image of each answer; not looked at.
-        truth: population; not looked at.
-        mean: expected rate of right answers of the population.
+        shown: image of each answer.
+        mean: expected rate of right answers of the population of readers and images.
         seed: of the Monte Carlo test.
     """
     readers, questions = answers.shape
     right, n = int(answers.sum()), answers.size
     scores = answers.sum(1)
     low, high = rs.exact_interval(right, n)
-    c = rs.clustered(scores / questions, MARGIN)
+    y, reader = answers.ravel(), np.repeat(np.arange(readers), questions)
+    c = rs.clustered(y, [reader], MARGIN)
+    both = rs.clustered(y, [reader, shown.ravel()], MARGIN)
     groups = [scores[: readers // 2], scores[readers // 2 :]]
     columns = list(answers.T)
     successes = answers.sum(0)
@@ -105,13 +112,18 @@ def classical(answers: np.ndarray, shown: np.ndarray, truth: Readers, mean: floa
     return {
         "coverage: exact interval": low <= mean <= high,
         "coverage: t interval over readers": c.low <= mean <= c.high,
+        "coverage: t interval over readers and images": both.low <= mean <= both.high,
         "exact binomial": rs.binomial_p(right, n) <= 0.05,
         "t over readers": c.p <= 0.05,
+        "t over readers and images": both.p <= 0.05,
         "equivalence, exact": rs.equivalence_p(right, n, MARGIN) <= 0.05,
         "equivalence, t over readers": c.p_equivalence <= 0.05,
+        "equivalence, t over readers and images": both.p_equivalence <= 0.05,
+        "Tarone, readers differ": rs.overdispersion(y, reader).p <= 0.05,
+        "Tarone, images differ": rs.overdispersion(y, shown.ravel()).p <= 0.05,
         "chi-square, pooled": fit["p"] <= 0.05,
         "chi-square, Monte Carlo": fit["p_monte_carlo"] <= 0.05,
-        "beta-binomial": rs.beta_binomial(scores, questions).p <= 0.05,
+        "beta-binomial, readers differ": rs.beta_binomial(scores, questions).p <= 0.05,
         "Kruskal-Wallis, questions": rs.kruskal_wallis(columns) <= 0.05,
         "Cochran's Q": rs.cochran_q(answers) <= 0.05,
         "Cochran-Armitage trend": rs.trend_p(successes, readers)[1] <= 0.05,
@@ -121,44 +133,52 @@ def classical(answers: np.ndarray, shown: np.ndarray, truth: Readers, mean: floa
     }
 
 
-def mixed(answers: np.ndarray, shown: np.ndarray, truth: Readers, mean: float, seed: int) -> dict[str, bool]:
-    """The mixed model on one study: is the typical reader's rate covered, are readers and images found to differ?"""
+def mixed(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
+    """The mixed model on one study: is the mean rate covered, do readers, images and questions differ?"""
     readers, questions = answers.shape
     factors = {"reader": np.repeat(np.arange(readers), questions), "image": shown.ravel()}
-    fit = mixed_logistic(answers.ravel(), factors)
-    _, low, high = fit.rate()
+    place = np.tile(np.arange(questions) - (questions - 1) / 2, readers)
+    fit = mixed_logistic(answers.ravel(), factors, {"question": place})
+    _, low, high = fit.rate(average=True)
+    slope, error = fit.coefficients["question"]
     return {
-        "coverage: mixed model": low <= truth.rate <= high,
-        "mixed model: readers differ": fit.p["reader"] <= 0.05,
-        "mixed model: images differ": fit.p["image"] <= 0.05,
+        "coverage: mixed model, averaged": low <= mean <= high,
+        "mixed model, readers differ": fit.p["reader"] <= 0.05,
+        "mixed model, images differ": fit.p["image"] <= 0.05,
+        "mixed model, slope over questions": abs(slope) > 1.96 * error,
     }
 
 
-def simulate(
-    studies: int,
-    *,
-    analysis: Analysis = classical,
-    scenarios: dict[str, Readers] | None = None,
-    seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+def outcomes(
+    name: str, readers: Readers, numbers: Iterable[int], *, analysis: Analysis = classical, seed: int = 0
 ) -> pd.DataFrame:
-    """Share of simulated studies in which each interval covers and each test rejects at 5 %.
+    """What each of some simulated studies found: one row a study, one column an interval or test.
 
     Args:
-        studies: a scenario.
-        analysis: `classical`, or `mixed`, which takes a second a study.
+        name: of the population; a study depends on it, its number and the seed alone.
+        readers: the population.
+        numbers: of the studies.
+        analysis: `classical`, or `mixed`, which takes half a second a study.
+        seed: of everything random.
+    """
+    mean = readers.mean_rate()
+    rows = {
+        number: analysis(*readers.draw(np.random.default_rng([seed, number, *name.encode()])), mean, number)
+        for number in numbers
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").astype(int)
+
+
+def simulate(studies: int, *, scenarios: dict[str, Readers] | None = None, seed: int = 0) -> pd.DataFrame:
+    """Share of simulated studies in which each interval covers and each test rejects at 5 %; all but the mixed model.
+
+    Args:
+        studies: a population.
         scenarios: populations by name; `SCENARIOS` where it is None.
-        seed: of everything random; the studies of a scenario depend on it and on the scenario's name alone.
+        seed: of everything random.
 
     Returns:
-        One row an interval or test, one column a scenario.
+        One row an interval or test, one column a population.
     """
-    columns = {}
-    for name, readers in (scenarios or SCENARIOS).items():
-        rng = np.random.default_rng([seed, *name.encode()])
-        mean = readers.mean_rate()
-        rows = [analysis(*readers.draw(rng), readers, mean, number) for number in range(studies)]
-        columns[name] = pd.DataFrame(rows).astype(float).mean()
-        if progress:
-            progress(name)
-    return pd.DataFrame(columns)
+    chosen = (scenarios or SCENARIOS).items()
+    return pd.DataFrame({name: outcomes(name, readers, range(studies), seed=seed).mean() for name, readers in chosen})
