@@ -95,3 +95,16 @@ def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part
     text = page.render(title=title, lead=list(lead), parts=list(parts), files=list(files))
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def show(part: Part) -> None:
+    """Show the text and the tables of a section in a notebook; its figures are shown where they are drawn."""
+    import pandas as pd
+    from IPython.display import Markdown, display
+
+    for line in part.text:
+        display(Markdown(line))
+    for table in part.tables:
+        if table.rows:
+            frame = pd.DataFrame(table.rows, columns=list(table.header))
+            display(frame.style.hide(axis="index").format(precision=3).set_caption(table.caption))

@@ -63,8 +63,15 @@ class Results:
         self.out = Path(out)
         self.chapter = chapter
         self.entries: dict[str, dict[str, Any]] = {}
+        self.prefix = ""
         for folder in (self.out, self.out / "figures", self.out / "data"):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def part(self, name: str) -> Results:
+        """Results of a part of the chapter, saved with it: keys begin with "NAME.", names of files with "NAME_"."""
+        made = Results(self.out, self.chapter)
+        made.entries, made.prefix = self.entries, f"{self.prefix}{name}."
+        return made
 
     def value(
         self,
@@ -96,6 +103,7 @@ class Results:
         Raises:
             ValueError: the key is taken already, or the number is not finite.
         """
+        key = self.prefix + key
         if key in self.entries:
             raise ValueError(f"The result {key!r} was stored already; give the second one a name of its own.")
         value = value.item() if isinstance(value, np.generic) else value
@@ -112,13 +120,13 @@ class Results:
 
     def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Figure:
         """Write figures/NAME.png (150 dpi) and the numbers behind it as data/NAME.csv; hand the figure back to show."""
-        figure.savefig(self.out / "figures" / f"{name}.png", dpi=150, bbox_inches="tight")
+        figure.savefig(self.out / "figures" / f"{self._file(name)}.png", dpi=150, bbox_inches="tight")
         self.table(name, data)
         return figure
 
     def table(self, name: str, data: pd.DataFrame) -> pd.DataFrame:
         """Write a table as data/NAME.csv and hand it back to show."""
-        data.to_csv(self.out / "data" / f"{name}.csv", index=not isinstance(data.index, _range_index()))
+        data.to_csv(self.out / "data" / f"{self._file(name)}.csv", index=not isinstance(data.index, _range_index()))
         return data
 
     def frames(self, name: str, frames: Sequence[tuple[str, np.ndarray]], bits: int, height: int = 320) -> None:
@@ -132,7 +140,7 @@ class Results:
         """
         from PIL import Image
 
-        folder = self.out / "figures" / name
+        folder = self.out / "figures" / self._file(name)
         folder.mkdir(parents=True, exist_ok=True)
         records = []
         for number, (label, grey) in enumerate(frames):
@@ -147,6 +155,9 @@ class Results:
             picture.save(folder / file)
             records.append({"label": label, "file": file})
         write_json(folder / "frames.json", records)
+
+    def _file(self, name: str) -> str:
+        return self.prefix.replace(".", "_") + name
 
     def save(self) -> Path:
         """Write results.json, with every key under the chapter's name."""

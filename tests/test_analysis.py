@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,8 @@ from scipy import stats
 from mammogan.readers import analysis, published, simulation
 from mammogan.readers import statistics as rs
 from mammogan.readers.mixed import mixed_logistic
-from mammogan.readers.responses import ResponsesError
+from mammogan.readers.responses import NEEDED, check
+from mammogan.results import Results
 
 LME4 = json.loads(Path(__file__).with_name("r_mixed.json").read_text())
 READERS, QUESTIONS = 14, 6
@@ -81,28 +83,12 @@ def test_the_report_holds_every_section(report: Path) -> None:
 
 
 def test_three_columns_are_enough(tmp_path: Path) -> None:
-    answers().iloc[: READERS * QUESTIONS][list(analysis.NEEDED)].to_csv(tmp_path / "a.csv", index=False)
+    answers().iloc[: READERS * QUESTIONS][list(NEEDED)].to_csv(tmp_path / "a.csv", index=False)
     study = analysis.read_study(tmp_path / "a.csv", simulations=99)
     page = analysis.analyse(study, tmp_path / "out", chapter="other").read_text()
     assert {"response times", "images as random effects", "groups against each other"} <= set(study.missing)
     assert "there is no column seconds" in page
     assert "other.rate" in json.loads((tmp_path / "out" / "results.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda t: t.drop(columns="correct"), "no column 'correct'"),
-        (lambda t: t.assign(correct=2), "Line 2 of the responses has correct = '2'"),
-        (lambda t: t.assign(question="one"), "has question = 'one'"),
-        (lambda t: t.iloc[:0], "no answer"),
-        (lambda t: pd.concat([t, t]), "answers question 1 twice"),
-    ],
-)
-def test_foreign_tables_that_cannot_be(tmp_path: Path, change, sentence: str) -> None:
-    change(answers().iloc[:QUESTIONS][list(analysis.NEEDED)]).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(ResponsesError, match=sentence):
-        analysis.read_study(tmp_path / "a.csv")
 
 
 def test_mixed_model_equals_lme4() -> None:
@@ -137,7 +123,7 @@ def differing_images(spread: float) -> pd.DataFrame:
 def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     said = {}
     for spread in (0.0, 0.9):
-        study = analysis.Study(analysis.check_foreign(differing_images(spread)), simulations=99)
+        study = analysis.Study(check(differing_images(spread)), simulations=99)
         page = analysis.analyse(study, tmp_path / str(spread)).read_text()
         found = json.loads((tmp_path / str(spread) / "results.json").read_text())
         said[spread] = "real images differ by more than chance" in page
@@ -157,6 +143,23 @@ def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     assert design == pytest.approx(
         (wider / 2 / stats.t.ppf(0.975, 24)) ** 2 / (both["value"] * (1 - both["value"]) / 800)
     )
+
+
+def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> None:
+    tables = [check(differing_images(spread)) for spread in (0.0, 0.9)]
+    table = analysis.spread([analysis.Study(t) for t in tables], [analysis.overall]).set_index("key")
+    rates = sorted(t["correct"].mean() for t in tables)
+    assert table.loc["rate", ["lowest", "highest"]].tolist() == pytest.approx(rates)
+    low = [rs.exact_interval(t["correct"].sum(), 800)[0] for t in tables]
+    assert table.loc["rate, low", ["lowest", "highest"]].tolist() == pytest.approx(sorted(low))
+    results = Results(tmp_path, "chapter")
+    part = analysis.distribution(analysis.Study(tables[0], note="A note.", simulations=99), results.part("again"))
+    assert part.pictures[0].caption.startswith("A note. ")
+    assert plt.gcf().get_suptitle() == "A note."
+    plt.close("all")
+    assert (tmp_path / "figures" / "again_scores.png").exists()
+    results.save()
+    assert "chapter.again.fit.p" in json.loads((tmp_path / "results.json").read_text())
 
 
 def test_sizes_of_the_next_study() -> None:

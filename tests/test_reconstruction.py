@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations_with_replacement
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,6 +130,71 @@ def test_what_cannot_be_met_is_said(made: rc.Reconstruction) -> None:
         "Table 4, All participants: deviation",
         "Kruskal-Wallis P, radiologists",
         "Chi-square P, eleven bins",
+        "Text: attempts with nine right",
     }
     assert made.others.counts["both, text"] == 0
     assert made.others.counts["chi_square"] == 0
+
+
+@pytest.fixture(scope="module")
+def without() -> pd.DataFrame:
+    return rc.left_out()
+
+
+def test_each_p_value_left_out(made: rc.Reconstruction, without: pd.DataFrame) -> None:
+    """The search with five P values finds the solution that all six have, and others that SciPy says have five."""
+    assert len(without) == 6
+    assert (without["as printed"] == 1).all()
+    assert (without["lowest"] <= without["printed"] + 5e-5).all()
+    assert (without["highest"] >= without["printed"] - 5e-5).all()
+    found, counts = rc.radiologists(frozenset(["screening"]))
+    row = without[(without["P left out"] == "screening") & (without["sample"] == "all attempts")].iloc[0]
+    assert counts["solutions"] == len(found) == row["solutions"] > 1
+    seen = set()
+    for solution in found:
+        strata = solution.strata()
+        seen.add(str(strata))
+        for part, rest, place, p in (
+            ("Trainees", "Board qualified", 0, 0.9783),
+            ("Specializing in breast", "No breast specialists", 0, 0.0773),
+            ("Trainees", "Board qualified", 1, 0.4091),
+            ("Specializing in breast", "No breast specialists", 1, 0.2840),
+        ):
+            scores = [spread_out(strata[name][place]) for name in (part, rest)]
+            assert round(float(stats.kruskal(*scores).pvalue), 4) == p
+        for name in ("Radiologists", "Board qualified", "Specializing in breast", "Screening radiologist"):
+            group = next(group for group in published.TABLE4 if group.name == name)
+            scores = spread_out(strata[name][0])
+            assert (len(scores), round(scores.mean() / 10, 3)) == (group.attempts, group.rate)
+            assert round(scores.std() / 10, 3) == group.deviation
+    assert len(seen) == len(found)
+    assert str(made.known.strata()) in seen
+
+
+def test_sets_that_conflict(made: rc.Reconstruction, without: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = rc.conflicts(made, without).set_index(["set", "figure"])["solutions without it"]
+    assert table["rates of Table 4", "row of all participants"] == 1
+    among = table["P of radiologists against others"]
+    assert among["P of all attempts"] == len(made.others.every)
+    # The histograms that meet P = .4928 and no score above 8, one by one with SciPy.
+    known = spread_out(made.known.every)
+    nonradiologists = rc.histograms(69, 340, rc.squares(published.TABLE4[2], 340)[0])
+    low = nonradiologists[(nonradiologists[:, 9:].sum(1) == 0)]
+    near = low[np.abs(stats.chi2.sf(rc.kruskal_h(made.known.every, low + made.known.every), 1) - 0.4928) < 1e-3]
+    agree = [round(float(stats.kruskal(known, spread_out(row)).pvalue), 4) == 0.4928 for row in near]
+    assert among["P of first attempts"] == sum(agree) > 0
+    assert (table > 0).groupby(level=0).sum().ge(2).all()
+    # Were .490 printed for all participants, the rates would agree, and the set would be called no conflict.
+    first, *others = published.TABLE4
+    agreeing = published.Group(first.name, first.attempts, 0.490, first.deviation)
+    monkeypatch.setattr(published, "TABLE4", (agreeing, *others))
+    with pytest.raises(ValueError, match="does not conflict"):
+        rc.conflicts(made, without)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=11, max_size=11).filter(any), st.integers(0, 3))
+def test_highest_chi_square_by_brute_force(known: list[int], others: int) -> None:
+    start = np.array(known)
+    brute = max(float(rc.chi_square_p(start + added)) for added in rc.compositions(others))
+    assert rc.highest_chi_square_p(start, others) == pytest.approx(brute)

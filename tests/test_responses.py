@@ -77,8 +77,8 @@ def test_a_trainee_is_not_board_certified(tmp_path: Path) -> None:
 
 
 def test_missing_columns_rows_and_files(tmp_path: Path) -> None:
-    with pytest.raises(ResponsesError, match="no column 'pair'"):
-        read(answers().drop(columns="pair"), tmp_path)
+    with pytest.raises(ResponsesError, match="no column 'correct'"):
+        read(answers().drop(columns="correct"), tmp_path)
     with pytest.raises(ResponsesError, match="no answer"):
         read(answers().iloc[:0], tmp_path)
     with pytest.raises(ResponsesError, match="cannot be read"):
@@ -86,3 +86,18 @@ def test_missing_columns_rows_and_files(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00" * 9)
     with pytest.raises(ResponsesError):
         read_responses(tmp_path / "binary.csv")
+
+
+def test_tables_from_elsewhere(tmp_path: Path) -> None:
+    made = answers()[["question", "correct", "reader", "years"]].assign(years="", ward="x")
+    table = read(made.iloc[1:], tmp_path)  # a question without an answer
+    assert list(table) == ["session", "reader", "question", "correct", "ward"]
+    assert table["session"].tolist() == table["reader"].tolist()
+    for change, sentence in (
+        ({"correct": 2}, "correct is neither 0 nor 1"),
+        ({"question": 0}, "question is no number of 1 or more"),
+        ({"question": "one"}, "question is no number of 0 or more"),
+        ({"reader": "one"}, "stands twice .tell attempts"),
+    ):
+        with pytest.raises(ResponsesError, match=sentence):
+            read(made.assign(**change), tmp_path)

@@ -7,10 +7,11 @@ Any CSV will do whose rows are answers with the columns reader, question and cor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,10 +25,9 @@ from mammogan.pages import Part, Picture, Table, write_page
 from mammogan.readers import figures
 from mammogan.readers import statistics as rs
 from mammogan.readers.mixed import mixed_logistic
-from mammogan.readers.responses import COLUMNS, TRAITS, ResponsesError, read_responses
+from mammogan.readers.responses import TRAITS, read_responses
 from mammogan.results import Results
 
-NEEDED = ("reader", "question", "correct")
 IMAGES = ("pair", "real_id", "synthetic_id")
 TRAIT_NAMES = {
     "radiologist": ("radiologists", "others"),
@@ -120,64 +120,10 @@ class Study:
         except ValueError:
             return None
 
-    def caption(self, text: str) -> str:
-        return f"{self.note} {text}".strip()
 
-
-def read_study(path: str | Path, **settings: object) -> Study:
-    """Read a CSV of answers: the application's, or any with the columns reader, question and correct.
-
-    Raises:
-        ResponsesError: no file, no such columns, or values that cannot be.
-    """
-    path = Path(path)
-    try:
-        head = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except OSError as error:
-        raise ResponsesError(f"The responses {path} cannot be read ({error.strerror}); give a CSV.") from None
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError):
-        raise ResponsesError(f"{path} is no CSV in UTF-8; write it again as one.") from None
-    missing = [name for name in COLUMNS if name not in head]
-    if not missing:
-        return Study(read_responses(path), **settings)  # type: ignore[arg-type]
-    return Study(check_foreign(head), **settings)  # type: ignore[arg-type]
-
-
-def check_foreign(table: pd.DataFrame) -> pd.DataFrame:
-    """Types of a table of answers from elsewhere, given as text; `session` is the reader where there is none.
-
-    Raises:
-        ResponsesError: a needed column is missing, or a value cannot be.
-    """
-    if lost := [name for name in NEEDED if name not in table]:
-        raise ResponsesError(f"The responses have no column {lost[0]!r}; reader, question and correct are needed.")
-    if table.empty:
-        raise ResponsesError("The responses hold no answer; wait for the first one.")
-    table = table.copy()
-    if "session" not in table:
-        table["session"] = table["reader"]
-    for name in ("question", "correct", "seconds", "years"):
-        if name not in table:
-            continue
-        numbers = pd.to_numeric(table[name].replace("", np.nan), errors="coerce")
-        wrong = numbers.isna() & (table[name] != "") if name in ("seconds", "years") else numbers.isna()
-        if name == "correct":
-            wrong |= ~numbers.isin([0, 1])
-        if name == "question":
-            wrong |= (numbers < 1) | (numbers != numbers.round())
-        if wrong.any():
-            at = int(np.flatnonzero(wrong)[0]) + 2
-            raise ResponsesError(f"Line {at} of the responses has {name} = {table[name].iloc[at - 2]!r}; correct it.")
-        table[name] = numbers.astype("int64") if name in ("question", "correct") else numbers
-    if "confirmed_at" in table:
-        table["confirmed_at"] = pd.to_datetime(table["confirmed_at"], utc=True, errors="coerce", format="ISO8601")
-    if (twice := table.duplicated(["session", "question"])).any():
-        row = table[twice].iloc[0]
-        raise ResponsesError(
-            f"Reader {row['reader']!r} answers question {row['question']} twice; tell the attempts apart by a column "
-            "session."
-        )
-    return table.reset_index(drop=True)
+def read_study(path: str | Path, **settings: Any) -> Study:
+    """Read a CSV of answers; see `responses.read_responses`."""
+    return Study(read_responses(path), **settings)
 
 
 def demographics(study: Study, results: Results) -> Part:
@@ -310,9 +256,9 @@ def distribution(study: Study, results: Results) -> Part:
             yes, no = _split(sessions, trait)
             if len(yes) > 2 and len(no) > 2:
                 groups |= dict(zip(TRAIT_NAMES[trait], (yes["right"].to_numpy(), no["right"].to_numpy()), strict=True))
-    parts = [_figure(results, "scores", figures.score_distribution(counts, questions, groups), data,
-                     study.caption(f"Left: right answers of {len(scores)} attempts, and what guessing gives. Right: "
-                                   "kernel density estimates of the groups' rates (Silverman's bandwidth)."),
+    parts = [_figure(study, results, "scores", figures.score_distribution(counts, questions, groups), data,
+                     f"Left: right answers of {len(scores)} attempts, and what guessing gives. Right: "
+                                   "kernel density estimates of the groups' rates (Silverman's bandwidth).",
                      "Histogram of right answers and densities of groups.")]  # fmt: skip
     rows: list[list[object]] = []
     try:
@@ -349,8 +295,8 @@ def over_questions(study: Study, results: Results) -> Part:
     bounds = np.array([rs.exact_interval(int(k), attempts) for k in right])
     data = pd.DataFrame({"question": np.arange(1, questions + 1), "right": right, "rate": right / attempts,
                          "low": bounds[:, 0], "high": bounds[:, 1]})  # fmt: skip
-    picture = _figure(results, "questions", figures.question_rates(data), data,
-                      study.caption(f"Share of right answers by question, 95 % exact intervals, {attempts} attempts."),
+    picture = _figure(study, results, "questions", figures.question_rates(data), data,
+                      f"Share of right answers by question, 95 % exact intervals, {attempts} attempts.",
                       "Points with error bars by question.")  # fmt: skip
     columns = list(answers.T)
     slope, p_trend = rs.trend_p(right, attempts)
@@ -413,8 +359,8 @@ def groups(study: Study, results: Results) -> Part:
     for side in ("low", "high"):
         table[f"{side} (clusters)"] = table["group"].map(clusters.set_index("group")[side])
     caption = f"Rates of groups with 95 % intervals. Band: the margin of equivalence. Clusters: {shared or 'none'}."
-    pictures = [_figure(results, "groups", figures.success_rates(table, study.margin), table,
-                        study.caption(caption), "Forest plot of groups.")]  # fmt: skip
+    pictures = [_figure(study, results, "groups", figures.success_rates(table, study.margin), table,
+                        caption, "Forest plot of groups.")]  # fmt: skip
     for row in table.itertuples():
         results.value(
             f"group.{str(row.group).replace(' ', '_')}",
@@ -493,8 +439,8 @@ def times(study: Study, results: Results) -> Part:
         rows += [["Spearman correlation of time and question", float(found.statistic)], ["its P", float(found.pvalue)]]
         results.value("seconds.trend", float(found.statistic), fmt=".2f", label="time over questions, Spearman",
                       how=f"P = {found.pvalue:.3g}; negative: readers hurry towards the end")  # fmt: skip
-    picture = _figure(results, "times", figures.response_times(table), table[["question", "seconds", "correct"]],
-                      study.caption("Time to each answer by question, right and wrong answers apart."),
+    picture = _figure(study, results, "times", figures.response_times(table), table[["question", "seconds", "correct"]],
+                      "Time to each answer by question, right and wrong answers apart.",
                       "Box plots of response times.")  # fmt: skip
     return Part("Response times", ("Readers who gave up show as times that fall to a few seconds.",),
                 [_table("Times", pd.DataFrame(rows, columns=["quantity", "value"]))], [picture])  # fmt: skip
@@ -521,8 +467,8 @@ def next_study(study: Study, results: Results) -> Part:
     table = pd.DataFrame(rows, columns=["to show with 90 % power", "independent answers", "attempts"])
     results.table("next", table)
     curves = rs.power_table(study.margin)
-    picture = _figure(results, "power", figures.power_curves(curves), curves,
-                      study.caption("Power by number of independent answers, exact; level 5 %."),
+    picture = _figure(study, results, "power", figures.power_curves(curves), curves,
+                      "Power by number of independent answers, exact; level 5 %.",
                       "Power curves.")  # fmt: skip
     text = (
         f"Attempts are of {questions} questions and count how answers hang together here (design effect {effect:.2f}); "
@@ -534,6 +480,31 @@ def next_study(study: Study, results: Results) -> Part:
 SECTIONS: tuple[Callable[[Study, Results], Part], ...] = (
     demographics, overall, distribution, over_questions, groups, mixed_model, times, next_study,
 )  # fmt: skip
+
+
+def spread(studies: Iterable[Study], sections: Sequence[Callable[[Study, Results], Part]]) -> pd.DataFrame:
+    """How far numbers of sections differ between studies, e.g. between data sets that one reconstruction allows.
+
+    Returns:
+        One row a number: key, label, lowest, median, highest.
+    """
+    numbers: dict[str, list[float]] = {}
+    labels: dict[str, str] = {}
+    with TemporaryDirectory() as folder:
+        for study in studies:
+            results = Results(folder, "spread")
+            for section in sections:
+                section(study, results)
+                plt.close("all")
+            for key, entry in results.entries.items():
+                labels[key] = entry["label"]
+                for end, value in enumerate([entry["value"], *entry.get("interval", ())]):
+                    numbers.setdefault(key + ("", ", low", ", high")[end], []).append(value)
+    rows = [
+        [key, labels[key.split(",")[0]], min(values), float(np.median(values)), max(values)]
+        for key, values in numbers.items()
+    ]
+    return pd.DataFrame(rows, columns=["key", "number", "lowest", "median", "highest"])
 
 
 def analyse(
@@ -608,6 +579,10 @@ def _rounded(cell: Any) -> Any:
     return cell
 
 
-def _figure(results: Results, name: str, figure: Figure, data: pd.DataFrame, caption: str, alt: str) -> Picture:
+def _figure(
+    study: Study, results: Results, name: str, figure: Figure, data: pd.DataFrame, caption: str, alt: str
+) -> Picture:
+    if study.note:
+        figure.suptitle(study.note, y=1.01, va="bottom", fontsize=8)
     results.figure(name, figure, data)
-    return Picture(f"figures/{name}.png", alt, caption)
+    return Picture(f"figures/{name}.png", alt, f"{study.note} {caption}".strip())

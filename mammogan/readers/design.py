@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = "mammogan-study-1"
 SECRET, PUBLIC, PICTURES, RESPONSES = "study.json", "public", "pictures", "responses.sqlite"
+INGEST = ".ingest"  # stores of folders, until the pictures are written
 STATIC = Path(__file__).parent / "static"
 OPENSEADRAGON = "node_modules/openseadragon"
 FLOOR = 1.0  # standard deviation of the noise floor, in grey levels of 255: below what a display shows
@@ -234,7 +235,7 @@ def build(
         StudyError: the folder is not empty, an option is out of range, an id is unknown, or a pool is empty.
         SetsError: the sets differ in bit depth, window or laterality, or have no such size in common.
     """
-    from mammogan.data.sets import compare_stores
+    from mammogan.data.sets import compare_stores, open_pair
 
     out = Path(out)
     if (out / RESPONSES).exists():
@@ -247,8 +248,10 @@ def build(
     aside = out.with_name(f".{out.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True, mode=0o700)
-    stores = _stores(real, synthetic, aside, size)
-    size = compare_stores(stores["real"], stores["synthetic"], size)
+    height, width = size or (0, 0)
+    opened = open_pair(real, synthetic, aside / INGEST / "set", height=height, width=width)
+    size = compare_stores(*opened, size)
+    stores = dict(zip(("real", "synthetic"), opened, strict=True))
     rules = _Exclusions(labels, exclude_labels, exclude)
     pools: dict[str, list[int]] = {}
     for number, (name, store) in enumerate(stores.items()):
@@ -262,7 +265,7 @@ def build(
         pools[name] = kept
     rules.check_unknown()
     named = _write_pictures(stores, pools, size, seed, aside / PUBLIC / PICTURES, picture, progress)
-    shutil.rmtree(aside / ".ingest", ignore_errors=True)
+    shutil.rmtree(aside / INGEST, ignore_errors=True)
     write_json(
         aside / SECRET,
         {
@@ -318,24 +321,6 @@ def write_application(study: Study, public: Path, size: tuple[int, int], browser
         # Encoded against a glance, not against a reader who looks for it: without a server it cannot be kept.
         known["sessions"] = base64.b64encode(json.dumps(sessions).encode()).decode()
     (public / "study.js").write_text(f"window.STUDY = {json.dumps(known, indent=1)};\n", encoding="utf-8")
-
-
-def _stores(real: str | Path, synthetic: str | Path, aside: Path, size: tuple[int, int] | None) -> dict[str, Store]:
-    """Both sets as stores; a folder of files is ingested on the grid of the other set."""
-    from mammogan.data.ingest import Settings, ingest
-    from mammogan.data.store import Store
-
-    given = {"real": Path(real), "synthetic": Path(synthetic)}
-    stores = {name: Store.open(path) for name, path in given.items() if (path / "zarr.json").is_file()}
-    bits = next((store.bits for store in stores.values()), 12)
-    height, width = size or next((store.sizes[-1] for store in stores.values()), (1280, 1024))
-    for name, path in given.items():
-        if name not in stores:
-            settings = Settings(height=height, width=width, bits=bits)
-            # A view is a fact that the ingest asks for; pictures of a generator have none, and it decides nothing here.
-            assume = {"view": "MLO"} if name == "synthetic" else {}
-            stores[name] = ingest([path], aside / ".ingest" / name, settings, assume=assume)
-    return {name: stores[name] for name in given}
 
 
 class _Exclusions:

@@ -412,6 +412,7 @@ def nonradiologists(known: Radiologists) -> Nonradiologists:
     counts = {
         "all": len(every),
         "p_all": int(as_printed.sum()),
+        "p_all, text": int((as_printed & (every[:, 9:].sum(1) == 0)).sum()),
         "p_first": 0,
         "both": 0,
         "both, text": 0,
@@ -510,22 +511,114 @@ def residuals(made: Reconstruction) -> pd.DataFrame:
             rate, deviation = moments(strata[group.name][place])
             row(f"Table 4, {group.name}: rate", sample, group.rate, rate, 3)
             row(f"Table 4, {group.name}: deviation", sample, group.deviation, deviation, 3)
-    names = {
+    for split in (RADIOLOGISTS, *ALL_SPLITS, FIRST_RADIOLOGISTS, *FIRST_SPLITS):
+        name, sample = _named(split)
+        row(f"Kruskal-Wallis P, {name}", sample, split.p, _p_of(split, strata), split.decimals)
+    for place, sample in enumerate(("all attempts", "first attempts")):
+        value = float(chi_square_p(strata["All participants"][place]))
+        row("Chi-square P, eleven bins", sample, published.CHI_SQUARE_P, value, 3)
+    # "Only one radiologist noticed these artifacts ... and subsequently correctly identified nine of 10".
+    row("Text: attempts with nine right", "all attempts", 1, int(strata["All participants"][0][9:].sum()), 0)
+    return pd.DataFrame(rows)
+
+
+def _named(split: Split) -> tuple[str, str]:
+    name, _, first = split.name.partition(", ")
+    return name, "first attempts" if first else "all attempts"
+
+
+def _p_of(split: Split, strata: dict[str, tuple[np.ndarray, np.ndarray]]) -> float:
+    """The P value of a split in a solution."""
+    name, sample = _named(split)
+    parts = {
         "trainees": "Trainees",
         "breast specialists": "Specializing in breast",
         "screening": "Screening radiologist",
         "radiologists": "Radiologists",
     }
-    for split in (RADIOLOGISTS, *ALL_SPLITS, FIRST_RADIOLOGISTS, *FIRST_SPLITS):
-        place = int(split.name.endswith("first"))
-        whole = strata["All participants" if "radiologists" in split.name else "Radiologists"][place]
-        part = strata[names[split.name.removesuffix(", first")]][place]
-        value = float(stats.chi2.sf(kruskal_h(part, whole), 1))
-        sample = "first attempts" if place else "all attempts"
-        row(f"Kruskal-Wallis P, {split.name.removesuffix(', first')}", sample, split.p, value, split.decimals)
-    for place, sample in enumerate(("all attempts", "first attempts")):
-        value = float(chi_square_p(strata["All participants"][place]))
-        row("Chi-square P, eleven bins", sample, published.CHI_SQUARE_P, value, 3)
+    place = int(sample == "first attempts")
+    whole = strata["All participants" if name == "radiologists" else "Radiologists"][place]
+    return float(stats.chi2.sf(kruskal_h(strata[parts[name]][place], whole), 1))
+
+
+def left_out(progress: Callable[[str], None] | None = None) -> pd.DataFrame:
+    """What the other figures of the radiologists say of each P value: the search without it, six times.
+
+    Returns:
+        One row a P value: figure, sample, printed; solutions without it, and how many of them have it as printed;
+        lowest and highest P among them; how many have at most one score of nine or ten, as the text says.
+    """
+    rows = []
+    for split in (*ALL_SPLITS, *FIRST_SPLITS):
+        found, _ = radiologists(frozenset([split.name]), progress)
+        p = np.array([_p_of(split, solution.strata()) for solution in found])
+        name, sample = _named(split)
+        rows.append({
+            "P left out": name, "sample": sample, "printed": split.p, "solutions": len(found),
+            "as printed": int((np.abs(p - split.p) <= 0.5 * 10.0**-split.decimals + HALF_STEP).sum()),
+            "lowest": p.min(), "highest": p.max(),
+            "one nine at most": sum(int(solution.every[9:].sum()) <= 1 for solution in found),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def highest_chi_square_p(known: np.ndarray, others: int) -> float:
+    """Largest chi-square P in eleven bins that any scores of `others` more readers can give, beside those known.
+
+    The statistic is a sum of convex functions of the counts: adding readers one by one where it rises least is exact.
+    """
+    counts = known.astype(float)
+    expected = (known.sum() + others) * stats.binom.pmf(SCORES, published.QUESTIONS, 0.5)
+    for _ in range(others):
+        counts[np.argmin((2 * (counts - expected) + 1) / expected)] += 1
+    return float(stats.chi2.sf(((counts - expected) ** 2 / expected).sum(), published.QUESTIONS))
+
+
+def conflicts(made: Reconstruction, without: pd.DataFrame) -> pd.DataFrame:
+    """Sets of printed figures that no data can have, and what is left when one of them is given up.
+
+    Args:
+        made: the reconstruction.
+        without: of `left_out`.
+
+    Returns:
+        One row a figure of a set: set, figure, solutions (whole numbers, or histograms) that the others of the set
+        leave. Nothing satisfies the whole set. Where no row is 0 it is a smallest one: any figure less frees it.
+    """
+    by_name = {group.name: group for group in published.TABLE4}
+    every, *parts = (by_name[name] for name in ("All participants", "Radiologists", "Nonradiologists"))
+    rows: list[dict[str, Any]] = []
+
+    def conflict(name: str, together: int, free: dict[str, int]) -> None:
+        if together:
+            raise ValueError(f"The set {name!r} has {together} solutions; it does not conflict.")
+        rows.extend({"set": name, "figure": figure, "solutions without it": n} for figure, n in free.items())
+
+    def sums(a: Iterable[int], b: Iterable[int], c: Iterable[int]) -> tuple[int, dict[str, int]]:
+        """Ways to choose one of each so that a + b = c; and without each."""
+        sets = [set(values) for values in (a, b, c)]
+        together = sum(x + y in sets[2] for x in sets[0] for y in sets[1])
+        first, second, third = map(len, sets)
+        names = ("row of radiologists", "row of nonradiologists", "row of all participants")
+        return together, dict(zip(names, (second * third, first * third, first * second), strict=True))
+
+    conflict("rates of Table 4", *sums(*(group.totals for group in (*parts, every))))
+    right = [group.totals[0] for group in parts]
+    squared = [squares(group, total) for group, total in zip(parts, right, strict=True)]
+    conflict("deviations of Table 4, all attempts", *sums(squared[0], squared[1], squares(every, sum(right))))
+    count, low = made.others.counts, "text: nobody else had nine right"
+    conflict("P of radiologists against others", count["both, text"], {
+        "P of all attempts": len(made.others.every), "P of first attempts": count["p_all, text"], low: count["both"],
+    })  # fmt: skip
+    nines = int(made.known.every[9:].sum())
+    free = {f"P of {row[0]}, {row[1]}": int(row[-1]) for row in without.itertuples(index=False)}
+    conflict("radiologists: Table 4, six P values, one score of nine", int(nines <= 1), {
+        "text: one score of nine": 1, **free,
+    })  # fmt: skip
+    possible = highest_chi_square_p(made.known.every, parts[1].attempts) >= published.CHI_SQUARE_P - 0.0005
+    conflict("chi-square of all attempts", count["chi_square"], {
+        "chi-square P = .999": count["all"], "row of nonradiologists (at least)": int(possible),
+    })  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -27,6 +27,7 @@ COLUMNS = {
     "real_id": "id of the real image in its store",
     "synthetic_id": "id of the synthetic image in its store",
 }
+NEEDED = ("reader", "question", "correct")  # of a table from elsewhere; what else it has is checked and used
 TEXT = ("session", "reader", "pair", "left", "right", "real_id", "synthetic_id")
 
 
@@ -35,12 +36,10 @@ class ResponsesError(Exception):
 
 
 def read_responses(path: str | Path) -> pd.DataFrame:
-    """Read and check a CSV of responses.
+    """Read and check a CSV of responses: the application's, or any with the columns reader, question and correct.
 
     Returns:
-        One row an answer, sorted by session and question: `COLUMNS` in their order (others follow), question and
-        correct int64, seconds and years float64 (years NaN where empty), confirmed_at datetime64[ns, UTC], the others
-        str.
+        One row an answer, as `check` describes it.
 
     Raises:
         ResponsesError: the file is missing or no CSV, or `check` finds something.
@@ -51,29 +50,48 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     except OSError as error:
         raise ResponsesError(f"The responses {path} cannot be read ({error.strerror}); give a CSV.") from None
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError):
-        raise ResponsesError(f"{path} is no CSV in UTF-8; export it again with `mammogan study export`.") from None
+        raise ResponsesError(f"{path} is no CSV in UTF-8; write it again as one.") from None
     return check(table)
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
-    """Check responses given as text, and turn them into the types that `read_responses` describes.
+    """Check responses given as text, and give them their types.
+
+    A table with all `COLUMNS` is the application's: its sessions must be whole. Of others `NEEDED` must be there;
+    without sessions each reader is one, and an optional column without any value counts as missing.
+
+    Returns:
+        One row an answer, sorted by session and question: `COLUMNS` in their order (others follow), question and
+        correct int64, seconds and years float64 (years NaN where empty), confirmed_at datetime64[ns, UTC], the others
+        str.
 
     Raises:
         ResponsesError: a column is missing, there is no row, a value cannot be, an answer stands twice, a session
             misses a question before its last one or belongs to two readers, or contradicts itself.
     """
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise ResponsesError(f"The responses have no column {missing[0]!r}; their columns are {', '.join(COLUMNS)}.")
+    if lost := [name for name in NEEDED if name not in table]:
+        raise ResponsesError(f"The responses have no column {lost[0]!r}; {', '.join(NEEDED)} are needed.")
     if table.empty:
         raise ResponsesError("The responses hold no answer; wait for the first one.")
-    table = table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]].copy()
+    whole = all(name in table for name in COLUMNS)
+    void = [name for name in table if name not in NEEDED and (table[name].str.strip() == "").all()]
+    table = table.drop(columns=[] if whole else void)
+    if "session" not in table:
+        table["session"] = table["reader"]
+    known = [name for name in COLUMNS if name in table]
+    table = table[[*known, *(name for name in table if name not in COLUMNS)]].copy()
+    traits = [name for name in TRAITS if name in table]
     for name in TEXT:
-        _refuse(table, table[name].str.strip() == "", f"{name} is empty")
+        if name in table:
+            _refuse(table, table[name].str.strip() == "", f"{name} is empty")
     for name in ("real_side", "chosen_side"):
-        _refuse(table, ~table[name].isin(SIDES), f"{name} is neither left nor right")
-    for trait in TRAITS:
+        if name in table:
+            _refuse(table, ~table[name].isin(SIDES), f"{name} is neither left nor right")
+    for trait in traits:
         _refuse(table, ~table[trait].isin(("yes", "no", "")), f"{trait} is neither yes, no nor empty")
     for name in ("question", "correct", "seconds", "years"):
+        if name not in table:
+            continue
         numbers = pd.to_numeric(table[name].replace("", np.nan), errors="coerce")
         wrong = ~np.isfinite(numbers) | (numbers < 0)
         _refuse(table, wrong & (table[name] != "") if name == "years" else wrong, f"{name} is no number of 0 or more")
@@ -81,17 +99,29 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
             _refuse(table, numbers != numbers.round(), f"{name} is no whole number")
             numbers = numbers.astype("int64")
         table[name] = numbers
-    _refuse(table, table["correct"] != (table["real_side"] == table["chosen_side"]), "correct contradicts the sides")
-    times = pd.to_datetime(table["confirmed_at"], format="ISO8601", utc=True, errors="coerce")
-    _refuse(table, times.isna(), "confirmed_at is no time in ISO 8601")
-    table["confirmed_at"] = times.astype("datetime64[ns, UTC]")
-    for trait in TRAITS[1:]:
-        _refuse(table, (table[trait] == "yes") & (table["radiologist"] != "yes"), f"{trait} is yes for no radiologist")
-    _refuse(table, (table["board_certified"] == "yes") & (table["trainee"] == "yes"), "a trainee is board certified")
-    _refuse(table, table.duplicated(["session", "question"]), "the answer stands twice")
+    _refuse(table, table["question"] < 1, "question is no number of 1 or more")
+    _refuse(table, table["correct"] > 1, "correct is neither 0 nor 1")
+    if {"real_side", "chosen_side"} <= set(table):
+        agree = table["real_side"] == table["chosen_side"]
+        _refuse(table, table["correct"] != agree, "correct contradicts the sides")
+    if "confirmed_at" in table:
+        times = pd.to_datetime(table["confirmed_at"], format="ISO8601", utc=True, errors="coerce")
+        _refuse(table, times.isna(), "confirmed_at is no time in ISO 8601")
+        table["confirmed_at"] = times.astype("datetime64[ns, UTC]")
+    for trait in traits:
+        if "radiologist" in traits and trait != "radiologist":
+            wrong = (table[trait] == "yes") & (table["radiologist"] != "yes")
+            _refuse(table, wrong, f"{trait} is yes for no radiologist")
+    if {"board_certified", "trainee"} <= set(traits):
+        both = (table["board_certified"] == "yes") & (table["trainee"] == "yes")
+        _refuse(table, both, "a trainee is board certified")
+    twice = "the answer stands twice (tell attempts of one reader apart by a column session)"
+    _refuse(table, table.duplicated(["session", "question"]), twice)
     table = table.sort_values(["session", "question"], kind="stable").reset_index(drop=True)
-    _refuse(table, table["question"] != table.groupby("session").cumcount() + 1, "a question before it has no answer")
-    for name in ("reader", *TRAITS, "years"):
+    if whole:
+        counted = table.groupby("session").cumcount() + 1
+        _refuse(table, table["question"] != counted, "a question before it has no answer")
+    for name in ("reader", *traits, *({"years"} & set(table))):
         first = table.groupby("session")[name].transform(lambda values: values.iloc[0])
         differs = (table[name] != first) & ~(table[name].isna() & first.isna())
         _refuse(table, differs, f"{name} changes within the session")
