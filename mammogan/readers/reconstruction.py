@@ -10,7 +10,7 @@ and repeated attempts make up all attempts. The search is exhaustive; what it re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
