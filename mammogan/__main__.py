@@ -467,6 +467,16 @@ def align(
     height: Annotated[int, typer.Option(min=0, help="Height to compare at, pixels; 0 takes the largest common.")] = 0,
     width: Annotated[int, typer.Option(min=0, help="Width to compare at, pixels; 0 takes the largest common.")] = 0,
     bits: Annotated[int, typer.Option(min=0, max=16, help="Bits a pixel of folders; 0 takes what they have.")] = 0,
+    moments_only: Annotated[
+        bool, typer.Option("--moments-only", help="Leave out texture, features, copies and pruning; much faster.")
+    ] = False,
+    feature: Annotated[
+        Path | None, typer.Option(help="TorchScript file whose output precision, recall, KID and FID are taken of.")
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels that this network expects; grey is repeated.")] = 1,
+    trained_on: Annotated[
+        str, typer.Option(help='Split of the real store that the generator saw, as "train"; empty for all of it.')
+    ] = "",
     workers: Workers = 1,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     force: Force = False,
@@ -491,6 +501,10 @@ def align(
         height=height,
         width=width,
         bits=bits,
+        moments_only=moments_only,
+        feature=feature,
+        channels=channels,
+        trained_on=trained_on,
         workers=workers,
         scheduler=scheduler,
         progress=progress,

@@ -5,22 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mammogan import plots
+from mammogan import beyond, plots
 from mammogan.alignment import SECTIONS, Comparison, Section
 from mammogan.data.passes import per_image
 from mammogan.data.report import outcomes
-from mammogan.data.sets import compare_stores, open_pair, patients
+from mammogan.data.sets import SetsError, compare_stores, open_pair, patients
 from mammogan.data.store import Store
 from mammogan.metrics import published
 from mammogan.metrics.coverage import SPACE_DRAW
+from mammogan.metrics.features import torchscript_feature
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.metrics.resampling import Plan
+from mammogan.metrics.resampling import LEAST, Plan
 from mammogan.pages import Part, Picture, Table, write_page
 from mammogan.results import Results
 
@@ -40,6 +42,10 @@ def align(
     height: int = 0,
     width: int = 0,
     bits: int = 0,
+    moments_only: bool = False,
+    feature: str | Path | None = None,
+    channels: int = 1,
+    trained_on: str = "",
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress = lambda what: nullcontext(lambda *_: None),
@@ -54,6 +60,12 @@ def align(
         permutations: behind each P value.
         height, width: of DICOM files, and the size to compare at; 0 takes the finest that both sets have.
         bits: of folders; see `sets.open_pair`.
+        moments_only: leave out `beyond.SECTIONS`, which look at the images again.
+        feature: a TorchScript file, for precision, recall, density, coverage, KID and FID; see
+            `features.torchscript_feature`. None takes what needs no network.
+        channels: that the network expects, 1 or 3.
+        trained_on: split of the real store that the generator was trained on, such as "train": the others are the
+            control of the search for copies. "" where it was trained on all, or on none that is known.
         workers, scheduler: of the reading; see `passes.per_image`.
         progress: of a name, gives what is called with the number done and a note.
 
@@ -61,10 +73,12 @@ def align(
         report.html.
 
     Raises:
-        SetsError: the two sets cannot be compared.
+        SetsError: the two sets cannot be compared, or no real image is of the split.
+        FeatureError: the network cannot be used.
         ValueError: too few images.
     """
     out = Path(out)
+    network = torchscript_feature(feature, channels=channels) if feature else None
     stores = open_pair(
         real,
         synthetic,
@@ -78,6 +92,8 @@ def align(
     )
     size = compare_stores(*stores, (height, width) if height and width else None)
     plan = Plan(patients(stores[0]), len(stores[1]), count, seed=seed, draws=draws, splits=splits)
+    if not moments_only and plan.size < LEAST:
+        raise SetsError(f"Measures of images need {LEAST} of them a side; give more, or compare --moments-only.")
     tables = []
     for name, store in zip(("real", "synthetic"), stores, strict=True):
         with progress(f"moments of {len(store)} {name} images") as shown:
@@ -87,10 +103,18 @@ def align(
             )
     levels = (stores[0].images(size), stores[1].images(size))
     comparison = Comparison(tables[0], tables[1], plan, permutations, levels, stores[0].bits)
+    chosen = list(SECTIONS)
+    if not moments_only:
+        split = stores[0].manifest["split"].to_numpy() == trained_on if trained_on else None
+        if split is not None and not split.any():
+            raise SetsError(f"No real image is of the split {trained_on!r}; give the one that was trained on, or none.")
+        named = {"features": {"feature": network, "name": Path(feature).name}} if network and feature else {}
+        named["memorisation"] = {"split": split}
+        chosen += [partial(section, **named.get(section.__name__, {})) for section in beyond.SECTIONS]
     plots.style()
     sections: list[Section] = []
-    with progress(f"{len(SECTIONS)} sections") as shown:
-        for number, section in enumerate(SECTIONS, 1):
+    with progress(f"{len(chosen)} sections") as shown:
+        for number, section in enumerate(chosen, 1):
             sections.append(section(comparison))
             shown(number, sections[-1].title)
     return write(out, comparison, stores, sections, size)
@@ -140,7 +164,7 @@ def write(
     write_page(
         aside / "report.html",
         "How close are two sets of images?",
-        [*lead(plan, stores, size), *notes(*stores)],
+        [*lead(plan, stores, size), *notes(*stores), *shown_images(sections)],
         [*parts, Part("The images", tables=became)],
         files,
     )
@@ -164,12 +188,21 @@ def lead(plan: Plan, stores: tuple[Store, Store], size: tuple[int, int]) -> list
         f"score against other real images, of other patients, {plan.half} a side ({plan.splits} splits). Nearest "
         f"neighbours of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
     ]
+    if plan.size > beyond.MOST:
+        found.append(f"Texture, features and pruning look at {beyond.MOST} of these images a side, drawn at random.")
     if plan.size != published.IMAGES:
         found.append(
             f"The paper compared {published.IMAGES} with {published.IMAGES} images. Scores rise with the number of "
             f"images: its numbers can stand beside this report's only with --count {published.IMAGES}."
         )
     return found
+
+
+def shown_images(sections: list[Section]) -> list[str]:
+    """A warning where a figure holds images of the real set."""
+    if all(section.name != "memorisation" for section in sections):
+        return []
+    return ["The figure of nearest neighbours shows real images; pass this report on only where they may be seen."]
 
 
 def notes(real: Store, synthetic: Store) -> list[str]:

@@ -108,8 +108,15 @@ def with_interval(value: float, low: float, high: float, digits: int) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def shown(rows: pd.DataFrame, names: list[str], digits: int = 3) -> pd.DataFrame:
-    """Rows with the columns of `resampling.summary` as text: score, ceiling and their ratio, each with its interval."""
+def shown(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = "ceiling") -> pd.DataFrame:
+    """Rows with the columns of `resampling.summary` as text: score, ceiling and their ratio, each with its interval.
+
+    Args:
+        rows: see there, and `names` beside them.
+        names: columns to keep as they are.
+        digits: behind the point.
+        ceiling: what the score between real images is called; of a distance it is no ceiling.
+    """
     table = rows[names].copy()
 
     def column(name: str, low: str, high: str) -> list[str]:
@@ -118,12 +125,12 @@ def shown(rows: pd.DataFrame, names: list[str], digits: int = 3) -> pd.DataFrame
 
     table["score"] = column("score", "low", "high")
     table[f"score, n = {rows['n_ceiling'].iloc[0]}"] = [f"{value:.{digits}f}" for value in rows["score_n"]]
-    table["ceiling"] = column("ceiling", "ceiling_low", "ceiling_high")
-    table["score / ceiling"] = column("ratio", "ratio_low", "ratio_high")
+    table[ceiling] = column("ceiling", "ceiling_low", "ceiling_high")
+    table[f"score / {ceiling}"] = column("ratio", "ratio_low", "ratio_high")
     return table
 
 
-def summary_values(key: str, row: Any, label: str, how: str) -> dict[str, dict[str, Any]]:
+def summary_values(key: str, row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, dict[str, Any]]:
     """Score, ceiling and ratio of one row with the columns of `resampling.summary`, for `Section.values`."""
     kinds = {
         "": ("score", row.low, row.high, how, label),
@@ -140,7 +147,7 @@ def summary_values(key: str, row: Any, label: str, how: str) -> dict[str, dict[s
         f"{key}{end}": {
             "value": getattr(row, name),
             "interval": (low, high),
-            "fmt": ".3f",
+            "fmt": fmt if end != ".ratio" else ".3f",
             "label": text,
             "how": f"{why}, n = {row.n if not end else row.n_ceiling}",
         }

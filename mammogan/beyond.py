@@ -7,6 +7,7 @@ at the same number of images a side.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from mammogan.alignment import Comparison, Section, paragraphs
+from mammogan.alignment import Comparison, Section, paragraphs, shown, summary_values
 from mammogan.artifacts.candidates import outlyingness
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
@@ -24,10 +25,13 @@ from mammogan.metrics.features import Feature, Standardizer, extract, grey_featu
 from mammogan.metrics.fidelity import fidelity_table, frechet_distance, frechet_extrapolated, kernel_distance, manifold
 from mammogan.metrics.memorisation import audit, pairs_figure, pruning
 from mammogan.metrics.moments import PAIRS
+from mammogan.metrics.resampling import FEW, Plan, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.plots import REAL, SYNTHETIC
 
-SPLITS = 8  # halvings: patches of many images are compared in each
+DRAWS = 8  # behind intervals and ceilings of texture: patches of many images are compared in each
+MOST = 1000  # images a side: 128 patches a level of each are in memory
+REFERENCE = "real against real"  # what stands where scores have a ceiling: of a distance it is a floor
 FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of grey: not Inception"
 
 
@@ -38,6 +42,13 @@ class Rows:
         self.images, self.rows = images, rows
         self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chosen(self, rows: np.ndarray) -> Rows:
+        """Some of these."""
+        return Rows(self.images, self.rows[rows])
+
     def __getitem__(self, key: int | slice) -> np.ndarray:
         chosen = self.rows[key]
         if np.ndim(chosen) == 0:
@@ -45,61 +56,55 @@ class Rows:
         return np.stack([np.asarray(self.images[int(row)]) for row in chosen])
 
 
-def compared(comparison: Comparison) -> tuple[Rows, Rows, np.ndarray]:
-    """The images compared, and the patient of each real one, in random order, so that any first part is a fair one.
+def sampled(comparison: Comparison, draws: int) -> tuple[Rows, Rows, Plan]:
+    """The images that a section looks at, and which of them it compares.
+
+    All images and the plan of the comparison, where these are few enough. Otherwise `MOST` synthetic images, and as
+    many real ones for each side of the ceiling, drawn at random by patient.
+
+    Args:
+        comparison: of images.
+        draws: behind an interval, at most: every draw takes a pass over patches or features.
 
     Raises:
         ValueError: the comparison has moments and no images.
     """
     if comparison.images is None:
         raise ValueError("These measures look at images; give the two sets of images with their moments.")
-    rng = np.random.default_rng([comparison.plan.seed, 9])
-    real, synthetic = (rng.permutation(rows) for rows in comparison.plan.compared)
-    first, second = comparison.images
-    return Rows(first, real), Rows(second, synthetic), comparison.plan.groups[real]
+    plan, (first, second) = comparison.plan, comparison.images
+    few = min(plan.draws, draws), min(plan.splits, draws)
+    real, synthetic = np.arange(len(plan.groups)), np.arange(plan.synthetic)
+    if plan.size <= MOST and len(real) <= 2 * MOST:
+        # The same images as in every other section.
+        return Rows(first, real), Rows(second, synthetic), replace(plan, draws=few[0], splits=few[1])
+    rng = np.random.default_rng([plan.seed, 9])
+    real = np.sort(shuffled(plan.groups, rng)[: 2 * MOST])
+    synthetic = np.sort(rng.choice(synthetic, min(MOST, plan.size), replace=False))
+    chosen = Plan(plan.groups[real], len(synthetic), plan.n, seed=plan.seed, draws=few[0], splits=few[1])
+    return Rows(first, real), Rows(second, synthetic), chosen
 
 
-def beside(rows: pd.DataFrame, names: dict[str, str], digits: int = 3) -> pd.DataFrame:
-    """The columns of `baseline.beside_baseline` as text."""
-
-    def text(value: float, low: float, high: float) -> str:
-        return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-    table = rows[list(names)].rename(columns=names)
-    table["value"] = [text(*row) for row in rows[["value", "low", "high"]].itertuples(index=False)]
-    half = rows["n_half"].iloc[0]
-    table[f"value, n = {half}"] = [f"{value:.{digits}f}" if np.isfinite(value) else "-" for value in rows["value_half"]]
-    columns = ["real_half", "real_low", "real_high"]
-    table[f"real against real, n = {half}"] = [text(*row) for row in rows[columns].itertuples(index=False)]
-    return table
-
-
-def entry(row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, Any]:
-    """Arguments of `Results.value` from a row of `baseline.beside_baseline`."""
-    return {
-        "value": row.value,
-        "interval": (row.low, row.high),
-        "fmt": fmt,
-        "label": label,
-        "how": f"{how}; real against real {row.real_half:{fmt}} at {row.n_half} images a side",
-    }
+def standardized(real: Rows, synthetic: Rows, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """Features of both sets, in units of the real set's spread; (n, d) and (m, d)."""
+    first, second = (extract(images, bits, feature) for images in (real, synthetic))
+    scale = Standardizer.fit(first)
+    return scale(first), scale(second)
 
 
 def texture(comparison: Comparison) -> Section:
     """Sliced Wasserstein distance by scale, spectrum, and how alike the images of each set are."""
-    real, synthetic, patients = compared(comparison)
-    bits, seed = comparison.bits, comparison.plan.seed
-    rows = sliced_wasserstein_table(real, synthetic, bits, seed=seed, splits=SPLITS, groups=patients)
-    scales = {"real": "real", "own": "own"}
-    values = {
-        f"swd.{row.size.replace(' ', '')}.{scales[row.normalization]}": entry(
-            row, f"SWD x 1000, {row.size}, {row.normalization} scale", NORMALIZATIONS[row.normalization], ".1f"
-        )
-        for row in rows.itertuples()
-    }
+    real, synthetic, plan = sampled(comparison, DRAWS)
+    bits, seed = comparison.bits, plan.seed
+    rows = sliced_wasserstein_table(real, synthetic, bits, plan)
+    values: dict[str, dict[str, Any]] = {}
+    for row in rows.itertuples():
+        label = f"SWD x 1000, {row.size}, {row.normalization} scale"
+        key = f"swd.{row.size.replace(' ', '')}.{row.normalization}"
+        values |= summary_values(key, row, label, NORMALIZATIONS[row.normalization], ".1f")
+    a, b = real.chosen(plan.compared[0]), synthetic.chosen(plan.compared[1])
     alike = {
-        "real": diversity(real, bits, seed=seed, groups=patients),
-        "synthetic": diversity(synthetic, bits, seed=seed),
+        "real": diversity(a, bits, seed=seed, groups=plan.groups[plan.compared[0]]),
+        "synthetic": diversity(b, bits, seed=seed),
     }
     for name, found in alike.items():
         values[f"msssim.{name}"] = {
@@ -110,16 +115,12 @@ def texture(comparison: Comparison) -> Section:
             "how": f"{found.pairs} disjoint pairs, {found.scales} scales; higher is less diverse",
         }
     top = 2**bits - 1
-    spectra = [image_spectra(images)[1] / top**2 for images in (real, synthetic)]
-    frequency = image_spectra(Rows(real.images, real.rows[:1]))[0]
-    values["spectrum"] = {
-        "value": spectral_distance(*spectra),
-        "fmt": ".2f",
-        "unit": "dB",
-        "label": "spectra apart",
-        "how": "root mean square over the bins of the mean radial spectra",
-    }
-    figure = _texture_figure(rows, frequency, spectra)
+    frequency, power = image_spectra(real)
+    spectra = [power / top**2, image_spectra(synthetic)[1] / top**2]
+    apart = scored(spectra[0], spectra[1], lambda x, y: {"spectra apart, dB": spectral_distance(x, y)}, plan)
+    how = "root mean square over the bins of the mean radial spectra"
+    values |= summary_values("spectrum", next(apart.itertuples()), "spectra apart, dB", how, ".2f")
+    figure = _texture_figure(rows, frequency, [x[chosen] for x, chosen in zip(spectra, plan.compared, strict=True)])
     similarity = pd.DataFrame(
         [
             (name, f"{found.similarity:.3f} ({found.low:.3f} to {found.high:.3f})", found.pairs, found.scales)
@@ -127,10 +128,9 @@ def texture(comparison: Comparison) -> Section:
         ],
         columns=["set", "MS-SSIM", "pairs", "scales"],
     )
-    n = len(real.rows)
     caption = (
-        f"Left: sliced Wasserstein distance by level of the Laplacian pyramid at {rows['n_half'].iloc[0]} images a "
-        f"side; bars are the central 95 % between real images. Right: radial spectra, {n} images a set. Seed {seed}."
+        f"Left: sliced Wasserstein distance by level of the Laplacian pyramid at {plan.half} images a side; bars are "
+        f"the central 95 % between real images. Right: radial spectra, {plan.size} images a set. Seed {seed}."
     )
     return Section(
         "texture",
@@ -148,8 +148,9 @@ def texture(comparison: Comparison) -> Section:
         ),
         rows,
         [
-            ("Distance by level", beside(rows, {"size": "level", "normalization": "scale of"}, 1)),
+            ("Distance by level", shown(rows, ["size", "normalization"], 1, REFERENCE)),
             ("Similarity", similarity),
+            ("Spectra", shown(apart, ["measure"], 2, REFERENCE)),
         ],
         [("texture", figure, caption, rows)],
         values,
@@ -162,10 +163,10 @@ def _texture_figure(rows: pd.DataFrame, frequency: np.ndarray, spectra: list[np.
     for number, (name, marker) in enumerate(zip(NORMALIZATIONS, "os", strict=True)):
         chosen = rows[rows["normalization"] == name]
         at = np.arange(len(sizes)) + 0.16 * (number - 0.5)
-        middle = chosen["real_half"].to_numpy()
-        reach = [middle - chosen["real_low"], chosen["real_high"] - middle]
+        middle = chosen["ceiling"].to_numpy()
+        reach = [middle - chosen["ceiling_low"], chosen["ceiling_high"] - middle]
         left.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"real against real, {name} scale")
-        left.plot(at, chosen["value_half"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
+        left.plot(at, chosen["score_n"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
     left.set_xticks(range(len(sizes)), sizes)
     left.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
     left.set_ylim(0)
@@ -188,15 +189,14 @@ def features(comparison: Comparison, feature: Feature = grey_features, name: str
         feature: see `mammogan.metrics.features`; `torchscript_feature` brings a network.
         name: of the feature, for the reader.
     """
-    real, synthetic, patients = compared(comparison)
-    raw = [extract(images, comparison.bits, feature) for images in (real, synthetic)]
-    scale = Standardizer.fit(raw[0])
-    a, b = (scale(table) for table in raw)
-    seed = comparison.plan.seed
-    rows = fidelity_table(a, b, seed=seed, groups=patients)
-    found = frechet_extrapolated(a, b, seed=seed, halvings=0)
-    names = [row.score.replace(", infinite n", ".infinite").lower() for row in rows.itertuples()]
-    values = {f"features.{key}": entry(row, row.score, name) for key, row in zip(names, rows.itertuples(), strict=True)}
+    real, synthetic, plan = sampled(comparison, 2 * FEW)
+    a, b = standardized(real, synthetic, comparison.bits, feature)
+    rows = fidelity_table(a, b, plan)
+    found = frechet_extrapolated(a[plan.compared[0]], b[plan.compared[1]], seed=plan.seed)
+    values: dict[str, dict[str, Any]] = {}
+    for row in rows.itertuples():
+        key = row.measure.replace(", infinite n", ".infinite").lower()
+        values |= summary_values(f"features.{key}", row, row.measure, name)
     figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
     inverse = 1 / found.table["n"]
     axis.plot(inverse, found.table["distance"], "o", color=SYNTHETIC)
@@ -207,7 +207,7 @@ def features(comparison: Comparison, feature: Feature = grey_features, name: str
     axis.set(xlabel="1 / n", ylabel="FID of n + n images", xlim=(-0.02 * inverse.max(), None))
     caption = (
         f"FID falls with the number of images, whatever the generator: its value at 1 / n = 0 is the one to compare. "
-        f"Features: {name}. Up to {found.table['n'].max()} images a set, seed {seed}."
+        f"Features: {name}. Up to {found.table['n'].max()} images a set, seed {plan.seed}."
     )
     return Section(
         "features",
@@ -223,7 +223,7 @@ def features(comparison: Comparison, feature: Feature = grey_features, name: str
             """
         ),
         rows,
-        [("Measures", beside(rows, {"score": "measure", "better": "better"}))],
+        [("Measures", shown(rows, ["measure", "better"], 3, REFERENCE))],
         [("frechet", figure, caption, found.table)],
         values,
     )
@@ -271,7 +271,7 @@ def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Sec
         for key, ((value, low, high), label, how) in triples.items()
     }
     table = found.table()
-    shown = table.assign(
+    text = table.assign(
         value=[f"{value:.3f}" for value in table["value"]],
         interval=[
             f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-"
@@ -295,7 +295,7 @@ def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Sec
             """
         ),
         worst,
-        [("Audit", shown)],
+        [("Audit", text)],
         [("worst", figure, caption, worst)],
         values,
     )
@@ -308,12 +308,11 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
         comparison: of images.
         artifacts: (m,) True where a person found an artifact in a synthetic image; None where nobody looked.
     """
-    real, synthetic, _ = compared(comparison)
+    real, synthetic, plan = sampled(comparison, 1)
+    real, synthetic = real.chosen(plan.compared[0]), synthetic.chosen(plan.compared[1])
     moments = comparison.real[real.rows], comparison.synthetic[synthetic.rows]
-    raw = [extract(images, comparison.bits, grey_features) for images in (real, synthetic)]
-    scale = Standardizer.fit(raw[0])
-    a, b = (scale(table) for table in raw)
-    seed = comparison.plan.seed
+    a, b = standardized(real, synthetic, comparison.bits, grey_features)
+    seed = plan.seed
 
     def pairs(rows: np.ndarray) -> float:
         found = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -28,7 +29,8 @@ def make(path: Path, count: int, seed: int, bits: int = 12, size: tuple[int, int
         for number in range(count):
             image = rng.beta(1 + rng.random(), 3, size)
             image[:, : rng.integers(4, size[1] // 2)] = 0
-            writer.accept(image, id=f"{seed}-{number}", patient=f"patient {number // 2}")
+            split = "train" if number < 0.8 * count else "test"
+            writer.accept(image, id=f"{seed}-{number}", patient=f"patient {number // 2}", split=split)
     return Store.open(path)
 
 
@@ -69,7 +71,8 @@ class _Links(HTMLParser):
 
 def test_every_link_of_the_report_leads_somewhere(report: Path) -> None:
     page = _Links((report / "report.html").read_text())
-    assert {"figures/moments.png", "figures/table1.png", "figures/support.png", "results.json"} <= set(page.links)
+    figures = {f"figures/{name}.png" for name in ("moments", "table1", "support", "texture", "frechet", "worst")}
+    assert figures | {"results.json"} <= set(page.links)
     assert [link for link in page.links if not (report / link).is_file()] == []
     assert page.without_alt == 0
 
@@ -80,6 +83,9 @@ def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> 
         for end in ("", ".ceiling", ".ratio"):
             entry = results[f"alignment.{key}{end}"]
             assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
+    for key in ("swd.40x32.real", "features.kid", "memorisation.authenticity", "msssim.synthetic"):
+        entry = results[f"alignment.{key}"]
+        assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
     scores = pd.read_csv(report / "data" / "table1.csv")
     assert scores.groupby("reading").size().to_dict() == {"jsd": 15, "label": 15, "nmi": 15, "overlap": 15}
     row = scores.query("reading == 'jsd' and i == 'M1' and j == 'M2'").iloc[0]
@@ -96,6 +102,26 @@ def test_the_command_repeats_and_overwrites_only_when_told(pair: tuple[Store, St
     assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
     assert (report / "results.json").read_text() == before
     assert CliRunner().invoke(app, ["align", str(pair[0].path)]).exit_code == 2
+
+
+def test_moments_alone_a_network_and_held_out_patients(pair: tuple[Store, Store], report: Path, tmp_path: Path) -> None:
+    full = json.loads((report / "results.json").read_text())
+    command = ["align", *(str(store.path) for store in pair), *QUICK]
+    assert CliRunner().invoke(app, [*command, "--out", str(tmp_path / "moments"), "--moments-only"]).exit_code == 0
+    some = json.loads((tmp_path / "moments" / "results.json").read_text())
+    assert some == {key: full[key] for key in some} and len(some) < len(full)
+    assert "shows real images" not in (tmp_path / "moments" / "report.html").read_text()
+    network = tmp_path / "mean.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())), str(network))
+    options = ["--feature", str(network), "--trained-on", "train"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "more"), *options])
+    assert done.exit_code == 0, done.output
+    more = json.loads((tmp_path / "more" / "results.json").read_text())
+    assert more["alignment.features.kid"]["how"].startswith("mean.pt")
+    assert more["alignment.features.kid"]["value"] != full["alignment.features.kid"]["value"]
+    assert "of other patients" in more["alignment.memorisation.baseline"]["how"]
+    wrong = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "wrong"), "--trained-on", "nowhere"])
+    assert "No real image is of the split 'nowhere'" in str(wrong.exception)
 
 
 def test_pictures_give_the_moments_of_the_store_that_they_came_from(pair: tuple[Store, Store], tmp_path: Path) -> None:

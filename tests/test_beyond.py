@@ -38,6 +38,7 @@ def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path)
     results.save()
     found = json.loads((tmp_path / "results.json").read_text())
     assert {"alignment.swd.20x16.real", "alignment.features.kid", "alignment.memorisation.authenticity"} <= set(found)
+    assert found["alignment.features.recall.ceiling"]["value"] <= 1 and "alignment.spectrum.ratio" in found
     low, high = found["alignment.swd.20x16.real"]["interval"]
     assert low < found["alignment.swd.20x16.real"]["value"] < high
 
@@ -60,6 +61,17 @@ def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
     rows = beyond.pruned(comparison(images[:60], spoiled), labels).rows
     rate = rows[rows["score"] == "artifact rate"].set_index("share")["value"]
     assert rate[0.0] == pytest.approx(0.1) and rate[0.2] < 0.02
+
+
+def test_of_many_images_some_are_drawn(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beyond, "MOST", 20)
+    real, synthetic, plan = beyond.sampled(comparison(images[:60], images[60:]), 3)
+    assert (len(real), len(synthetic), plan.size, plan.draws) == (40, 20, 20, 3)
+    assert len(np.unique(real.rows)) == 40 and plan.groups.tolist() == (real.rows // 2).tolist()
+    assert plan.half >= 19
+    np.testing.assert_array_equal(real.chosen(np.array([3, 1]))[:], images[real.rows[[3, 1]]])
+    one = beyond.texture(comparison(images[:60], images[60:]))
+    assert one.rows["n"].tolist() == [20] * len(one.rows)
 
 
 def test_moments_alone_are_refused(images: np.ndarray) -> None:

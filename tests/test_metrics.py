@@ -24,7 +24,7 @@ from mammogan.metrics.coverage import (
 from mammogan.metrics.density import Grid, bandwidth, density, jensen_shannon, normalized_mutual_information, overlap
 from mammogan.metrics.information import MAXIMUM, inverse_digamma, label_information, ross
 from mammogan.metrics.moments import image_moments, moments_of_counts
-from mammogan.metrics.resampling import Plan, interval, summary
+from mammogan.metrics.resampling import Plan, interval, scored, summary
 
 RNG = np.random.default_rng(0)
 
@@ -295,6 +295,33 @@ def test_intervals_have_the_spread_of_the_mean(at_most: int) -> None:
     draws = [values[real].mean() for real, _ in plan.intervals(at_most)]
     low, high = interval(values.mean(), draws, plan.share(at_most))
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+
+
+def test_scored_covers_what_is_known_and_sees_one_distribution() -> None:
+    rng = np.random.default_rng(3)
+    plan = Plan(np.arange(400) // 2, 400, draws=200, splits=50)
+
+    def measure(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        return {"mean": float(abs(a.mean() - b.mean())), "sd": float(b.std() / a.std())}
+
+    same = scored(rng.normal(size=400), rng.normal(size=400), measure, plan).set_index("measure")
+    assert same.loc["mean", "ceiling_low"] <= same.loc["mean", "score_n"] <= same.loc["mean", "ceiling_high"]
+    a, b = rng.normal(size=400), rng.normal(1, 1, 400)
+    far = scored(a, b, measure, plan, bounds={"mean": (0.0, 1.0)}).set_index("measure")
+    assert far.loc["mean", "score"] == abs(a.mean() - b.mean())
+    assert far.loc["mean", "score_n"] > far.loc["mean", "ceiling_high"]
+    assert far.loc["mean", "high"] <= 1 < far.loc["sd", "high"]
+    # The spread of half samples is that of the whole: the mean's is sqrt(2 / n).
+    free = scored(a, b, measure, plan).set_index("measure")
+    assert free.loc["mean", "high"] - free.loc["mean", "low"] == pytest.approx(2 * 1.96 * np.sqrt(2 / 400), rel=0.2)
+    finer = scored(a, b, measure, plan, whole=lambda *_: {"mean": 5.0})
+    assert finer["score"].tolist() == [5.0]
+
+
+def test_few_draws_are_taken_as_normal() -> None:
+    draws = np.random.default_rng(1).normal(size=30)
+    low, high = interval(0.0, draws)
+    assert high == pytest.approx(1.96 * draws.std(ddof=1), rel=1e-3) and low == -high
 
 
 def test_the_ratio_of_a_score_and_its_ceiling() -> None:

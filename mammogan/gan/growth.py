@@ -88,7 +88,7 @@ def distances(
     def bands(images: np.ndarray) -> list[float]:
         second = patches(images, store.bits, seed=seed)
         return [
-            sliced_wasserstein(a, b, projections=projections, seed=seed)
+            sliced_wasserstein(a, b, projections=projections, seed=seed)["real"]
             for a, b in zip(first.levels, second.levels, strict=True)
         ]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import convolve1d
 
-from mammogan.metrics.baseline import beside_baseline
+from mammogan.metrics.resampling import Plan, scored
 
 PATCH = 7  # pixels a side (Karras 2018, section 5)
 PATCHES = 128  # a level of an image
@@ -146,13 +146,8 @@ def patches(images: Any, bits: int, *, count: int = PATCHES, seed: int = 0, bloc
 
 
 def sliced_wasserstein(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    *,
-    normalization: str = "real",
-    projections: int = PROJECTIONS,
-    seed: int = 0,
-) -> float:
+    real: np.ndarray, synthetic: np.ndarray, *, projections: int = PROJECTIONS, seed: int = 0
+) -> dict[str, float]:
     """Sliced Wasserstein distance of two sets of patches of one level, times 1000 (Rabin 2011; Karras 2018, section 5).
 
     Patches are normalized, projected onto random directions, sorted, and compared in absolute value. The original
@@ -162,88 +157,76 @@ def sliced_wasserstein(
     Args:
         real, synthetic: (n, patches, 49) of one level, see `Patches`. Of the larger set the first images are
             taken, as many as the smaller has: give them in random order.
-        normalization: "real" or "own".
         projections: random directions.
         seed: of the directions.
 
     Returns:
-        0 for identical sets. Where all real patches are one value, the unit of grey takes the place of their
-        standard deviation.
+        a distance by each of `NORMALIZATIONS`; 0 for identical sets. Where all patches are one value, the unit of grey
+        takes the place of their standard deviation.
 
     Raises:
-        ValueError: no image, or an unknown normalization.
+        ValueError: no image.
     """
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"A normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}.")
     n = min(len(real), len(synthetic))
     if n == 0:
         raise ValueError("A sliced Wasserstein distance needs one image or more in each set.")
     first, second = (np.asarray(x[:n], np.float32).reshape(-1, x.shape[-1]) for x in (real, synthetic))
-    scales = [(float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0) for x in (first, second)]
-    if normalization == "real":
-        scales[1] = scales[0]
+    own = [(float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0) for x in (first, second)]
+    scales = {"real": (own[0], own[0]), "own": (own[0], own[1])}
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((first.shape[1], projections))
     directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
-    total = 0.0
+    total = dict.fromkeys(NORMALIZATIONS, 0.0)
     for start in range(0, projections, 32):
         part = directions[:, start : start + 32]
-        # Normalizing after the projection is the same, and touches 49 times fewer numbers.
-        a, b = (
-            np.sort((part.T @ x.T - mean * part.sum(0)[:, None]) / np.float32(sd), axis=1)
-            for x, (mean, sd) in zip((first, second), scales, strict=True)
-        )
-        total += float(np.abs(a - b).mean(dtype=np.float64)) * part.shape[1]
-    return 1000 * total / projections
+        a, b = (np.sort(part.T @ x.T, axis=1) for x in (first, second))
+        for name, pair in scales.items():
+            # Normalizing after projection and sorting is the same, and touches fewer numbers.
+            x, y = (
+                (values - mean * part.sum(0)[:, None]) / np.float32(sd)
+                for values, (mean, sd) in zip((a, b), pair, strict=True)
+            )
+            total[name] += float(np.abs(x - y).mean(dtype=np.float64)) * part.shape[1]
+    return {name: 1000 * value / projections for name, value in total.items()}
 
 
 def sliced_wasserstein_table(
     real: Any,
     synthetic: Any,
     bits: int,
+    plan: Plan | None = None,
     *,
-    seed: int = 0,
-    splits: int = 10,
     count: int = PATCHES,
     projections: int = PROJECTIONS,
-    groups: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Sliced Wasserstein distance by level of the pyramid and by normalization, times 1000, beside real against real.
 
     Args:
         real, synthetic: (n, h, w), unsigned integer images of one size; NumPy or Zarr arrays.
         bits: of the grey grid.
-        seed: of places, directions and halves.
-        splits: halvings for interval and baseline; 0 gives the distances alone.
-        count, projections: patches a level of an image, and directions; the halves take a quarter of the directions.
-        groups: (n,), patients of the real images.
+        plan: which images are compared, and the draws; all images and eight draws each, where it is not given.
+        count, projections: patches a level of an image, and directions; draws take a quarter of the directions.
 
     Returns:
-        one row a level and normalization: size ("40 x 32"), normalization, and the columns of `beside_baseline`; lower
-        is closer, and real_half is what two sets of real images have.
+        one row a level and normalization: size ("40 x 32"), normalization, and the columns of `resampling.scored`;
+        lower is closer, and the ceiling is what two sets of real images have.
 
     Raises:
         ValueError: images that differ in size, or too few of them.
     """
     if tuple(real.shape[1:]) != tuple(synthetic.shape[1:]):
         raise ValueError(f"Images of {real.shape[1:]} and {synthetic.shape[1:]} pixels differ; compare one size.")
-    a, b = (patches(images, bits, count=count, seed=seed) for images in (real, synthetic))
+    plan = plan or Plan(len(real), len(synthetic), draws=8, splits=8)
+    a, b = (patches(images, bits, count=count, seed=plan.seed) for images in (real, synthetic))
     rows = []
     for (h, w), first, second in zip(a.sizes, a.levels, b.levels, strict=True):
-
-        def score(x: np.ndarray, y: np.ndarray, name: str, count: int = max(projections // 4, 1)) -> float:
-            return sliced_wasserstein(x, y, normalization=name, projections=count, seed=seed)
-
-        values = np.array([score(first, second, name, projections) for name in NORMALIZATIONS])
-        if splits:
-            scores = {name: partial(score, name=name) for name in NORMALIZATIONS}
-            table = beside_baseline(first, second, scores, seed=seed, splits=splits, groups=groups)
-            # The whole sets are worth all directions; the interval moves along.
-            table[["low", "high"]] = table[["low", "high"]].add(values - table["value"], axis=0)
-            table["value"] = values
-        else:
-            table = pd.DataFrame({"score": list(NORMALIZATIONS), "value": values, "seed": seed})
-        table = table.rename(columns={"score": "normalization"})
+        few, many = (
+            partial(sliced_wasserstein, projections=number, seed=plan.seed)
+            for number in (max(projections // 4, 1), projections)
+        )
+        limits = dict.fromkeys(NORMALIZATIONS, (0.0, np.inf))
+        table = scored(first, second, few, plan, whole=many, bounds=limits)
+        table = table.rename(columns={"measure": "normalization"})
         table.insert(0, "size", f"{h} x {w}")
         rows.append(table)
     return pd.concat(rows, ignore_index=True)

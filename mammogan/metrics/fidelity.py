@@ -1,18 +1,18 @@
 """Two sets of features compared: precision, recall, density, coverage, KID and FID, each with what biases it.
 
-All of them depend on the features (see `mammogan.metrics.features`) and on the number of images; `beside_baseline` puts
+All of them depend on the features (see `mammogan.metrics.features`) and on the number of images; `fidelity_table` puts
 each beside real against real at the same number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
 
-from mammogan.metrics.baseline import SMALLEST, beside_baseline, halves
+from mammogan.metrics.resampling import Plan, scored
 
 NEIGHBORS = 5  # Naeem 2020
 BLOCK = 1024  # rows of a distance matrix in memory
@@ -53,10 +53,25 @@ class Manifold:
     coverage: float
 
 
+def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared distances (n, m) by the expanded square: one matrix product, with an error of `_slack`."""
+    product = x @ y.T
+    product *= -2
+    product += np.einsum("ij,ij->i", x, x)[:, None]
+    product += np.einsum("ij,ij->i", y, y)
+    return product
+
+
+def _slack(x: np.ndarray, y: np.ndarray) -> float:
+    """Largest rounding error of `_squared`: what lies so near to a ball's surface is on it."""
+    largest = max(float(np.einsum("ij,ij->i", z, z).max()) for z in (x, y))
+    return 8 * np.finfo(float).eps * np.sqrt(x.shape[1]) * largest
+
+
 def _radii(points: np.ndarray, k: int) -> np.ndarray:
-    """Distance of each point to its k-th neighbour among the others."""
+    """Squared distance of each point to its k-th neighbour among the others."""
     found = [
-        np.partition(cdist(points[start : start + BLOCK], points), k, axis=1)[:, k]
+        np.partition(_squared(points[start : start + BLOCK], points), k, axis=1)[:, k]
         for start in range(0, len(points), BLOCK)
     ]
     return np.concatenate(found)
@@ -73,11 +88,14 @@ def manifold(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBORS) -> Man
         ValueError: k images or fewer in a set, or a feature that is not finite.
     """
     real, synthetic = check_features(real, synthetic, k + 1)
-    real_radii, synthetic_radii = _radii(real, k), _radii(synthetic, k)
+    center = real.mean(0)  # a far origin would cost digits
+    real, synthetic = real - center, synthetic - center
+    slack = _slack(real, synthetic)
+    real_radii, synthetic_radii = _radii(real, k) + slack, _radii(synthetic, k) + slack
     balls = np.zeros(len(synthetic), int)
     recalled, covered = 0, 0
     for start in range(0, len(real), BLOCK):
-        distances = cdist(real[start : start + BLOCK], synthetic)
+        distances = _squared(real[start : start + BLOCK], synthetic)
         inside = distances <= real_radii[start : start + BLOCK, None]
         balls += inside.sum(0)
         covered += int(inside.any(1).sum())
@@ -108,47 +126,6 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     return within(real) + within(synthetic) - 2 * float(((real @ synthetic.T / d + 1) ** 3).mean())
 
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """KID over subsets: mean and 95 % interval, and how they were drawn."""
-
-    value: float
-    low: float
-    high: float
-    subsets: int
-    size: int
-    seed: int
-
-
-def kernel_distance_subsets(
-    real: np.ndarray, synthetic: np.ndarray, *, subsets: int = 100, size: int = 0, seed: int = 0
-) -> KernelDistance:
-    """KID as it is reported: the mean over random subsets, which bounds the memory, with an interval for the whole.
-
-    A subset of m of n images has (n - m) / m times the variance of the whole; the interval allows for that.
-
-    Args:
-        real, synthetic: features.
-        subsets: random subsets of both sets.
-        size: images of a subset, at most half of the smaller set; 0 takes that half, and 1000 at most.
-        seed: of the subsets.
-
-    Raises:
-        ValueError: a size that leaves no room for subsets.
-    """
-    real, synthetic = check_features(real, synthetic, 4)
-    n = min(len(real), len(synthetic))
-    size = size or min(n // 2, 1000)
-    if not 2 <= size <= n // 2:
-        raise ValueError(f"Subsets of {size} cannot be drawn from {n} images; choose 2 to {n // 2}.")
-    rng = np.random.default_rng(seed)
-    values = [
-        kernel_distance(rng.choice(real, size, False), rng.choice(synthetic, size, False)) for _ in range(subsets)
-    ]
-    mean, spread = float(np.mean(values)), float(np.std(values)) * np.sqrt(size / (n - size))
-    return KernelDistance(mean, mean - 1.96 * spread, mean + 1.96 * spread, subsets, size, seed)
-
-
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     """FID: squared Frechet distance of the Gaussians through two sets of features (Dowson & Landau 1982; Heusel 2017).
 
@@ -173,38 +150,18 @@ class Frechet:
     Attributes:
         value: of all images.
         infinite: extrapolated to infinitely many; may fall a little below 0.
-        low, high: 95 % interval of `infinite`.
         table: the points of the line: n, and the mean distance at n and n images.
         seed: of the subsets.
     """
 
     value: float
     infinite: float
-    low: float
-    high: float
     table: pd.DataFrame
     seed: int
 
 
-def _extrapolate(
-    real: np.ndarray, synthetic: np.ndarray, sizes: np.ndarray, draws: int, rng: np.random.Generator
-) -> tuple[float, list[float]]:
-    means = [
-        float(
-            np.mean(
-                [
-                    frechet_distance(rng.choice(real, n, False), rng.choice(synthetic, n, False))
-                    for _ in range(1 if n == min(len(real), len(synthetic)) else draws)
-                ]
-            )
-        )
-        for n in sizes
-    ]
-    return float(np.polyfit(1 / sizes, means, 1)[1]), means
-
-
 def frechet_extrapolated(
-    real: np.ndarray, synthetic: np.ndarray, *, points: int = 8, draws: int = 4, halvings: int = 10, seed: int = 0
+    real: np.ndarray, synthetic: np.ndarray, *, points: int = 8, draws: int = 4, seed: int = 0
 ) -> Frechet:
     """FID at infinitely many images: the intercept of FID over 1/n (Chong & Forsyth 2020, section 4).
 
@@ -216,98 +173,58 @@ def frechet_extrapolated(
         real, synthetic: features; the smaller set decides n.
         points: sizes, equally spaced in 1/n.
         draws: subsets a size.
-        halvings: half samples behind the interval (see `beside_baseline`); 0 for none.
         seed: of the subsets.
 
     Raises:
-        ValueError: fewer than 16 images in a set.
+        ValueError: fewer than 8 images in a set.
     """
-    real, synthetic = check_features(real, synthetic, 2 * SMALLEST)
+    real, synthetic = check_features(real, synthetic, 8)
     n = min(len(real), len(synthetic))
-
-    def sizes(largest: int) -> np.ndarray:
-        least = min(max(largest // 4, 2 * real.shape[1], 4), largest // 2)
-        return np.unique(np.rint(1 / np.linspace(1 / least, 1 / largest, points)).astype(int))
-
+    least = min(max(n // 4, 2 * real.shape[1], 4), n // 2)
+    sizes = np.unique(np.rint(1 / np.linspace(1 / least, 1 / n, points)).astype(int))
     rng = np.random.default_rng(seed)
-    infinite, means = _extrapolate(real, synthetic, sizes(n), draws, rng)
-    parts = [
-        _extrapolate(
-            rng.choice(real, len(real) // 2, False),
-            rng.choice(synthetic, len(synthetic) // 2, False),
-            sizes(n // 2),
-            draws,
-            rng,
-        )[0]
-        for _ in range(halvings)
-    ]
-    spread = 1.96 * float(np.std(parts, ddof=1)) if halvings > 1 else np.nan
-    table = pd.DataFrame({"n": sizes(n), "distance": means})
-    return Frechet(frechet_distance(real, synthetic), infinite, infinite - spread, infinite + spread, table, seed)
+    means = []
+    for size in sizes:
+        several = draws if size < max(len(real), len(synthetic)) else 1
+        values = [
+            frechet_distance(rng.choice(real, size, False), rng.choice(synthetic, size, False)) for _ in range(several)
+        ]
+        means.append(float(np.mean(values)))
+    table = pd.DataFrame({"n": sizes, "distance": means})
+    infinite = float(np.polyfit(1 / sizes, means, 1)[1])
+    return Frechet(frechet_distance(real, synthetic), infinite, table, seed)
+
+
+BETTER = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
+BETTER |= dict.fromkeys(("KID", "FID", "FID, infinite n"), "lower")
+BOUNDS = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
+BOUNDS |= dict.fromkeys(("density", "FID"), (0.0, np.inf))
 
 
 def fidelity_table(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    *,
-    seed: int = 0,
-    splits: int = 20,
-    k: int = NEIGHBORS,
-    groups: np.ndarray | None = None,
+    real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = None, *, k: int = NEIGHBORS
 ) -> pd.DataFrame:
     """All measures of this module, with intervals and real against real at the same number of images.
 
     Args:
         real, synthetic: (n, d) and (m, d) features, standardized by the real set if they have different units.
-        seed: of subsets and halves.
-        splits: halvings.
+        plan: which images are compared, and the draws; all images and 40 draws, where it is not given.
         k: neighbours.
-        groups: (n,), patients of the real images.
 
     Returns:
-        one row a measure, the columns of `beside_baseline` and `better` ("higher", "lower"). The distance
-        "FID, infinite n" has its own interval; its real_half is the median between halves, its value_half empty.
+        one row a measure: measure, better ("higher", "lower"), and the columns of `resampling.scored`.
 
     Raises:
         ValueError: too few images, or a feature that is not finite.
     """
-    real, synthetic = check_features(real, synthetic, 2 * SMALLEST)
-    # The four neighbour measures share their distances: computed once a pair of sets.
-    memory: dict[tuple[int, int], Manifold] = {}
+    real, synthetic = check_features(real, synthetic, k + 1)
+    plan = plan or Plan(len(real), len(synthetic), draws=40)
 
-    def by_neighbors(name: str):
-        def score(a: np.ndarray, b: np.ndarray) -> float:
-            key = (id(a), id(b))
-            if key not in memory:
-                memory.clear()
-                memory[key] = manifold(a, b, k)
-            return getattr(memory[key], name)
+    def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[str, float]:
+        extrapolated = frechet_extrapolated(a, b, draws=draws, seed=plan.seed)
+        distances = {"KID": kernel_distance(a, b), "FID": extrapolated.value, "FID, infinite n": extrapolated.infinite}
+        return {**vars(manifold(a, b, k)), **distances}
 
-        return score
-
-    scores = {name: by_neighbors(name) for name in ("precision", "recall", "density", "coverage")}
-    scores |= {"KID": kernel_distance, "FID": frechet_distance}
-    table = beside_baseline(real, synthetic, scores, seed=seed, splits=splits, groups=groups)
-    shares = table["score"].isin(["precision", "recall", "coverage"])
-    table.loc[shares, ["low", "high"]] = table.loc[shares, ["low", "high"]].clip(0, 1)
-    table.loc[table["score"].isin(["density", "FID"]), "low"] = table["low"].clip(lower=0)
-    rng = np.random.default_rng(seed)
-    found = frechet_extrapolated(real, synthetic, seed=seed)
-    among = []
-    for _ in range(max(splits // 4, 3)):
-        one, two = halves(len(real), rng, groups)
-        among.append(frechet_extrapolated(real[one], real[two], seed=seed, draws=1, halvings=0).infinite)
-    low, middle, high = np.quantile(among, [0.025, 0.5, 0.975])
-    table.loc[len(table)] = {
-        **table.iloc[-1].to_dict(),
-        "score": "FID, infinite n",
-        "value": found.infinite,
-        "low": found.low,
-        "high": found.high,
-        "value_half": np.nan,
-        "real_half": middle,
-        "real_low": low,
-        "real_high": high,
-    }
-    table["better"] = np.where(table["score"].isin(["precision", "recall", "density", "coverage"]), "higher", "lower")
+    table = scored(real, synthetic, measure, plan, whole=partial(measure, draws=4), bounds=BOUNDS)
+    table.insert(1, "better", [BETTER[name] for name in table["measure"]])
     return table

@@ -17,18 +17,20 @@ sides of a ceiling.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 Z = 1.959964  # 97.5th percentile of the normal distribution
 LEAST = 16  # real images; with fewer a ceiling would stand on less than eight
+FEW = 40  # draws; fewer have no percentiles to speak of, but a standard deviation
 
 
 def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -139,9 +141,14 @@ def interval(
     """95 % interval of an estimate from its values on subsamples of a share of the images.
 
     The percentiles of the draws are taken about their median, scaled to the whole sample (see this module), and set
-    around the estimate: scores on fewer images lie lower, which is no uncertainty.
+    around the estimate: scores on fewer images lie lower, which is no uncertainty. Fewer than `FEW` draws are taken as
+    normal.
     """
-    deviation = (np.quantile(draws, [0.025, 0.975]) - np.median(draws)) * np.sqrt(share / (1 - share))
+    if len(draws) < FEW:
+        deviation = np.array([-Z, Z]) * np.std(draws, ddof=1)
+    else:
+        deviation = np.quantile(draws, [0.025, 0.975]) - np.median(draws)
+    deviation = deviation * np.sqrt(share / (1 - share))
     low, high = np.clip(estimate + deviation, *bounds)
     return float(low), float(high)
 
@@ -197,3 +204,43 @@ def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> list
     """`function` of every item, in order, on all cores: what costs time here leaves Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))
+
+
+def scored(
+    real: Any,
+    synthetic: Any,
+    measure: Callable[[Any, Any], Mapping[str, float]],
+    plan: Plan,
+    *,
+    whole: Callable[[Any, Any], Mapping[str, float]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> pd.DataFrame:
+    """Scores of two sets by the plan: with interval, ceiling, and the two in ratio.
+
+    Args:
+        real, synthetic: arrays whose first axis counts images: moments, features, descriptors.
+        measure: name -> score of two sets of images.
+        plan: which rows are compared.
+        whole: as `measure`, for the sets themselves, where it may take more time; None takes `measure`.
+        bounds: least and largest value of a score, where it has them.
+
+    Returns:
+        one row a score: measure (its name), the columns of `summary`, n and n_ceiling (images a side of score and
+        ceiling). Of a distance the ceiling is a floor: what real images have among themselves.
+    """
+    compared, intervals, ceilings = plan.compared, plan.intervals(), plan.ceilings()
+    estimate = (whole or measure)(real[compared[0]], synthetic[compared[1]])
+    tasks = [
+        *((real, one, synthetic, two) for one, two in intervals),
+        *((real, one, synthetic, other) for one, _, other in ceilings),
+        *((real, one, real, two) for one, two, _ in ceilings),
+    ]
+    found = in_threads(lambda task: measure(task[0][task[1]], task[2][task[3]]), tasks)
+    rows = []
+    for name, value in estimate.items():
+        values = np.array([scores[name] for scores in found])
+        draws, at_half, among = np.split(values, [len(intervals), len(intervals) + len(ceilings)])
+        limits = (bounds or {}).get(name, (-np.inf, np.inf))
+        row = summary(float(value), draws, at_half, among, share=plan.share(), bounds=limits)
+        rows.append({"measure": name, **row, "n": plan.size, "n_ceiling": len(ceilings[0][0])})
+    return pd.DataFrame(rows)

@@ -18,7 +18,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from mammogan.metrics.density import Grid, density, jensen_shannon
-from mammogan.metrics.distances import COARSEST, NORMALIZATIONS, ms_ssim, patches, sliced_wasserstein
+from mammogan.metrics.distances import COARSEST, ms_ssim, patches, sliced_wasserstein
 from mammogan.metrics.features import Standardizer, extract, grey_features, pixel_features
 from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
 from mammogan.metrics.information import ross
@@ -196,9 +196,9 @@ def scores(a: Table, b: Table) -> dict[str, float]:
     """Every measure of a set b against the reference a, with fewer projections than a report would take."""
     near = manifold(a.features, b.features)
     swd = {
-        f"SWD {level}, {name} scale": sliced_wasserstein(x, y, projections=32, normalization=name)
+        f"SWD {level}, {name} scale": distance
         for level, x, y in (("finest", a.fine, b.fine), ("coarsest", a.coarse, b.coarse))
-        for name in NORMALIZATIONS
+        for name, distance in sliced_wasserstein(x, y, projections=32).items()
     }
     return {
         "moments, 1 - sqrt(JSD)": _pairs(a, b),
