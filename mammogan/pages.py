@@ -21,7 +21,8 @@ PAGE = """<!doctype html>
   table { border-collapse: collapse; margin: 0 0 2rem; }
   caption { text-align: left; font-weight: 600; padding: .5rem 0; }
   th, td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
-  td.n { text-align: right; font-variant-numeric: tabular-nums; }
+  .n { text-align: right; font-variant-numeric: tabular-nums; }
+  .warning { border-left: .3rem solid #d55e00; padding-left: .7rem; font-weight: 600; }
   figure { margin: 1rem 0 2rem; }
   figure img { max-width: 100%; background: #fff; }
   figcaption { font-size: .9em; max-width: 50rem; }
@@ -31,14 +32,16 @@ PAGE = """<!doctype html>
 {% endfor %}
 {% for part in parts %}
 {% if part.title %}<h2>{{ part.title }}</h2>{% endif %}
-{% for line in part.text %}<p>{{ line }}</p>
+{% for line in part.text %}<p{% if line.startswith("WARNING") %} class="warning"{% endif %}>{{ line }}</p>
 {% endfor %}
 {% for table in part.tables if table.rows %}
 <div class="wide"><table>
   <caption>{{ table.caption }}</caption>
-  <tr>{% for name in table.header %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
+  <tr>{% for name in table.header %}
+<th scope="col"{% if table.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ name }}</th>{% endfor %}</tr>
   {% for row in table.rows %}
-  <tr>{% for cell in row %}<td{% if cell is number %} class="n"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+  <tr>{% for cell in row %}
+<td{% if cell is number %} class="n"{% endif %}>{{ cell | digits }}</td>{% endfor %}</tr>
   {% endfor %}
 </table></div>
 {% endfor %}
@@ -81,6 +84,15 @@ class Part:
     pictures: list[Picture] = field(default_factory=list)
 
 
+def digits(cell: Any) -> Any:
+    """A cell as it is printed: fractions with three decimals, or three digits where they are below .01."""
+    if isinstance(cell, bool) or not isinstance(cell, float):
+        return cell
+    if cell.is_integer():
+        return int(cell)
+    return f"{cell:.3f}" if abs(cell) >= 0.01 else f"{cell:.3g}"
+
+
 def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part], files: Iterable[str] = ()) -> Path:
     """Write a page and hand its path back.
 
@@ -91,8 +103,9 @@ def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part
         parts: sections.
         files: paths of files to link to at the end, relative to the page.
     """
-    page = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
-    text = page.render(title=title, lead=list(lead), parts=list(parts), files=list(files))
+    environment = Environment(autoescape=True, trim_blocks=True)
+    environment.filters["digits"] = digits
+    text = environment.from_string(PAGE).render(title=title, lead=list(lead), parts=list(parts), files=list(files))
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -107,4 +120,4 @@ def show(part: Part) -> None:
     for table in part.tables:
         if table.rows:
             frame = pd.DataFrame(table.rows, columns=list(table.header))
-            display(frame.style.hide(axis="index").format(precision=3).set_caption(table.caption))
+            display(frame.style.hide(axis="index").format(digits).set_caption(table.caption))

@@ -173,13 +173,13 @@ def overall(study: Study, results: Results) -> Part:
         ways.insert(0, ["reader"])
     for names in ways:
         if (c := study.clustered(names=names)) is not None:
-            shared = " and ".join(CLUSTER_NAMES[name] for name in names)
+            shared = _listed(names)
             rows.append([f"{shared} as clusters, t", c.rate, c.low, c.high, c.p, c.p_equivalence, c.design_effect])
             low, high = c.low, c.high
     if (c := study.clustered()) is None:
         study.missing["an interval over clusters"] = "there are less than three of them, or all have the same rate"
     else:
-        shared = " and ".join(CLUSTER_NAMES[name] for name in study.clusters)
+        shared = _listed(study.clusters)
         results.value("clustered.rate", c.rate, interval=(c.low, c.high), fmt=".3f", label="rate of right answers",
                       how=f"t interval, {shared} as clusters")  # fmt: skip
         if c.low > 0 and c.high < 1:
@@ -223,14 +223,14 @@ def independence(study: Study, results: Results) -> tuple[pd.DataFrame, str]:
                       how=f"intraclass, by moments; Tarone's test P = {o.p:.3f}")  # fmt: skip
         rows.append([CLUSTER_NAMES[name], o.clusters, len(answers) / o.clusters, o.correlation, o.p, o.detectable])
         if o.p <= 0.05:
-            found.append(CLUSTER_NAMES[name])
+            found.append(name)
     header = ["clusters", "number", "answers each", "intraclass correlation", "P", "found with 80 % power from"]
     table = pd.DataFrame(rows, columns=header)
     results.table("independence", table)
     if not found:
         text = "No overdispersion was found" if rows else "Whether answers hang together cannot be tested"
         return table, f"{text}; only the interval over clusters needs no such assumption."
-    text = f"WARNING: {' and '.join(found)} differ by more than chance, so that the binomial interval is too narrow"
+    text = f"WARNING: {_listed(found)} differ by more than chance, so that the binomial interval is too narrow"
     if (c := study.clustered()) is None:
         return table, f"{text}, and there are too few clusters for one that holds."
     left = 100 * rs.coverage_left(max(c.design_effect, 1.0))
@@ -352,13 +352,13 @@ def groups(study: Study, results: Results) -> Part:
     )
     table.insert(1, "attempts", [len(g) for g in parts.values()])
     table.insert(5, "sd", [float((g["right"] / g["answers"]).std(ddof=0)) for g in parts.values()])
-    shared = " and ".join(CLUSTER_NAMES[name] for name in study.clusters)
+    shared = _listed(study.clusters) if study.clusters else "none"
     over = {name: study.clustered(study.table["session"].isin(g.index).to_numpy()) for name, g in parts.items()}
     clusters = pd.DataFrame([[name, c.rate, c.low, c.high, c.p, c.p_equivalence] for name, c in over.items() if c],
                             columns=["group", "rate", "low", "high", "P", "P of equivalence"])  # fmt: skip
     for side in ("low", "high"):
         table[f"{side} (clusters)"] = table["group"].map(clusters.set_index("group")[side])
-    caption = f"Rates of groups with 95 % intervals. Band: the margin of equivalence. Clusters: {shared or 'none'}."
+    caption = f"Rates of groups with 95 % intervals. Band: the margin of equivalence. Clusters: {shared}."
     pictures = [_figure(study, results, "groups", figures.success_rates(table, study.margin), table,
                         caption, "Forest plot of groups.")]  # fmt: skip
     for row in table.itertuples():
@@ -563,20 +563,14 @@ def _split(sessions: pd.DataFrame, trait: str) -> tuple[pd.DataFrame, pd.DataFra
     return yes, rest
 
 
+def _listed(clusters: Iterable[str]) -> str:
+    *others, last = (CLUSTER_NAMES[name] for name in clusters)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def _table(caption: str, frame: pd.DataFrame) -> Table:
-    rows = [[_rounded(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
+    rows = frame.astype(object).to_numpy().tolist()
     return Table(caption, [str(name).replace("_", " ") for name in frame.columns], rows)
-
-
-def _rounded(cell: Any) -> Any:
-    if isinstance(cell, (bool, np.bool_, str)):
-        return str(cell)
-    if isinstance(cell, (int, np.integer)):
-        return int(cell)
-    if isinstance(cell, (float, np.floating)):
-        number = float(cell)
-        return float(f"{number:.3g}") if abs(number) < 0.01 else round(number, 3)
-    return cell
 
 
 def _figure(
