@@ -383,6 +383,8 @@ def study_analyse(
         page = analyse(made, out, progress=shown)
     for what, why in made.missing.items():
         print(f"not done: {what} ({why})")
+    for sentence in made.warnings:
+        print(sentence)
     print(f"The report is {page}")
 
 

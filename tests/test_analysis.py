@@ -39,7 +39,8 @@ def answers() -> pd.DataFrame:
                 "board_certified": "" if reader % 2 == 0 else "yes" if reader % 4 == 1 else "no",
                 "trainee": "" if reader % 2 == 0 else "no" if reader % 4 == 1 else "yes",
                 "breast_specialist": "" if reader % 2 == 0 else "yes" if reader % 3 else "no",
-                "screening": "", "years": "", "real_id": f"x{real}", "synthetic_id": f"y{synthetic}",
+                "screening": "", "years": reader if reader % 5 else "",
+                "real_id": f"x{real}", "synthetic_id": f"y{synthetic}",
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -63,6 +64,10 @@ def test_numbers_equal_scipy(report: Path) -> None:
     assert found["study.questions.kruskal.p"] == pytest.approx(stats.kruskal(*matrix.T).pvalue)
     assert found["study.readers"] == READERS
     assert found["study.repeats"] == 1
+    years = pd.read_csv(report / "data" / "years.csv").set_index("group")
+    said = [reader for reader in range(READERS) if reader % 5]
+    assert years.loc["all"].tolist() == [len(said), *np.quantile(said, [0, 0.25, 0.5, 0.75, 1])]
+    assert years.loc["radiologists", "most"] == 13
     assert found["study.seconds"] == pytest.approx(table["seconds"].median())
     scores = table.groupby(["session", "radiologist"])["correct"].mean().reset_index()
     groups = [scores.loc[scores["radiologist"] == value, "correct"] for value in ("yes", "no")]
@@ -135,6 +140,8 @@ def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     assert wider > 1.5 * width
     low, high = both["interval"]
     assert f"Report {both['value']:.3f} ({low:.3f} to {high:.3f})" in page
+    assert len(study.warnings) == 1
+    assert study.warnings[0] in page
     spread_of = pd.read_csv(tmp_path / "0.9" / "data" / "independence.csv").set_index("clusters")
     assert spread_of.loc["real images", "P"] < 0.001 < 0.05 < spread_of.loc["readers", "P"]
     groups = pd.read_csv(tmp_path / "0.9" / "data" / "groups.csv").iloc[0]

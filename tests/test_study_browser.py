@@ -215,6 +215,52 @@ def test_by_touch_at_every_size(browser: Any, study: Study, device: str) -> None
     assert answers(study) == [(1, number, "right") for number in range(1, PAIRS + 1)]
 
 
+def test_by_mouse(browser: Any, study: Study) -> None:
+    with served(study.folder) as (address, _):
+        tablet = Tablet(browser, f"{address}/")
+        page = tablet.page
+        tablet.fill()
+        for width, height in ((834, 1194), (390, 844), (1194, 834)):  # turned, and all of each image is seen again
+            page.set_viewport_size({"width": width, "height": height})
+            for side in ("left", "right"):
+                seen = f"viewers.{side}.osd.viewport.getZoom() / viewers.{side}.osd.viewport.getHomeZoom() - 1"
+                size = f"viewers.{side}.osd.viewport.getContainerSize().x"
+                tablet.until(f"{size} < {width} / 2 && {size} > {width} / 2 - 20 && Math.abs({seen}) < 0.001")
+        box = page.locator("#right").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        for _ in range(4):
+            page.mouse.wheel(0, -120)
+            page.wait_for_timeout(60)
+        tablet.until("viewers.right.osd.viewport.getZoom() > 1.5 * viewers.right.osd.viewport.getHomeZoom()")
+        page.wait_for_timeout(800)
+        assert tablet.view("left")["zoom"] == pytest.approx(1)
+        before = tablet.view("right")
+        page.mouse.down()
+        page.mouse.move(x + 40, y + 30, steps=8)
+        page.mouse.up()
+        page.wait_for_timeout(800)
+        after = tablet.view("right")
+        assert after["x"] < before["x"]
+        assert after["y"] < before["y"]
+        assert after["zoom"] == pytest.approx(before["zoom"], rel=0.01)
+        page.set_viewport_size({"width": 1100, "height": 800})
+        page.wait_for_timeout(500)
+        assert tablet.view("right")["zoom"] > 1.4  # what was enlarged stays so
+        # Around the images all is darker than a dark mammogram's grey.
+        shown = page.evaluate("""['body', '.stage', '.tools', '#choice', '#pairs header'].map((where) => {
+            let e = document.querySelector(where), c;
+            do { c = getComputedStyle(e).backgroundColor; e = e.parentElement; } while (c === 'rgba(0, 0, 0, 0)' && e);
+            return Math.max(...c.match(/[0-9]+/g).slice(0, 3).map(Number)); })""")
+        assert max(shown) < 20
+        for number in range(1, PAIRS + 1):
+            tablet.answer(number, "left")
+        page.wait_for_selector("#details", state="visible")
+        assert tablet.troubles == []
+        tablet.context.close()
+    assert answers(study) == [(1, number, "left") for number in range(1, PAIRS + 1)]
+
+
 def test_by_keyboard_alone(browser: Any, study: Study) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")

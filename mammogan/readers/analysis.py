@@ -56,6 +56,7 @@ class Study:
         seed: of everything random.
         note: a sentence that every page and caption must carry, e.g. that the answers are a reconstruction.
         missing: {what cannot be done: why}; sections add to it.
+        warnings: what does not hold, in sentences; sections add to it.
     """
 
     table: pd.DataFrame
@@ -64,6 +65,7 @@ class Study:
     seed: int = 0
     note: str = ""
     missing: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def has(self, *columns: str) -> bool:
         return all(name in self.table and self.table[name].astype(str).str.len().gt(0).any() for name in columns)
@@ -73,7 +75,7 @@ class Study:
         """One row a session: right, answers, reader, first (of its reader), and the traits."""
         groups = self.table.groupby("session", sort=False)
         made = groups.agg(reader=("reader", "first"), right=("correct", "sum"), answers=("correct", "size"))
-        for trait in TRAITS:
+        for trait in (*TRAITS, "years"):
             if trait in self.table:
                 made[trait] = groups[trait].first()
         if "confirmed_at" in self.table:
@@ -147,7 +149,18 @@ def demographics(study: Study, results: Results) -> Part:
             study.missing[f"groups by {trait.replace('_', ' ')}"] = f"there is no column {trait}"
     table = pd.DataFrame(rows, columns=["group", "readers", "attempts", "answers"])
     results.table("demographics", table)
-    return Part("Who took part", (), [_table("Readers, attempts and answers", table)])
+    tables = [_table("Readers, attempts and answers", table)]
+    asked = {"all": first} | {
+        name: first[first[trait] == "yes"] for trait, (name, _) in TRAIT_NAMES.items() if study.has(trait)
+    }
+    years = {name: group["years"].dropna() for name, group in asked.items() if "years" in group}
+    rows = [[name, len(y), *y.quantile([0, 0.25, 0.5, 0.75, 1])] for name, y in years.items() if len(y)]
+    if rows:
+        header = ["group", "readers who say", "least", "lower quartile", "median", "upper quartile", "most"]
+        tables.append(_table("Years of experience", results.table("years", pd.DataFrame(rows, columns=header))))
+    else:
+        study.missing["years of experience"] = "no reader states any"
+    return Part("Who took part", (), tables)
 
 
 def overall(study: Study, results: Results) -> Part:
@@ -232,12 +245,14 @@ def independence(study: Study, results: Results) -> tuple[pd.DataFrame, str]:
         return table, f"{text}; only the interval over clusters needs no such assumption."
     text = f"WARNING: {_listed(found)} differ by more than chance, so that the binomial interval is too narrow"
     if (c := study.clustered()) is None:
-        return table, f"{text}, and there are too few clusters for one that holds."
+        study.warnings.append(f"{text}, and there are too few clusters for one that holds.")
+        return table, study.warnings[-1]
     left = 100 * rs.coverage_left(max(c.design_effect, 1.0))
-    return table, (
+    study.warnings.append(
         f"{text}: of other readers and images it covers about {left:.0f} %, not 95 %. Report {c.rate:.3f} "
         f"({c.low:.3f} to {c.high:.3f}), the interval over clusters."
     )
+    return table, study.warnings[-1]
 
 
 def distribution(study: Study, results: Results) -> Part:

@@ -13,6 +13,19 @@ class Viewer {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.name = name;
     this.ready = false;
+    // The buttons come first: they take room, and the picture is to be fitted into what is left.
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    const buttons = [["+", "Zoom in", () => this.zoom(1.5)], ["−", "Zoom out", () => this.zoom(1 / 1.5)], ["⤢", "Show all", () => this.home()]];
+    for (const [sign, label, act] of buttons) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = sign;
+      button.setAttribute("aria-label", `${label}, ${name}`);
+      button.addEventListener("click", () => { this.lead(); act(); });
+      tools.append(button);
+    }
+    element.parentElement.append(tools);
     this.osd = OpenSeadragon({
       element,
       drawer: "canvas", // pixels of file:// pages are barred from WebGL
@@ -32,20 +45,11 @@ class Viewer {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", `${name}: arrow keys move it, plus and minus zoom, 0 shows all of it`);
     this.osd.addHandler("canvas-key", (event) => this.key(event));
+    // A tablet that is turned shows all of a picture again if it showed all before.
+    this.osd.addHandler("animation-finish", () => { this.whole = Math.abs(this.osd.viewport.getZoom() / this.osd.viewport.getHomeZoom() - 1) < 0.01; });
+    this.osd.addHandler("resize", () => { if (this.whole) requestAnimationFrame(() => this.osd.viewport.goHome(true)); });
     // The mouse wheel over an image is for the image.
     this.osd.addHandler("canvas-scroll", (event) => { event.preventDefault = true; });
-    const tools = document.createElement("div");
-    tools.className = "tools";
-    const buttons = [["+", "Zoom in", () => this.zoom(1.5)], ["−", "Zoom out", () => this.zoom(1 / 1.5)], ["⤢", "Show all", () => this.home()]];
-    for (const [sign, label, act] of buttons) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = sign;
-      button.setAttribute("aria-label", `${label}, ${name}`);
-      button.addEventListener("click", () => { this.lead(); act(); });
-      tools.append(button);
-    }
-    element.parentElement.append(tools);
     this.message = document.createElement("p");
     this.message.className = "failed";
     this.message.hidden = true;
@@ -64,7 +68,7 @@ class Viewer {
           this.osd.removeAllHandlers("open-failed");
           if (this.turn !== turn) return;
           this.message.hidden = true;
-          this.ready = true;
+          this.ready = this.whole = true;
           resolve();
         });
         this.osd.addOnceHandler("open-failed", () => {
