@@ -13,7 +13,6 @@ No real image is in it, and none can be made from it but by the generator.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pandas as pd
 
 from mammogan import provenance
 from mammogan.artifacts.sources import Images
-from mammogan.artifacts.study import study, write_study
+from mammogan.artifacts.study import copies, study, write_study
 from mammogan.choices import bit_depth_effect
 from mammogan.data.sets import patients
 from mammogan.data.store import Store
@@ -120,14 +119,18 @@ def export(
             table.insert(3, "patient", np.unique(patients(images), return_inverse=True)[1])
             tables.append(table)
         pd.concat(tables).to_csv(out / "moments.csv", index=False, float_format="%.12g")
-        write_study(study(Images.of_store(store, size), Images.of_store(synthetic)), out / "artifacts")
+        found = study(
+            Images.of_store(store, size), Images.of_store(synthetic), trained=finished.config.split, seed=seed
+        )
+        write_study(found, out / "artifacts")
     revision, dirty = provenance.commit()
-    config = json.loads((out / "run" / "config.json").read_text())["config"]
+    split = finished.config.split
+    audit = copies(found["copies"], seed)
     facts = {
         "origin": origin,
         **{key: value for key, value in asdict(ORIGINS[origin]).items() if key != "public"},
         "real_images": len(store),
-        "training_images": int((store.manifest["split"] == config["split"]).sum()) if config["split"] else len(store),
+        "training_images": int((store.manifest["split"] == split).sum()) if split else len(store),
         "patients": int(store.manifest["patient"].nunique()),
         "views": {str(k): int(v) for k, v in store.manifest["view"].value_counts().items()},
         "data_hash": store.fingerprint,
@@ -136,6 +139,9 @@ def export(
         "images_seen": finished.images,
         "schedule": finished.config.total_images,
         "bits": store.bits,
+        "authenticity": audit.authenticity,
+        "authenticity_held_out": audit.baseline,
+        "distance_ratio": audit.distance_ratio,
         "bit_depth_effect": bit_depth_effect(store.images(size)[: min(len(store), 200)], store.bits),
         "count": count,
         "seed": seed,
@@ -171,6 +177,10 @@ def card(facts: dict, finished: Finished, weights: Path) -> str:
         "",
         f"**What it can and cannot show.** {facts['limits']}",
         "",
+        f"**Copies of training images.** {_interval(facts['authenticity'])} of its images are authentic "
+        f"(Alaa 2022, by patient), {_interval(facts['authenticity_held_out'])} of unseen real images; the median "
+        f"distance to the nearest training image is {_interval(facts['distance_ratio'])} times theirs.",
+        "",
         "**Draw images.** `mammogan sample RUN --count 100 --out OUT`, RUN being the folder `run` beside this file.",
         "",
         "**Files.** `run/` weights, settings, log and sheets of fixed latents; `moments.csv` and `artifacts/` "
@@ -180,3 +190,7 @@ def card(facts: dict, finished: Finished, weights: Path) -> str:
     if facts["attribution"]:
         lines += ["", f"**Training images.** {facts['attribution']}"]
     return "\n".join(lines) + "\n"
+
+
+def _interval(found: tuple[float, float, float]) -> str:
+    return "{:.2f} ({:.2f} to {:.2f})".format(*found)

@@ -32,6 +32,7 @@ class Images:
         views: (n,) "CC", "MLO" or "" where not known.
         patients: (n,) salted hash, or the id where not known.
         spacing_mm: (n,) of one pixel of these images, NaN where not known.
+        splits: (n,) "train", "test" and so on; None where there are none.
     """
 
     pixels: Any
@@ -40,6 +41,7 @@ class Images:
     views: np.ndarray
     patients: np.ndarray
     spacing_mm: np.ndarray
+    splits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,6 +51,18 @@ class Images:
         """(height, width)."""
         return self.pixels.shape[1], self.pixels.shape[2]
 
+    def take(self, rows: np.ndarray) -> Images:
+        """Some of the images, read into memory."""
+        return Images(
+            np.stack([np.asarray(self.pixels[int(row)]) for row in rows]),
+            self.bits,
+            self.ids[rows],
+            self.views[rows],
+            self.patients[rows],
+            self.spacing_mm[rows],
+            None if self.splits is None else self.splits[rows],
+        )
+
     @classmethod
     def of_store(cls, store: Store, size: tuple[int, int] | None = None) -> Images:
         """Images of a store at one of its sizes, its finest by default."""
@@ -57,7 +71,8 @@ class Images:
         ids = m["id"].to_numpy(str)
         patients = m["patient"].where(m["patient"].notna(), m["id"]).to_numpy(str)
         spacing = m["spacing_mm"].to_numpy(float) * store.sizes[-1][0] / size[0]
-        return cls(store.images(size), store.bits, ids, m["view"].fillna("").to_numpy(str), patients, spacing)
+        views, splits = (m[name].fillna("").to_numpy(str) for name in ("view", "split"))
+        return cls(store.images(size), store.bits, ids, views, patients, spacing, splits)
 
 
 def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images:
