@@ -415,6 +415,18 @@ def test_no_result_is_typed_in_prose() -> None:
     assert not typed, "\n".join(typed)
 
 
+def test_every_section_names_what_of_the_paper_it_answers() -> None:
+    """Below each heading of a chapter; the comparison at the end of one needs no name."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if path.stem[:2] in ("02", "04"):
+            continue
+        text = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+        sections = re.findall(r"^## (.+)\n+(.*)", text, re.M)
+        assert len(sections) > 3, path.name
+        for title, first in sections:
+            assert re.match(r"\{paper\}`[^`]+`$", first), f"{path.name}: {title}"
+
+
 def test_every_figure_says_what_it_shows() -> None:
     """Name, caption with n and data, alternative text; radiographs keep their grey levels and state their window."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):

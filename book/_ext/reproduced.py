@@ -5,6 +5,7 @@ Roles and directives (also inside notebooks and figure captions)::
     {val}`alignment.n.real`             the number with its format and unit
     {val}`alignment.n.real:interval`    its 95 % interval
     {val}`alignment.n.real:paper`       the paper's number
+    {paper}`Table 1`                    what of the paper a section answers, below its heading
     {csv}`alignment/moments`            link to the CSV behind a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
     ```{claims} claims.yaml             claims of the paper, the evidence for each and what it costs to run again
@@ -155,6 +156,13 @@ class ValueRole(SphinxRole):
         else:
             text = format_value(entry["paper"] if part == "paper" else entry["value"], entry)
         return [nodes.inline(self.text, text, classes=["val"])], []
+
+
+class PaperRole(SphinxRole):
+    """{paper}`Figure 3`: the figure, table or section of the paper that a section answers; "not in it" for none."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [nodes.inline(self.rawtext, f"In the paper: {self.text}", classes=["answers"])], []
 
 
 class CsvRole(SphinxRole):
@@ -376,6 +384,7 @@ class Benchmarks(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("benchmarks", Benchmarks)
     app.add_role("val", ValueRole())
+    app.add_role("paper", PaperRole())
     app.add_role("csv", CsvRole())
     app.add_directive("compare", Compare)
     app.add_directive("claims", Claims)
