@@ -34,6 +34,14 @@ def style() -> None:
     )
 
 
+def empty(text: str) -> Figure:
+    """A figure that only says why it is empty."""
+    figure, axis = plt.subplots(figsize=(6, 0.6))
+    axis.text(0.5, 0.5, text, ha="center", va="center")
+    axis.axis("off")
+    return figure
+
+
 def contact_sheet(
     images: np.ndarray, bits: int, columns: int, titles: Sequence[str] | None = None, scale: float = 1.15
 ) -> Figure:
@@ -93,42 +101,6 @@ def windows(manifest: pd.DataFrame) -> Figure:
     order = facts["device"].value_counts().index
     sns.countplot(facts, y="device", hue="device", order=order, palette=palette, ax=right, legend=False)
     right.set(xlabel="images", ylabel="")
-    return figure
-
-
-def training_curves(stats: pd.DataFrame) -> Figure:
-    """Losses and scores by images seen, the levels shaded."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.4))
-    smooth = stats.set_index("images").rolling(max(len(stats) // 60, 1), min_periods=1).mean(numeric_only=True)
-    for axis, names, title in (
-        (axes[0], {"loss_d": SYNTHETIC, "loss_g": REAL}, "loss"),
-        (axes[1], {"real_score": REAL, "fake_score": SYNTHETIC}, "mean score of D"),
-    ):
-        for name, colour in names.items():
-            axis.plot(smooth.index, smooth[name], color=colour, label=name.replace("_", " "))
-        for level, rows in stats.groupby("level"):
-            start, stop = rows["images"].iloc[0], rows["images"].iloc[-1]
-            axis.axvspan(start, stop, color="0.5", alpha=0.10 if level % 2 else 0.0, lw=0)
-            axis.text((start + stop) / 2, 1.01, rows["size"].iloc[0], transform=axis.get_xaxis_transform(),
-                      ha="center", fontsize=7)  # fmt: skip
-        axis.set_xlabel("images seen")
-        axis.set_ylabel(title)
-        axis.legend()
-    figure.tight_layout()
-    return figure
-
-
-def growth(sheets: Sequence[tuple[str, np.ndarray]], bits: int, columns: int = 8) -> Figure:
-    """The same latent vectors at each stage of training, a row a stage: (label, images (n, h, w))."""
-    figure, axes = plt.subplots(len(sheets), columns, figsize=(columns * 1.05, len(sheets) * 1.3), squeeze=False)
-    for (label, images), row in zip(sheets, axes, strict=True):
-        for image, axis in zip(images, row, strict=False):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=2**bits - 1)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
-        row[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
-    figure.subplots_adjust(0.14, 0, 1, 1, wspace=0.04, hspace=0.04)
     return figure
 
 

@@ -3,7 +3,8 @@
 A reference folder::
 
     README.md        the model card
-    run/             the averaged generator in half precision, settings, log, sheets of fixed latents
+    run/             the averaged generator in half precision, settings, logs, sheets of fixed latents, and
+                     distances.csv: how far its images were from the real ones as it grew
     moments.csv      a row an image: kind, view, split, patient (a number), M1 to M5
     artifacts/       tables of `mammogan.artifacts.study`
     provenance.json  where it comes from
@@ -26,6 +27,7 @@ from mammogan.artifacts.study import copies, study, write_study
 from mammogan.choices import bit_depth_effect
 from mammogan.data.sets import patients
 from mammogan.data.store import Store
+from mammogan.gan import checkpoints, growth
 from mammogan.gan.finished import Finished, publish_run
 from mammogan.gan.sampling import sample
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
@@ -123,6 +125,8 @@ def export(
             Images.of_store(store, size), Images.of_store(synthetic), trained=finished.config.split, seed=seed
         )
         write_study(found, out / "artifacts")
+        if checkpoints.generators(Path(run)):  # early runs kept none
+            growth.distances(Path(run), store, seed=seed).to_csv(out / "run" / "distances.csv", index=False)
     revision, dirty = provenance.commit()
     split = finished.config.split
     audit = copies(found["copies"], seed)
@@ -183,7 +187,8 @@ def card(facts: dict, finished: Finished, weights: Path) -> str:
         "",
         "**Draw images.** `mammogan sample RUN --count 100 --out OUT`, RUN being the folder `run` beside this file.",
         "",
-        "**Files.** `run/` weights, settings, log and sheets of fixed latents; `moments.csv` and `artifacts/` "
+        "**Files.** `run/` weights, settings, logs, sheets of fixed latents, and `distances.csv`, the sliced "
+        "Wasserstein distances from the real images on the way; `moments.csv` and `artifacts/` "
         f"statistics of {facts['real_images']} real and {facts['count']} synthetic images (seed {facts['seed']}). No "
         "real image is among them.",
     ]

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
@@ -145,3 +146,10 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         phantom.write_population(tmp_path, 0, 0)
     with pytest.raises(ValueError, match="uint16"):
         build(np.zeros((4, 4), np.int32), Header("CC", "L", "k", "s", "P"))
+
+
+def test_only_phantoms_may_be_shown() -> None:
+    drawn = pd.DataFrame({"manufacturer": ["Phantom Imaging", "Specimen Works"]})
+    assert phantom.are_phantoms(drawn)
+    for other in ("Hologic", None):
+        assert not phantom.are_phantoms(pd.concat([drawn, pd.DataFrame({"manufacturer": [other]})]))

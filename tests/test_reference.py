@@ -12,7 +12,7 @@ import yaml
 
 from mammogan.artifacts.study import TABLES, read_study
 from mammogan.data.store import Store
-from mammogan.gan import checkpoints
+from mammogan.gan import checkpoints, growth
 from mammogan.gan.finished import Finished
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.training import Config, Run
@@ -59,6 +59,12 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     assert len(tables["synthetic"]) == 12
     assert len(tables["real"]) == len(store)
     assert not {"id", "patient", "source_sha256"} & set(tables["real"].columns)
+    distances = pd.read_csv(kept[1] / "run" / "distances.csv")
+    pd.testing.assert_frame_equal(distances, growth.distances(kept[0], store, seed=1))
+    assert distances["images"].tolist()[-1] == 64
+    log, again = (growth.read_log(run) for run in (kept[0], kept[1] / "run"))
+    pd.testing.assert_frame_equal(log, again)
+    assert (log["images_per_second"] > 0).all()
     record = json.loads((kept[1] / "provenance.json").read_text())
     assert record["data_hash"] == store.fingerprint
     card = (kept[1] / "README.md").read_text()

@@ -394,30 +394,37 @@ def test_minibatches_shrink_where_images_are_large(run: Path) -> None:
     assert (sampler.batch, large.batch) == (64, 4)
 
 
-def test_log_speed_and_phases_of_a_continued_run(tmp_path: Path) -> None:
+def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
     stats = [(64, 0, 1.0), (128, 1, 0.0), (192, 1, 0.5), (256, 1, 1.0)]
-    seconds = [2.0, 4.0, 1.0, 2.0]  # continued after the second line
-    with (tmp_path / "stats.jsonl").open("w") as log, (tmp_path / "timing.jsonl").open("w") as timing:
-        for (images, level, alpha), second in zip(stats, seconds, strict=True):
+    with (tmp_path / "stats.jsonl").open("w") as log:
+        for images, level, alpha in stats:
             size = ("5x4", "10x8")[level]
             log.write(json.dumps({"images": images, "level": level, "size": size, "alpha": alpha}) + "\n")
-            timing.write(json.dumps({"images": images, "seconds": second, "images_per_second": 1.0}) + "\n")
-    speed = growth.speeds(tmp_path)["speed"].tolist()
-    assert np.isnan([speed[0], speed[2]]).all()
-    assert [speed[1], speed[3]] == [32, 64]
     spans = list(figures.phases(growth.read_log(tmp_path)))
     assert spans == [(0, 64, "5x4", False), (64, 192, "10x8", True), (192, 256, "10x8", False)]
+    assert "images_per_second" not in growth.read_log(tmp_path)
+    (tmp_path / "timing.jsonl").write_text('{"images": 128, "seconds": 4.0, "images_per_second": 32.0}\n')
+    speed = growth.read_log(tmp_path)["images_per_second"]
+    assert speed[1] == 32
+    assert speed.isna().tolist() == [True, False, True, True]
 
 
-def test_growth_draws_the_same_vectors_at_every_phase(run: Path, tmp_path: Path) -> None:
-    stages = growth.same_vectors(run, 3, seed=2)
-    assert [images.shape[1:] for _, images in stages] == [(5, 4), (10, 8), (10, 8), *[(20, 16)] * 4]
-    np.testing.assert_array_equal(stages[3][1], np.stack(list(Sampler.open(run, at=256).draw(3, 2))))
-    schedule = Schedule(3, 64, 64, 448, (8, 8, 8))
-    frames = growth.film(run, schedule, columns=4)
-    assert frames[0][0] == "0 images, 5 x 4"
-    assert frames[0][1].shape == (5, 16)
-    assert frames[-1][1].shape == (20, 64)
+def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None:
+    kept = growth.sheets(run, Schedule(3, 64, 64, 448, (8, 8, 8)))
+    assert [(s.images, s.level, s.alpha) for s in kept] == [
+        (0, 0, 1), (64, 0, 1), (128, 1, 1), (192, 1, 1), (256, 2, 1), (320, 2, 1), (384, 2, 1), (448, 2, 1)
+    ]  # fmt: skip
+    assert [s.pixels.shape for s in kept[:3]] == [(16, 5, 4), (16, 5, 4), (16, 10, 8)]
+    assert kept[1].label == "64 images, 5 x 4"
+    assert replace(kept[2], alpha=0.25).label == "128 images, 10 x 8, 25% faded in"
+    # What a fade shows is not yet the level.
+    assert [s.images for s in growth.stages([replace(kept[2], images=100, alpha=0.5), *kept])] == [
+        0, 64, 128, 192, 256, 448
+    ]  # fmt: skip
+    # A sheet is drawn by the generator that was kept with it.
+    sampler = Sampler.open(run, at=192)
+    assert sampler.size == kept[3].pixels.shape[1:]
+    frames = [(s.label, np.hstack(s.pixels[:4])) for s in kept]
     with Image.open(growth.write_film(frames, tmp_path / "film.gif", 12, height=40)) as film:
         assert (film.n_frames, film.size) == (len(frames), (128, 40))
         film.seek(film.n_frames - 1)
@@ -430,6 +437,10 @@ def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monk
     assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
     assert set(table["band"]) == {"20 x 16"}
     assert (table["distance"] > table["real"]).all()
+    ends = growth.level_by_level(table)
+    assert ends.index.tolist() == ["5 x 4", "10 x 8", "20 x 16"]
+    for size, images in zip(ends.index, (64, 192, 448), strict=True):
+        assert ends["distance"][size] == table.loc[table["images"] == images, "distance"].mean()
     # Images of 5 x 4 drawn like the real ones keep no texture; those of 20 x 16 are the real ones themselves.
     real = {size: store.images(size)[:] for size in store.sizes}
     monkeypatch.setattr(Sampler, "draw", lambda self, count, seed, start=0: iter(real[self.size][:count]))

@@ -10,14 +10,6 @@ from matplotlib.figure import Figure
 COLOURS = {"real": "#D55E00", "synthetic": "#0072B2"}  # Okabe & Ito (2008), as in all chapters
 
 
-def empty(text: str) -> Figure:
-    """A figure that only says why it is empty."""
-    figure, axis = plt.subplots(figsize=(6, 0.6))
-    axis.text(0.5, 0.5, text, ha="center", va="center")
-    axis.axis("off")
-    return figure
-
-
 def flagged(flags: pd.DataFrame) -> Figure:
     """Shares of images flagged, with intervals: columns detector, kind, share, low, high."""
     figure, axis = plt.subplots(figsize=(7, 4))

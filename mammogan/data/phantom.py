@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
@@ -52,6 +53,11 @@ VENDORS = (
     Vendor("Phantom Imaging", "Alba II", "LINEAR", 300, 3700, (("HARDER", 0.8), ("SOFTER", 1.25)), 1.08),
     Vendor("Specimen Works", "Clara", "SIGMOID", 1400, 3000, (("HARDER", 0.8),), 0.94),
 )
+
+
+def are_phantoms(manifest: pd.DataFrame) -> bool:
+    """Whether all images of a store were drawn here and may be shown: pictures of people stay where they are."""
+    return bool(manifest["manufacturer"].isin({vendor.manufacturer for vendor in VENDORS}).all())
 
 
 @dataclass(frozen=True)

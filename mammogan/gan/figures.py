@@ -15,8 +15,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from mammogan.plots import REAL, SYNTHETIC
 
 
-def adversaries(real: np.ndarray, synthetic: np.ndarray, bits: int) -> Figure:
-    """Figure 1: a scheme of the two networks, with one real and one synthetic image (h, w)."""
+def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Figure:
+    """Figure 1: a scheme of the two networks, with one real and one synthetic image (h, w); None: it is not shown."""
     figure, axis = plt.subplots(figsize=(9, 4.2))
     axis.axis("off")
 
@@ -32,13 +32,16 @@ def adversaries(real: np.ndarray, synthetic: np.ndarray, bits: int) -> Figure:
         if text:
             axis.text((start[0] + stop[0]) / 2, stop[1] + 0.07, text, ha="center", fontsize=8, color="0.3")
 
-    def picture(image: np.ndarray, y: float, title: str) -> None:
-        h, w = image.shape
-        height = 1.25
-        width = height * w / h
-        axis.imshow(
-            image, extent=(4.55 - width / 2, 4.55 + width / 2, y, y + height), vmin=0, vmax=2**bits - 1, zorder=2
-        )
+    height = 1.25
+    width = height * synthetic.shape[1] / synthetic.shape[0]
+
+    def picture(image: np.ndarray | None, y: float, title: str) -> None:
+        if image is None:
+            axis.add_patch(Rectangle((4.55 - width / 2, y), width, height, facecolor="0.9", edgecolor="0.6"))
+            axis.text(4.55, y + height / 2, "not shown\nhere", ha="center", va="center", fontsize=8)
+        else:
+            place = (4.55 - width / 2, 4.55 + width / 2, y, y + height)
+            axis.imshow(image, extent=place, vmin=0, vmax=2**bits - 1, zorder=2)
         axis.text(4.55, y + height + 0.06, title, ha="center", fontsize=9)
 
     axis.text(0.65, 0.9, "random vector\n$z \\sim N(0, I)$", ha="center", va="center", fontsize=9)
@@ -143,11 +146,12 @@ def shade(axis: Axes, stats: pd.DataFrame) -> None:
     axis.set_xlabel("images seen")
 
 
-def training_curves(stats: pd.DataFrame, speeds: pd.DataFrame) -> Figure:
-    """Losses, scores and images a second by images seen, fades shaded."""
-    figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.4))
-    window = max(len(stats) // 60, 1)
-    smooth = stats.set_index("images").rolling(window, min_periods=1).mean(numeric_only=True)
+def training_curves(stats: pd.DataFrame) -> Figure:
+    """Losses, scores and, where they are known, images a second by images seen; fades shaded."""
+    timed = "images_per_second" in stats
+    figure, axes = plt.subplots(1, 2 + timed, figsize=(12.5 if timed else 8.5, 3.4))
+    rows = stats.set_index("images").rolling(max(len(stats) // 60, 1), min_periods=1)
+    smooth = rows.mean(numeric_only=True)
     for axis, names, title in (
         (axes[0], {"loss_d": SYNTHETIC, "loss_g": REAL}, "loss"),
         (axes[1], {"real_score": REAL, "fake_score": SYNTHETIC}, "mean score of D"),
@@ -156,9 +160,9 @@ def training_curves(stats: pd.DataFrame, speeds: pd.DataFrame) -> Figure:
             axis.plot(smooth.index, smooth[name], color=colour, lw=1.2, label=name.replace("_", " "))
         axis.set_ylabel(title)
         axis.legend()
-    pace = speeds.set_index("images")["speed"].rolling(window, min_periods=1).median()
-    axes[2].semilogy(pace.index, pace, color="0.25", lw=1.2)
-    axes[2].set_ylabel("images a second")
+    if timed:
+        axes[2].semilogy(smooth.index, rows["images_per_second"].median(), color="0.25", lw=1.2)
+        axes[2].set_ylabel("images a second")
     for axis in axes:
         shade(axis, stats)
     figure.tight_layout()

@@ -63,7 +63,7 @@ class Finished:
 
 
 def publish_run(run: str | Path, out: str | Path) -> Path:
-    """Copy what of a run can be published: the averaged generator in half precision, log, settings and sample sheets.
+    """Copy what of a run can be published: the averaged generator in half precision, logs, settings and sample sheets.
 
     The copy is a run folder: `Sampler.open` and `Finished.open` read it; it cannot be trained on.
 
@@ -90,8 +90,10 @@ def publish_run(run: str | Path, out: str | Path) -> Path:
     checkpoints.save(path, half, state)
     (out / "config.json").write_text(json.dumps({"config": state["config"], "bits": state["bits"]}, indent=1) + "\n")
     # Lines behind the checkpoint belong to no weights that were kept.
-    with (run / "stats.jsonl").open() as log:
-        kept = [line for line in log if json.loads(line)["images"] <= state["images"]]
-    (out / "stats.jsonl").write_text("".join(kept))
+    for name in ("stats.jsonl", "timing.jsonl"):
+        if (run / name).is_file():
+            with (run / name).open() as log:
+                kept = [line for line in log if json.loads(line)["images"] <= state["images"]]
+            (out / name).write_text("".join(kept))
     shutil.copytree(run / "samples", out / "samples")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,47 +12,63 @@ from PIL import Image
 
 from mammogan.data.store import Store, quantize
 from mammogan.gan import checkpoints
+from mammogan.gan.checkpoints import RunError
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.schedule import Schedule
 from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserstein
 
 
-def read_log(run: Path, name: str = "stats.jsonl") -> pd.DataFrame:
-    """A log of a run, one row a line; stats.jsonl has images, level, size, alpha, losses and scores."""
-    return pd.DataFrame([json.loads(line) for line in (run / name).read_text().splitlines()])
+def read_log(run: Path) -> pd.DataFrame:
+    """The log of a run, a row a line: images, level, size, alpha, losses, scores; the speed where it was kept."""
+
+    def lines(name: str) -> pd.DataFrame:
+        return pd.DataFrame([json.loads(line) for line in (run / name).read_text().splitlines()])
+
+    stats = lines("stats.jsonl")
+    if not (run / "timing.jsonl").is_file():
+        return stats
+    return stats.merge(lines("timing.jsonl")[["images", "images_per_second"]], on="images", how="left")
 
 
-def speeds(run: Path) -> pd.DataFrame:
-    """Images a second between two lines of the log, with the level: columns images, level, size, alpha, speed.
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What the averaged generator drew from fixed latent vectors on its way.
 
-    A piece of a run that was continued counts its seconds from its own start; its first line has no speed.
+    Attributes:
+        images: seen so far.
+        level, alpha: what was drawn; at the end of a phase, the level as it was left.
+        pixels: (n, h, w), uint16.
     """
-    timing = read_log(run, "timing.jsonl")
-    seconds, images = timing["seconds"].diff(), timing["images"].diff()
-    timing["speed"] = (images / seconds).where(seconds > 0)
-    stats = read_log(run)[["images", "level", "size", "alpha"]]
-    return stats.merge(timing[["images", "speed"]], on="images")
+
+    images: int
+    level: int
+    alpha: float
+    pixels: np.ndarray
+
+    @property
+    def label(self) -> str:
+        """Images seen, size, and the share of a level that fades in."""
+        fading = f", {self.alpha:.0%} faded in" if self.alpha < 1 else ""
+        return "{:,} images, {} x {}".format(self.images, *self.pixels.shape[1:]) + fading
 
 
-def same_vectors(run: Path, count: int, seed: int = 0) -> list[tuple[str, np.ndarray]]:
-    """Images of the same latent vectors from each generator that a run kept: (images seen and size, (count, h, w))."""
-    stages = []
-    for images in checkpoints.generators(run):
-        sampler = Sampler.open(run, at=images)
-        h, w = sampler.size
-        stages.append((f"{images:,} images\n{h} x {w}", np.stack(list(sampler.draw(count, seed)))))
-    return stages
-
-
-def film(run: Path, schedule: Schedule, columns: int = 8) -> list[tuple[str, np.ndarray]]:
-    """The sheets of samples that a run drew from fixed latent vectors, a strip each: (what it is, (h, columns x w))."""
-    frames = []
+def sheets(run: Path, schedule: Schedule) -> list[Sheet]:
+    """The sheets of samples that a run kept, in their order; the first is of the base."""
+    found: list[Sheet] = []
     for path in sorted((run / "samples").glob("*.npy")):
-        images = np.load(path)[:columns]
-        phase = schedule.at(int(path.stem))
-        fading = f", {phase.alpha:.0%} faded in" if phase.alpha < 1 else ""
-        frames.append((f"{int(path.stem):,} images, {images.shape[1]} x {images.shape[2]}{fading}", np.hstack(images)))
-    return frames
+        images, pixels = int(path.stem), np.load(path)
+        base = found[0].pixels.shape[1] if found else pixels.shape[1]
+        level, phase = (pixels.shape[1] // base).bit_length() - 1, schedule.at(images)
+        found.append(Sheet(images, level, phase.alpha if level == phase.level else 1.0, pixels))
+    return found
+
+
+def stages(kept: list[Sheet]) -> list[Sheet]:
+    """The first and the last sheet of each level once it is faded in."""
+    whole = [sheet for sheet in kept if sheet.alpha == 1]
+    last = {sheet.level: sheet for sheet in whole}
+    first = {sheet.level: sheet for sheet in reversed(whole)}
+    return [sheet for sheet in whole if sheet in (first[sheet.level], last[sheet.level])]
 
 
 def enlarge(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -76,8 +93,13 @@ def distances(
 
     Returns:
         images, trained ("10 x 8"), band ("40 x 32"), distance, and real: the distance of real images from other ones.
+
+    Raises:
+        RunError: the run kept no generator.
     """
     kept = checkpoints.generators(run)
+    if not kept:
+        raise RunError(f"{run} kept no generator on its way; distances need those that `mammogan train` keeps.")
     size = Sampler.open(run, at=max(kept)).size
     chosen = np.random.default_rng(seed).permutation(len(store))
     half = min(count, len(store) // 2)
@@ -104,6 +126,12 @@ def distances(
             for band, value, least in zip(names, bands(drawn), floor, strict=True)
         ]
     return pd.DataFrame(rows)
+
+
+def level_by_level(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `distances`: the mean over the bands at the end of each level; index trained, columns distance and real."""
+    ends = table.groupby("trained", sort=False)["images"].transform("max")
+    return table[table["images"] == ends].groupby("trained", sort=False)[["distance", "real"]].mean()
 
 
 def write_film(frames: list[tuple[str, np.ndarray]], path: Path, bits: int, height: int = 160) -> Path:

@@ -389,10 +389,8 @@ class Run:
         }
         tensors = checkpoints.flatten(self._modules, self._optimizers)
         if ended:
-            now = self.schedule.at(self.images)
-            # Where the next level begins, the generator is kept as the level before it left it.
-            where = {"level": ended.level, "alpha": now.alpha if now.level == ended.level else 1.0}
-            checkpoints.keep_generator(self.folder, self.average, {**state, **where})
+            level, alpha = self._as_left(ended)
+            checkpoints.keep_generator(self.folder, self.average, {**state, "level": level, "alpha": alpha})
         checkpoints.save(checkpoints.checkpoint_path(self.folder, self.images), tensors, state)
         checkpoints.prune(self.folder)
         processes.wait()
@@ -500,7 +498,7 @@ class Run:
         started = last = time.perf_counter()
         if not checkpoints.checkpoints(self.folder):
             self.save()
-            self._sheet()
+            self._sheet(self.schedule.at(self.images))
         while self.images < c.total_images:
             phase = self.schedule.at(self.images)
             if phase.optimizer_epoch != self.optimizer_epoch:
@@ -532,7 +530,7 @@ class Run:
             self._log("timing.jsonl", speed)
             ended = self.schedule.at(self.images).optimizer_epoch != phase.optimizer_epoch
             if ended or self.images >= c.total_images or _crossed(before, self.images, c.sample_images):
-                self._sheet()
+                self._sheet(phase)
             # Generators are kept at the end of each phase, and as often in the last one.
             keep = ended or self.images >= c.total_images or _crossed(before, self.images, c.stable_images)
             if keep or _crossed(before, self.images, c.checkpoint_images):
@@ -550,16 +548,21 @@ class Run:
                 f"{self.folder / name} cannot be written ({error}); free disk space and run again."
             ) from None
 
+    def _as_left(self, phase: Phase) -> tuple[int, float]:
+        """Level and share of it at which the phase leaves the generator, also where the next level begins just now."""
+        now = self.schedule.at(self.images)
+        return phase.level, now.alpha if now.level == phase.level else 1.0
+
     @torch.no_grad()
-    def _sheet(self) -> None:
+    def _sheet(self, phase: Phase) -> None:
         """Keep what the averaged generator draws from fixed latents: samples/IMAGES.npy, (16, h, w) uint16."""
         if processes.rank():
             return
-        phase = self.schedule.at(self.images)
+        level, alpha = self._as_left(phase)
         random = generator_at(self.config.seed, 2**40)
         z = torch.randn(16, self.config.latent, generator=random).to(self.device)
-        y = self._level_reals(phase.level).draw_labels(16, random).to(self.device)
-        images = self.average(z, phase.level, phase.alpha, y)[:, 0].cpu().numpy()
+        y = self._level_reals(level).draw_labels(16, random).to(self.device)
+        images = self.average(z, level, alpha, y)[:, 0].cpu().numpy()
         np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
 
 
