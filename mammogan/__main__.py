@@ -197,7 +197,8 @@ def train(
     """
     from mammogan.data.store import Store
     from mammogan.gan import processes
-    from mammogan.gan.training import Run, device_of, preset
+    from mammogan.gan.settings import preset
+    from mammogan.gan.training import Run, device_of
 
     config = preset(profile).changed(_pairs("--set", settings))
     if dry_run:

@@ -22,9 +22,11 @@ from mammogan.gan import checkpoints
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.losses import discriminator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
+from mammogan.gan.reals import Reals, to_grey
 from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.training import Config, Reals, Run, preset, to_grey
+from mammogan.gan.settings import Config, preset
+from mammogan.gan.training import Run
 
 TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
 
@@ -225,7 +227,8 @@ import json, sys, time
 import torch
 torch.set_num_threads(1)
 from mammogan.data.store import Store
-from mammogan.gan.training import Config, Run, device_of
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run, device_of
 run = Run(Store.open(sys.argv[1]), sys.argv[2], Config().changed(json.loads(sys.argv[3])), device_of("cpu"))
 run.train(lambda line: time.sleep(float(sys.argv[4])))
 """

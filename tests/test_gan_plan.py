@@ -17,7 +17,8 @@ from mammogan.gan.checkpoints import RunError
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.plan import Counter, count, images_by_level
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.training import Config, Run
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run
 
 SMALL = {"levels": "3", "latent": "8", "fmap_base": "64", "fmap_max": "8", "total_images": "192", "batches": "8",
          "stable_images": "32", "fade_images": "32", "checkpoint_images": "64", "sample_images": "64"}  # fmt: skip

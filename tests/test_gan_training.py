@@ -17,7 +17,8 @@ from mammogan.gan import augment, losses, networks, processes
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase
-from mammogan.gan.training import Config, Run
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run
 
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,

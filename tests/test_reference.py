@@ -15,7 +15,8 @@ from mammogan.data.store import Store
 from mammogan.gan import checkpoints, growth
 from mammogan.gan.finished import Finished
 from mammogan.gan.sampling import Sampler
-from mammogan.gan.training import Config, Run
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.pipeline import Pipeline, PipelineError
 from mammogan.provenance import ROOT

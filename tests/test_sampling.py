@@ -32,9 +32,11 @@ from mammogan.gan import checkpoints, figures, growth
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.files import FOLDER, Files
 from mammogan.gan.networks import Generator
+from mammogan.gan.reals import population
 from mammogan.gan.sampling import Sampler, kinds_known, sample, slerp
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.training import Config, Run, population
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run
 
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,

@@ -13,7 +13,7 @@ from mammogan.gan import checkpoints
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.training import Config
+from mammogan.gan.settings import Config
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from mammogan.gan.training import Config
+from mammogan.gan.settings import Config
 
 
 def meanings(kind: type = Config) -> dict[str, str]:

@@ -22,7 +22,8 @@ from mammogan.data.store import Store
 from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase, Schedule
-from mammogan.gan.training import Config, Run
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run
 
 
 class Counter(TorchDispatchMode):

@@ -22,8 +22,9 @@ from mammogan.gan import checkpoints
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.files import Drawn, Files
 from mammogan.gan.networks import Architecture, Generator
+from mammogan.gan.reals import labels_of, to_grey
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.training import CONDITIONS, labels_of, to_grey
+from mammogan.gan.settings import CONDITIONS
 
 FORMATS = ("png", "zarr", "dicom", "film")
 FILM_STEPS = 15  # pictures from one latent vector to the next, where none are asked for
@@ -209,7 +210,7 @@ def kinds_known(kinds: list[dict[str, Any]], conditions: tuple[str, ...]) -> pd.
     A fact of a drawn image is known where the generator was told it, or where all real images share it.
 
     Args:
-        kinds: view, density and count of each kind, see `training.population`.
+        kinds: view, density and count of each kind, see `reals.population`.
         conditions: facts that the generator is told.
 
     Raises:

@@ -7,241 +7,24 @@ import json
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from mammogan.data.store import Store
 from mammogan.gan import augment, checkpoints, processes
 from mammogan.gan.checkpoints import RunError
-from mammogan.gan.losses import LOSSES, discriminator_loss, generator_loss
-from mammogan.gan.networks import Architecture, Discriminator, Generator, downscale, upscale
+from mammogan.gan.losses import discriminator_loss, generator_loss
+from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.reals import Reals, blend, population, to_grey
 from mammogan.gan.schedule import Phase, Schedule
+from mammogan.gan.settings import CONDITIONS, Config
 
-CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
-PRECISIONS = ("float32", "bfloat16")
 MOST_BASE = 16  # pixels of a side at which growing may begin
-
-
-@dataclass(frozen=True)
-class Config:
-    """Every hyper-parameter of a run; the defaults are the original's (config.py, train.py, loss.py at 2504c3f).
-
-    Attributes:
-        levels: number of levels; 9 lead from 5 x 4 to 1280 x 1024. 0 takes all that the store has.
-        latent: length of the latent vector.
-        fmap_base, fmap_max: feature maps, see `Architecture`.
-        fused: scale inside the convolutions.
-        stable_images, fade_images: length of each phase, in images shown to D.
-        total_images: length of the run, in images shown to D.
-        batches: minibatch of each level; the last entry serves for levels beyond it.
-        learning_rate: of both Adams.
-        adam_beta1, adam_beta2, adam_eps: of both Adams.
-        ema: decay of the running average of G's weights, a minibatch.
-        repeats: minibatches between two looks at the schedule.
-        loss: "wgan-gp" as the original, or "r1".
-        condition: facts that both networks are told, of `CONDITIONS`, separated by commas: "", "view", "view,density".
-        augment: overfitting of D (r_v) that augmentation holds it at, for few images; 0 is off. Needs split "train".
-        augment_images: images in which the probability of augmentation may rise from 0 to 1.
-        micro: images that are computed at once where memory is short, a multiple of 4; the minibatch and its gradient
-            stay what they are. 0 takes the whole minibatch.
-        precision: "float32", or "bfloat16" for all but the penalty.
-        channels_last: memory layout of the maps.
-        split: images of this split are trained on; "" for all.
-        checkpoint_images: images between two checkpoints; 0 writes one only at the end of each phase.
-        sample_images: images between two sheets of samples from fixed latents.
-        seed: of weights, batches and latents.
-    """
-
-    levels: int = 0
-    latent: int = 512
-    fmap_base: int = 8192
-    fmap_max: int = 512
-    fused: bool = True
-    stable_images: int = 600_000
-    fade_images: int = 600_000
-    total_images: int = 12_000_000
-    batches: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4, 4)
-    learning_rate: float = 0.001
-    adam_beta1: float = 0.0
-    adam_beta2: float = 0.99
-    adam_eps: float = 1e-8
-    ema: float = 0.999
-    repeats: int = 4
-    loss: str = "wgan-gp"
-    condition: str = ""
-    augment: float = 0.0
-    augment_images: int = 500_000
-    micro: int = 0
-    precision: str = "float32"
-    channels_last: bool = False
-    split: str = ""
-    checkpoint_images: int = 100_000
-    sample_images: int = 100_000
-    seed: int = 0
-
-    def changed(self, settings: dict[str, Any]) -> Config:
-        """A copy with some values replaced; text is read as the type of the value that it replaces.
-
-        Raises:
-            RunError: an unknown name, or a value of another type.
-        """
-        types = get_type_hints(Config)
-        for key, value in settings.items():
-            if key not in types:
-                known = ", ".join(field.name for field in fields(self))
-                raise RunError(f"There is no setting {key!r}; the settings are {known}.")
-            try:
-                settings = {**settings, key: _parse(value, types[key])}
-            except (TypeError, ValueError):
-                raise RunError(f"The setting {key}={value!r} is not of type {types[key]}; correct it.") from None
-        changed = replace(self, **settings)
-        for key, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
-            if getattr(changed, key) not in choices:
-                raise RunError(f"The setting {key} is {' or '.join(choices)}, not {getattr(changed, key)!r}.")
-        if unknown := set(changed.conditions) - set(CONDITIONS):
-            raise RunError(f"Images are conditioned on {' or '.join(CONDITIONS)}, not on {sorted(unknown)[0]!r}.")
-        if changed.augment and changed.split != "train":
-            raise RunError("Augmentation is steered by images that D never sees; set split=train.")
-        return changed
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """`condition` as names."""
-        return tuple(name for name in self.condition.replace(",", " ").split())
-
-
-# What differs from the original's values in a profile; the paper's own are not known (its supplement is not at hand).
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    # Minutes on two cores: narrow maps, 40 x 32 pixels, a short schedule with a larger step to make up for it.
-    "smoke": {
-        "levels": 4,
-        "latent": 64,
-        "fmap_base": 512,
-        "fmap_max": 32,
-        "stable_images": 4000,
-        "fade_images": 4000,
-        "total_images": 32_000,
-        "batches": (16,),
-        "ema": 0.99,
-        "learning_rate": 0.003,
-        "checkpoint_images": 4000,
-        "sample_images": 0,
-    },
-}
-
-
-def preset(name: str) -> Config:
-    """The hyper-parameters of a profile.
-
-    Raises:
-        RunError: there is none of that name.
-    """
-    if name not in PRESETS:
-        raise RunError(f"There is no training profile {name!r}; the profiles are {', '.join(PRESETS)}.")
-    return Config().changed(PRESETS[name])
-
-
-def _parse(value: Any, kind: Any) -> Any:
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
-    if kind in (int, float, str):
-        if kind is int and isinstance(value, float):
-            raise TypeError
-        return kind(value)
-    items = value.replace(",", " ").split() if isinstance(value, str) else value
-    return tuple(int(item) for item in items)
-
-
-class Reals:
-    """Real images of one level, in an order that is a function of the seed: every epoch is a new permutation.
-
-    Args:
-        store: where they are.
-        size: (height, width) of the level.
-        split: take only images of this split; "" for all.
-        seed: of the order.
-        conditions: facts of which `labels` are made.
-    """
-
-    def __init__(
-        self, store: Store, size: tuple[int, int], split: str, seed: int, conditions: tuple[str, ...] = ()
-    ) -> None:
-        chosen = np.flatnonzero(store.manifest["split"] == split) if split else np.arange(len(store))
-        if not chosen.size:
-            raise RunError(f"The store {store.path} has no images in the split {split!r}; choose another or none.")
-        self.array = store.images(size)
-        self.chosen = chosen
-        self.top = 2**store.bits - 1
-        self.seed = seed
-        self._labels = labels_of(store.manifest, conditions)
-        # Low levels fit in memory; a large one is read image by image.
-        small = len(store) * size[0] * size[1] * 2 < 2**31
-        self.memory = self.array[:] if small else None
-        self._order = lru_cache(2)(self._order)  # type: ignore[method-assign]
-        self._reader = ThreadPoolExecutor(1)
-        self._ahead: tuple[int, int, Future[tuple[Tensor, Tensor]]] | None = None
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(self.chosen)
-
-    def batch(self, images: int, count: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Images `images` ... `images + count` of the endless order, or those at the positions `own` among them.
-
-        Returns:
-            (n, 1, h, w), float32 in [-1, 1]; labels (n, k), float32.
-        """
-        n = len(self.chosen)
-        positions = range(count) if own is None else own.tolist()
-        indices = [self._order((images + i) // n)[(images + i) % n] for i in positions]
-        pixels = self.memory[indices] if self.memory is not None else np.stack([self.array[i] for i in indices])
-        scaled = torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
-        return scaled, torch.from_numpy(self._labels[indices])
-
-    def next_batch(self, images: int, count: int, own: Tensor) -> tuple[Tensor, Tensor]:
-        """`batch`, and start to read the one behind it, so that training does not wait for the disk."""
-        ready, self._ahead = self._ahead, None
-        same = ready is not None and ready[:2] == (images, count)
-        found = ready[2].result() if ready and same else self.batch(images, count, own)
-        self._ahead = images + count, count, self._reader.submit(self.batch, images + count, count, own)
-        return found
-
-    def draw_labels(self, count: int, random: torch.Generator) -> Tensor:
-        """Labels of images drawn at random, with replacement: (count, k)."""
-        picked = torch.randint(len(self.chosen), (count,), generator=random).numpy()
-        return torch.from_numpy(self._labels[self.chosen[picked]])
-
-
-def labels_of(manifest: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
-    """One-hot facts of every row, (n, k) float32; zeros where a fact is not known."""
-    columns = [manifest[name] == value for name in conditions for value in CONDITIONS[name]]
-    return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(manifest), 0), np.float32)
-
-
-def population(store: Store, split: str) -> dict[str, Any]:
-    """What sampling must know of the real images: how many are of each kind, and their height in mm (median)."""
-    rows = store.manifest[store.manifest["split"] == split] if split else store.manifest
-    counts = rows.groupby(list(CONDITIONS), dropna=False).size().reset_index(name="count")
-    height = rows["spacing_mm"].median() * store.sizes[-1][0]
-    return {
-        "kinds": counts.astype(object).where(counts.notna(), None).to_dict("records"),
-        "height_mm": None if np.isnan(height) else float(height),
-    }
-
-
-def blend(real: Tensor, alpha: float) -> Tensor:
-    """Reals as a fade shows them: mixed with their own copy halved and enlarged again (train.py:67)."""
-    return real if alpha >= 1 else torch.lerp(upscale(downscale(real)), real, alpha)
 
 
 def generator_at(seed: int, *position: int) -> torch.Generator:
@@ -564,12 +347,6 @@ class Run:
         y = self._level_reals(level).draw_labels(16, random).to(self.device)
         images = self.average(z, level, alpha, y)[:, 0].cpu().numpy()
         np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
-
-
-def to_grey(images: np.ndarray, bits: int) -> np.ndarray:
-    """G's output onto the grey grid of the real images: -1 ... 1 -> 0 ... 2^bits - 1, rounded and clipped; uint16."""
-    top = 2**bits - 1
-    return np.clip(np.rint((images.astype(np.float64) + 1) * (top / 2)), 0, top).astype(np.uint16)
 
 
 def _images_of(line: str) -> float:
