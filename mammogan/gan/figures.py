@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from mammogan.plots import REAL, SYNTHETIC
 
@@ -66,9 +67,7 @@ def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Fi
 def progression(images: Sequence[np.ndarray], bits: int) -> Figure:
     """Figure 2: a column a level, the networks above and below an image (h, w) that one vector gives there."""
     n = len(images)
-    figure, axes = plt.subplots(
-        3, n, figsize=(1.35 * n + 0.6, 5.2), height_ratios=(n, 4, n), squeeze=False, sharey="row"
-    )
+    figure, axes = plt.subplots(3, n, figsize=(1.35 * n + 0.6, 5.2), height_ratios=(n, 4, n), squeeze=False)
     for column, image in enumerate(images):
         top, middle, bottom = axes[:, column]
         for axis, colour in ((top, SYNTHETIC), (bottom, REAL)):
@@ -143,6 +142,8 @@ def shade(axis: Axes, stats: pd.DataFrame) -> None:
             fontsize=7,
         )
     axis.set_xlim(0, stats["images"].iloc[-1])
+    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.set_xlabel("images seen")
 
 
