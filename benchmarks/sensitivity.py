@@ -3,12 +3,14 @@
     python benchmarks/sensitivity.py STORE --name NAME --title TEXT [--size 80 64] [--n 1000] [--draws 12]
 
 STORE is a store of real images or of phantoms, 12 bits, with at least 2 n images of that size. Writes
-benchmarks/results/sensitivity_NAME.csv, .md and .png; they hold statistics and no image.
+benchmarks/results/sensitivity_NAME.csv and .md; they hold statistics and no image.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammogan import plots
 from mammogan.data.store import Store
-from mammogan.metrics.sensitivity import sensitivity, sensitivity_figure
+from mammogan.metrics.sensitivity import seen, sensitivity
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,6 +38,9 @@ def markdown(table: pd.DataFrame, title: str) -> str:
             least = f"{cell['detectable']:.2g}" if np.isfinite(cell["detectable"]) else "none"
             row.append(f"{cell['effect']:+.1f} ({least})")
         lines.append(f"| {measure} | " + " | ".join(row) + " |")
+    words = seen(table)
+    lines += ["", "| " + " | ".join(words) + " |", "|---" * len(words.columns) + "|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in words.itertuples(index=False)]
     return "\n".join(lines) + "\n"
 
 
@@ -63,18 +67,17 @@ def main() -> None:
         seed=given.seed,
         progress=lambda name: print(f"{time.perf_counter() - started:6.0f} s  {name}", flush=True),
     )
+    minutes = (time.perf_counter() - started) / 60
     title = (
         f"{given.title} {len(images)} images of {given.size[0]} x {given.size[1]} pixels, 12 bits; "
         f"{given.n} + {given.n} in {given.draws} draws of disjoint sets by patient, seed {given.seed}; "
-        f"{datetime.now(UTC).date()}. "
+        f"{datetime.now(UTC).date()}; {platform.machine()}, {os.cpu_count()} cores, {minutes:.0f} minutes. "
         "Effect in standard deviations of chance, and in brackets the smallest damage that is detected with 80 % power "
         "at the 5 % level, in the unit of the column (none: not even the largest tried)."
     )
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(RESULTS / f"sensitivity_{given.name}.csv", index=False, float_format="%.4g")
     (RESULTS / f"sensitivity_{given.name}.md").write_text(markdown(table, title))
-    plots.style()
-    sensitivity_figure(table).savefig(RESULTS / f"sensitivity_{given.name}.png", dpi=120)
 
 
 if __name__ == "__main__":

@@ -102,14 +102,13 @@ def align(
                 per_image(level, image_moments, store.bits, workers=workers, scheduler=scheduler, progress=shown)
             )
     levels = (stores[0].images(size), stores[1].images(size))
-    comparison = Comparison(tables[0], tables[1], plan, permutations, levels, stores[0].bits)
+    trained = stores[0].manifest["split"].to_numpy() == trained_on if trained_on else None
+    if trained is not None and not trained.any():
+        raise SetsError(f"No real image is of the split {trained_on!r}; give the one that was trained on, or none.")
+    comparison = Comparison(tables[0], tables[1], plan, permutations, levels, stores[0].bits, trained)
     chosen = list(SECTIONS)
     if not moments_only:
-        split = stores[0].manifest["split"].to_numpy() == trained_on if trained_on else None
-        if split is not None and not split.any():
-            raise SetsError(f"No real image is of the split {trained_on!r}; give the one that was trained on, or none.")
         named = {"features": {"feature": network, "name": Path(feature).name}} if network and feature else {}
-        named["memorisation"] = {"split": split}
         chosen += [partial(section, **named.get(section.__name__, {})) for section in beyond.SECTIONS]
     plots.style()
     sections: list[Section] = []

@@ -34,6 +34,8 @@ class Comparison:
         images: the two sets of images (N, h, w), uint16, in the order of the moments; for sections that look at more
             than moments. Arrays or Zarr arrays.
         bits: grey levels run from 0 to 2^bits - 1.
+        trained: (N,) True for the real images that the generator was trained on; None where that is all of them.
+        public: real images may be shown.
     """
 
     real: np.ndarray
@@ -42,6 +44,8 @@ class Comparison:
     permutations: int = 200
     images: tuple[Any, Any] | None = None
     bits: int = 12
+    trained: np.ndarray | None = None
+    public: bool = True
 
     @property
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,14 +89,22 @@ class Section:
         """The first table whose caption begins so."""
         return next(table for title, table in self.tables if title.lower().startswith(caption.lower()))
 
+    @property
+    def finite(self) -> dict[str, dict[str, Any]]:
+        """The values that are numbers or text: a ratio to a ceiling of 0 is neither."""
+        return {
+            key: entry
+            for key, entry in self.values.items()
+            if isinstance(entry["value"], str) or np.isfinite(entry["value"])
+        }
+
     def keep(self, results: Results) -> Section:
         """Write numbers, figures and tables of this section to `results`."""
         results.table(self.name, self.rows)
         for name, figure, _, data in self.pictures:
             results.figure(name, figure, data)
-        for key, entry in self.values.items():
-            if isinstance(entry["value"], str) or np.isfinite(entry["value"]):
-                results.value(key, **entry)
+        for key, entry in self.finite.items():
+            results.value(key, **entry)
         return self
 
 

@@ -6,18 +6,21 @@ at the same number of images a side.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
+from mammogan import plots
 from mammogan.alignment import Comparison, Section, paragraphs, shown, summary_values
 from mammogan.artifacts.candidates import outlyingness
+from mammogan.artifacts.figures import empty
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import NORMALIZATIONS, diversity, sliced_wasserstein_table
@@ -28,10 +31,18 @@ from mammogan.metrics.moments import PAIRS
 from mammogan.metrics.resampling import FEW, Plan, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.plots import REAL, SYNTHETIC
+from mammogan.results import write_json
 
 DRAWS = 8  # behind intervals and ceilings of texture: patches of many images are compared in each
 MOST = 1000  # images a side: 128 patches a level of each are in memory
 REFERENCE = "real against real"  # what stands where scores have a ceiling: of a distance it is a floor
+FACTS = {
+    "n": "images a side",
+    "half": "images a side of the ceilings",
+    "synthetic": "synthetic images searched",
+    "training": "training images searched",
+    "seed": "seed of all draws",
+}
 FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of grey: not Inception"
 
 
@@ -84,6 +95,11 @@ def sampled(comparison: Comparison, draws: int) -> tuple[Rows, Rows, Plan]:
     return Rows(first, real), Rows(second, synthetic), chosen
 
 
+def stated(name: str, **facts: int) -> dict[str, dict[str, Any]]:
+    """What the caption of a section's figure needs, for `Section.values`: some of `FACTS`."""
+    return {f"{name}.{key}": {"value": value, "label": FACTS[key]} for key, value in facts.items()}
+
+
 def standardized(real: Rows, synthetic: Rows, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
     """Features of both sets, in units of the real set's spread; (n, d) and (m, d)."""
     first, second = (extract(images, bits, feature) for images in (real, synthetic))
@@ -120,7 +136,8 @@ def texture(comparison: Comparison) -> Section:
     apart = scored(spectra[0], spectra[1], lambda x, y: {"spectra apart, dB": spectral_distance(x, y)}, plan)
     how = "root mean square over the bins of the mean radial spectra"
     values |= summary_values("spectrum", next(apart.itertuples()), "spectra apart, dB", how, ".2f")
-    figure = _texture_figure(rows, frequency, [x[chosen] for x, chosen in zip(spectra, plan.compared, strict=True)])
+    means = [x[chosen].mean(0) for x, chosen in zip(spectra, plan.compared, strict=True)]
+    radial = pd.DataFrame(dict(zip(("frequency", "real", "synthetic"), (frequency, *means), strict=True)))
     similarity = pd.DataFrame(
         [
             (name, f"{found.similarity:.3f} ({found.low:.3f} to {found.high:.3f})", found.pairs, found.scales)
@@ -129,9 +146,13 @@ def texture(comparison: Comparison) -> Section:
         columns=["set", "MS-SSIM", "pairs", "scales"],
     )
     caption = (
-        f"Left: sliced Wasserstein distance by level of the Laplacian pyramid at {plan.half} images a side; bars are "
-        f"the central 95 % between real images. Right: radial spectra, {plan.size} images a set. Seed {seed}."
+        f"Sliced Wasserstein distance by level of the Laplacian pyramid at {plan.half} images a side; bars are the "
+        f"central 95 % between real images. Seed {seed}."
     )
+    values |= stated("texture", n=plan.size, half=plan.half, seed=seed)
+    finest = rows[rows["normalization"] == "real"].iloc[0]
+    values["swd.finest"] = {"value": finest["size"], "label": "finest level", "how": "pixels"}
+    values["swd.finest.ratio"] = values[f"swd.{finest['size'].replace(' ', '')}.real.ratio"]
     return Section(
         "texture",
         "Texture and sharpness by scale",
@@ -152,33 +173,36 @@ def texture(comparison: Comparison) -> Section:
             ("Similarity", similarity),
             ("Spectra", shown(apart, ["measure"], 2, REFERENCE)),
         ],
-        [("texture", figure, caption, rows)],
+        [
+            ("texture", texture_figure(rows), caption, rows),
+            ("spectra", spectra_figure(radial), f"Radial spectra, {plan.size} images a set. Seed {seed}.", radial),
+        ],
         values,
     )
 
 
-def _texture_figure(rows: pd.DataFrame, frequency: np.ndarray, spectra: list[np.ndarray]) -> Figure:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
+def texture_figure(rows: pd.DataFrame) -> Figure:
+    """Distance by level: rows of `distances.sliced_wasserstein_table`."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
     sizes = list(dict.fromkeys(rows["size"]))
     for number, (name, marker) in enumerate(zip(NORMALIZATIONS, "os", strict=True)):
         chosen = rows[rows["normalization"] == name]
         at = np.arange(len(sizes)) + 0.16 * (number - 0.5)
         middle = chosen["ceiling"].to_numpy()
         reach = [middle - chosen["ceiling_low"], chosen["ceiling_high"] - middle]
-        left.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"real against real, {name} scale")
-        left.plot(at, chosen["score_n"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
-    left.set_xticks(range(len(sizes)), sizes)
-    left.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
-    left.set_ylim(0)
-    left.set_xlim(-0.5, len(sizes) - 0.5)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
-    for power, colour, name in zip(spectra, (REAL, SYNTHETIC), ("real", "synthetic"), strict=True):
-        mean = power.mean(0)
-        right.loglog(frequency[mean > 0], mean[mean > 0], color=colour, marker=".", label=name)
-    right.set(xlabel="spatial frequency, cycles a pixel", ylabel="power")
-    right.xaxis.set_minor_formatter(NullFormatter())
-    right.legend()
+        axis.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"real against real, {name} scale")
+        axis.plot(at, chosen["score_n"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
+    axis.set_xticks(range(len(sizes)), sizes)
+    axis.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
+    axis.set_ylim(0)
+    axis.set_xlim(-0.5, len(sizes) - 0.5)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure
+
+
+def spectra_figure(radial: pd.DataFrame) -> Figure:
+    """Mean radial spectra: columns frequency, real, synthetic."""
+    return plots.spectra(radial["frequency"].to_numpy(), {name: radial[name].to_numpy() for name in radial})
 
 
 def features(comparison: Comparison, feature: Feature = grey_features, name: str = FEATURES) -> Section:
@@ -193,18 +217,10 @@ def features(comparison: Comparison, feature: Feature = grey_features, name: str
     a, b = standardized(real, synthetic, comparison.bits, feature)
     rows = fidelity_table(a, b, plan)
     found = frechet_extrapolated(a[plan.compared[0]], b[plan.compared[1]], seed=plan.seed)
-    values: dict[str, dict[str, Any]] = {}
+    values = stated("features", n=plan.size, seed=plan.seed)
     for row in rows.itertuples():
         key = row.measure.replace(", infinite n", ".infinite").lower()
         values |= summary_values(f"features.{key}", row, row.measure, name)
-    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
-    inverse = 1 / found.table["n"]
-    axis.plot(inverse, found.table["distance"], "o", color=SYNTHETIC)
-    slope, intercept = np.polyfit(inverse, found.table["distance"], 1)
-    line = np.array([0, inverse.max()])
-    axis.plot(line, intercept + slope * line, color=SYNTHETIC, lw=1)
-    axis.axhline(0, color="0.7", lw=0.8)
-    axis.set(xlabel="1 / n", ylabel="FID of n + n images", xlim=(-0.02 * inverse.max(), None))
     caption = (
         f"FID falls with the number of images, whatever the generator: its value at 1 / n = 0 is the one to compare. "
         f"Features: {name}. Up to {found.table['n'].max()} images a set, seed {plan.seed}."
@@ -224,18 +240,30 @@ def features(comparison: Comparison, feature: Feature = grey_features, name: str
         ),
         rows,
         [("Measures", shown(rows, ["measure", "better"], 3, REFERENCE))],
-        [("frechet", figure, caption, found.table)],
+        [("frechet", frechet_figure(found.table), caption, found.table)],
         values,
     )
 
 
-def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Section:
+def frechet_figure(table: pd.DataFrame) -> Figure:
+    """FID over one over the number of images, with the line that is extrapolated: columns n, distance."""
+    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    inverse = 1 / table["n"]
+    axis.plot(inverse, table["distance"], "o", color=SYNTHETIC)
+    slope, intercept = np.polyfit(inverse, table["distance"], 1)
+    line = np.array([0, inverse.max()])
+    axis.plot(line, intercept + slope * line, color=SYNTHETIC, lw=1)
+    axis.axhline(0, color="0.7", lw=0.8)
+    axis.set(xlabel="1 / n", ylabel="FID of n + n images", xlim=(-0.02 * inverse.max(), None))
+    return figure
+
+
+def memorisation(comparison: Comparison) -> Section:
     """Are there copies of training images among the synthetic ones?
 
     Args:
-        comparison: of images; all real images are searched, not only those compared.
-        split: (N,) True for the real images that the generator was trained on. None where it was trained on all: then
-            each patient is held out in turn.
+        comparison: of images; all real images are searched, not only those compared. Where the generator was trained
+            on all of them, each patient is held out in turn.
     """
     if comparison.images is None:
         raise ValueError("These measures look at images; give the two sets of images with their moments.")
@@ -243,20 +271,22 @@ def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Sec
     synthetic_rows = comparison.plan.compared[1]
     pictures = comparison.images[0], Rows(comparison.images[1], synthetic_rows)
     real, synthetic = (extract(images, bits, pixel_features) for images in pictures)
-    trained = np.ones(len(real), bool) if split is None else np.asarray(split, bool)
+    trained = np.ones(len(real), bool) if comparison.trained is None else np.asarray(comparison.trained, bool)
     groups = np.asarray(comparison.plan.groups)
-    held_out = None if split is None or trained.all() else real[~trained]
+    held_out = None if trained.all() else real[~trained]
     found = audit(real[trained], groups[trained], held_out, synthetic, seed=seed)
     worst = found.worst(20).assign(
         synthetic=lambda table: synthetic_rows[table["synthetic"]],
         training=lambda table: np.flatnonzero(trained)[table["training"]],
     )
     top = 2**bits - 1
-    figure = pairs_figure(
-        [np.asarray(comparison.images[1][int(i)]) / top for i in worst["synthetic"]],
-        [np.asarray(comparison.images[0][int(i)]) / top for i in worst["training"]],
-        [f"{ratio:.2f}" for ratio in worst["ratio"]],
-    )
+    figure = hidden_figure(worst)
+    if comparison.public:
+        figure = pairs_figure(
+            [np.asarray(comparison.images[1][int(i)]) / top for i in worst["synthetic"]],
+            [np.asarray(comparison.images[0][int(i)]) / top for i in worst["training"]],
+            [f"{ratio:.2f}" for ratio in worst["ratio"]],
+        )
     held = f"{len(found.held_out.index)} real images, " + (
         "of other patients" if held_out is not None else "each patient held out in turn"
     )
@@ -270,6 +300,7 @@ def memorisation(comparison: Comparison, split: np.ndarray | None = None) -> Sec
         f"memorisation.{key}": {"value": value, "interval": (low, high), "fmt": ".3f", "label": label, "how": how}
         for key, ((value, low, high), label, how) in triples.items()
     }
+    values |= stated("memorisation", synthetic=len(synthetic), training=int(trained.sum()), seed=seed)
     table = found.table()
     text = table.assign(
         value=[f"{value:.3f}" for value in table["value"]],
@@ -334,18 +365,9 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
     labels = None if artifacts is None else np.asarray(artifacts, bool)[synthetic.rows]
     rows = pruning(outlyingness(*moments), scores, artifacts=labels, draws=5, seed=seed)
     names = list(dict.fromkeys(rows["score"]))
-    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
-    for name, axis in zip(names, axes.flat, strict=False):
-        chosen = rows[rows["score"] == name]
-        axis.errorbar(100 * chosen["share"], chosen["value"], chosen["sd"].fillna(0), color=SYNTHETIC, marker="o", ms=3)
-        axis.set_title(name, fontsize=8)
-        axis.tick_params(labelsize=7)
-    for axis in axes.flat[len(names) :]:
-        axis.axis("off")
-    axes[-1, 0].set_xlabel("synthetic images dropped, %", fontsize=8)
     table = rows.pivot(index="share", columns="score", values="value")[names].reset_index()
     table.insert(0, "dropped", [f"{100 * share:.0f} %" for share in table.pop("share")])
-    values = {}
+    values = stated("pruning", n=int(rows["n"].min()), seed=seed)
     for name, key in (("1 - sqrt(JSD), mean of ten pairs", "jsd"), ("recall", "recall"), ("precision", "precision")):
         chosen = rows[rows["score"] == name].set_index("share")["value"]
         for share in (chosen.index.min(), chosen.index.max()):
@@ -361,7 +383,7 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
     )
     text = table.round(3).astype(str)
     return Section(
-        "pruning",
+        "pruned",
         "Dropping outliers by moments",
         paragraphs(
             """
@@ -372,9 +394,79 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
         ),
         rows,
         [("Scores", text)],
-        [("pruning_scores", figure, caption, rows)],
+        [("pruning_scores", pruning_figure(rows), caption, rows)],
         values,
     )
 
 
+def pruning_figure(rows: pd.DataFrame) -> Figure:
+    """Every score over the share of images dropped: rows of `memorisation.pruning`."""
+    names = list(dict.fromkeys(rows["score"]))
+    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
+    for name, axis in zip(names, axes.flat, strict=False):
+        chosen = rows[rows["score"] == name]
+        axis.errorbar(100 * chosen["share"], chosen["value"], chosen["sd"].fillna(0), color=SYNTHETIC, marker="o", ms=3)
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    axes[-1, 0].set_xlabel("synthetic images dropped, %", fontsize=8)
+    return figure
+
+
+def hidden_figure(_: pd.DataFrame) -> Figure:
+    """What stands in the place of pairs with real images."""
+    return empty("Real images of people are not shown.")
+
+
 SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorisation, pruned)
+# How each figure is drawn again from the data behind it, without an image.
+DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "texture": texture_figure,
+    "spectra": spectra_figure,
+    "frechet": frechet_figure,
+    "worst": hidden_figure,
+    "pruning_scores": pruning_figure,
+}
+
+
+def keep(comparison: Comparison, folder: Path) -> None:
+    """Write all sections to a new folder, from which `kept` reads them where the images are not at hand.
+
+    NAME.json has words, tables and values of each section, NAME.csv its numbers, and there is the data of each figure.
+    No image is among them.
+    """
+    folder.mkdir(parents=True)
+    for section in (measure(comparison) for measure in SECTIONS):
+        content = {
+            "title": section.title,
+            "text": section.text,
+            "tables": [(caption, table.to_dict("list")) for caption, table in section.tables],
+            "pictures": [(name, caption) for name, _, caption, _ in section.pictures],
+            "values": section.finite,
+        }
+        write_json(folder / f"{section.name}.json", content)
+        for name, data in ((section.name, section.rows), *((name, data) for name, _, _, data in section.pictures)):
+            data.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+
+
+def kept(folder: Path, name: str) -> Section:
+    """A section that `keep` wrote, its figures drawn again.
+
+    Raises:
+        FileNotFoundError: it wrote none.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}; export the run again with `mammogan reference`.")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = {part: pd.read_csv(folder / f"{part}.csv") for part in (name, *(part for part, _ in content["pictures"]))}
+    return Section(
+        name,
+        content["title"],
+        tuple(content["text"]),
+        rows[name],
+        [(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
+        [(part, DRAWN[part](rows[part]), caption, rows[part]) for part, caption in content["pictures"]],
+        content["values"],
+    )

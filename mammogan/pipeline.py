@@ -148,8 +148,9 @@ class Pipeline:
         return [_python("".join(c["source"])) for c in cells if c["cell_type"] == "code"]
 
     def _references(self, parameters: dict[str, Any]) -> list[Path]:
-        """Folders and files below reference/ that a stage reads."""
-        places = {self.root / v for v in parameters.values() if isinstance(v, str) and v.startswith("reference/")}
+        """Folders and files of earlier runs that a stage reads, below reference/ and benchmarks/."""
+        kept = ("reference/", "benchmarks/")
+        places = {self.root / v for v in parameters.values() if isinstance(v, str) and v.startswith(kept)}
         if missing := sorted(place for place in places if not place.exists()):
             raise PipelineError(f"The profile {self.profile} needs {missing[0].relative_to(self.root)}; restore it.")
         return sorted(places)

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 # Okabe & Ito (2008), vermilion and blue: apart for every common colour vision, and in print without colour.
 REAL, SYNTHETIC = "#D55E00", "#0072B2"
@@ -108,9 +109,11 @@ def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
     """Radial power spectra of real and synthetic images on logarithmic axes."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
     for name, colour in (("real", REAL), ("synthetic", SYNTHETIC)):
-        axis.loglog(frequency, power[name], color=colour, label=name, marker=".")
+        there = power[name] > 0
+        axis.loglog(frequency[there], power[name][there], color=colour, label=name, marker=".")
     axis.set_xlabel("spatial frequency, cycles a pixel")
     axis.set_ylabel("power")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend()
     figure.tight_layout()
     return figure

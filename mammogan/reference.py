@@ -7,6 +7,7 @@ A reference folder::
                      distances.csv: how far its images were from the real ones as it grew
     moments.csv      a row an image: kind, view, split, patient (a number), M1 to M5
     artifacts/       tables of `mammogan.artifacts.study`
+    alignment/       what `mammogan.beyond` says of the images
     provenance.json  where it comes from
 
 No real image is in it, and none can be made from it but by the generator.
@@ -21,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammogan import provenance
+from mammogan import beyond, provenance
+from mammogan.alignment import Comparison
 from mammogan.artifacts.sources import Images
 from mammogan.artifacts.study import copies, study, write_study
 from mammogan.choices import bit_depth_effect
@@ -31,6 +33,7 @@ from mammogan.gan import checkpoints, growth
 from mammogan.gan.finished import Finished, publish_run
 from mammogan.gan.sampling import sample
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
+from mammogan.metrics.resampling import Plan
 from mammogan.results import write_json
 
 LARGEST = 25_000_000  # bytes of the weights
@@ -108,6 +111,8 @@ def export(
     if weights.stat().st_size > LARGEST:
         raise ExportError(f"The weights take {weights.stat().st_size / 1e6:.0f} MB; publish a narrower generator.")
     finished = Finished.open(out / "run")
+    split = finished.config.split
+    trained = store.manifest["split"].to_numpy() == split if split else None
     with tempfile.TemporaryDirectory() as aside:
         # From the published weights, not from the exact ones: what a reader can draw again.
         synthetic = Store.open(sample(out / "run", Path(aside) / "synthetic", count, seed))
@@ -121,20 +126,21 @@ def export(
             table.insert(3, "patient", np.unique(patients(images), return_inverse=True)[1])
             tables.append(table)
         pd.concat(tables).to_csv(out / "moments.csv", index=False, float_format="%.12g")
-        found = study(
-            Images.of_store(store, size), Images.of_store(synthetic), trained=finished.config.split, seed=seed
-        )
+        first, second = (table[list(MOMENT_NAMES)].to_numpy() for table in tables)
+        plan, pictures = Plan(patients(store), count), (store.images(size), synthetic.images(size))
+        comparison = Comparison(first, second, plan, images=pictures, bits=store.bits, trained=trained, public=False)
+        beyond.keep(comparison, out / "alignment")
+        found = study(Images.of_store(store, size), Images.of_store(synthetic), trained=split, seed=seed)
         write_study(found, out / "artifacts")
         if checkpoints.generators(Path(run)):  # early runs kept none
             growth.distances(Path(run), store, seed=seed).to_csv(out / "run" / "distances.csv", index=False)
     revision, dirty = provenance.commit()
-    split = finished.config.split
     audit = copies(found["copies"], seed)
     facts = {
         "origin": origin,
         **{key: value for key, value in asdict(ORIGINS[origin]).items() if key != "public"},
         "real_images": len(store),
-        "training_images": int((store.manifest["split"] == split).sum()) if split else len(store),
+        "training_images": len(store) if trained is None else int(trained.sum()),
         "patients": int(store.manifest["patient"].nunique()),
         "views": {str(k): int(v) for k, v in store.manifest["view"].value_counts().items()},
         "data_hash": store.fingerprint,
@@ -188,7 +194,7 @@ def card(facts: dict, finished: Finished, weights: Path) -> str:
         "**Draw images.** `mammogan sample RUN --count 100 --out OUT`, RUN being the folder `run` beside this file.",
         "",
         "**Files.** `run/` weights, settings, logs, sheets of fixed latents, and `distances.csv`, the sliced "
-        "Wasserstein distances from the real images on the way; `moments.csv` and `artifacts/` "
+        "Wasserstein distances from the real images on the way; `moments.csv`, `artifacts/` and `alignment/` "
         f"statistics of {facts['real_images']} real and {facts['count']} synthetic images (seed {facts['seed']}). No "
         "real image is among them.",
     ]

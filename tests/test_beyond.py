@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from mammogan import beyond
@@ -16,10 +20,10 @@ from mammogan.metrics.resampling import Plan
 from mammogan.results import Results
 
 
-def comparison(real: np.ndarray, synthetic: np.ndarray) -> Comparison:
+def comparison(real: np.ndarray, synthetic: np.ndarray, **more: Any) -> Comparison:
     plan = Plan(np.arange(len(real)) // 2, len(synthetic), draws=4, splits=4)
     moments = [image_moments(images, 12) for images in (real, synthetic)]
-    return Comparison(*moments, plan, images=(real, synthetic), bits=12)
+    return Comparison(*moments, plan, images=(real, synthetic), bits=12, **more)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
     pairs = section.rows[["synthetic", "training"]].head(2).to_numpy().tolist()
     assert sorted(pairs) == [[5, 40], [17, 3]]
     trained = np.arange(60) < 40
-    again = beyond.memorisation(comparison(images[:60], synthetic), trained).rows
+    again = beyond.memorisation(comparison(images[:60], synthetic, trained=trained)).rows
     assert again.loc[0, ["synthetic", "training"]].tolist() == [17, 3] and again["training"].max() < 40
 
 
@@ -61,6 +65,34 @@ def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
     rows = beyond.pruned(comparison(images[:60], spoiled), labels).rows
     rate = rows[rows["score"] == "artifact rate"].set_index("share")["value"]
     assert rate[0.0] == pytest.approx(0.1) and rate[0.2] < 0.02
+
+
+def test_what_is_kept_reads_back_and_shows_no_image(images: np.ndarray, tmp_path: Path) -> None:
+    given = comparison(images[:60], images[60:], public=False)
+    beyond.keep(given, tmp_path / "kept")
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".json", ".csv"}
+    for measure in beyond.SECTIONS:
+        made, read = measure(given), beyond.kept(tmp_path / "kept", measure.__name__)
+        assert (read.title, read.text) == (made.title, made.text)
+        for (caption, table), (expected, whole) in zip(read.tables, made.tables, strict=True):
+            assert caption == expected
+            pd.testing.assert_frame_equal(table, whole.reset_index(drop=True), check_names=False)
+        pd.testing.assert_frame_equal(read.rows, made.rows, rtol=1e-5, check_dtype=False)
+        assert {key: entry["value"] for key, entry in read.values.items()} == {
+            key: entry["value"] for key, entry in made.finite.items()
+        }
+        assert [name for name, *_ in read.pictures] == [name for name, *_ in made.pictures]
+        for (_, drawn, _, _), (_, first, _, _) in zip(read.pictures, made.pictures, strict=True):
+            # Six digits of a number move an edge of a line by less than one sees.
+            assert np.mean(pixels(drawn) != pixels(first)) < 0.001 and not any(axis.images for axis in drawn.axes)
+    with pytest.raises(FileNotFoundError, match="export the run again"):
+        beyond.kept(tmp_path, "texture")
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
 
 
 def test_of_many_images_some_are_drawn(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from mammogan import beyond
 from mammogan.artifacts.study import TABLES, read_study
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.phantom import write_population
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints, growth
 from mammogan.gan.finished import Finished
@@ -27,11 +30,19 @@ SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Of six patients: half of them stand against the others."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_population(folder, 24, seed=7, height=160, width=128)
+    return ingest([folder], tmp_path_factory.mktemp("stores") / "store", Settings(height=40, width=32))
+
+
+@pytest.fixture(scope="module")
 def kept(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run of 64 images and its reference folder."""
     folder = tmp_path_factory.mktemp("reference")
     Run(store, folder / "run", Config().changed(SMALL)).train()
-    return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=12)
+    return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=16)
 
 
 def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path, Path]) -> None:
@@ -54,10 +65,10 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     moments = pd.read_csv(kept[1] / "moments.csv", keep_default_na=False)
     found = moments.loc[moments["kind"] == "real", list(MOMENT_NAMES)].to_numpy(float)
     np.testing.assert_allclose(found, image_moments(store.images(), store.bits), rtol=1e-10)
-    assert (moments["kind"] == "synthetic").sum() == 12
+    assert (moments["kind"] == "synthetic").sum() == 16
     tables = read_study(kept[1] / "artifacts")
     assert set(tables) == set(TABLES)
-    assert len(tables["synthetic"]) == 12
+    assert len(tables["synthetic"]) == 16
     assert len(tables["real"]) == len(store)
     assert not {"id", "patient", "source_sha256"} & set(tables["real"].columns)
     distances = pd.read_csv(kept[1] / "run" / "distances.csv")
@@ -66,6 +77,8 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     log, again = (growth.read_log(run) for run in (kept[0], kept[1] / "run"))
     pd.testing.assert_frame_equal(log, again)
     assert (log["images_per_second"] > 0).all()
+    sections = [beyond.kept(kept[1] / "alignment", measure.__name__) for measure in beyond.SECTIONS]
+    assert [entry["value"] for s in sections for key, entry in s.values.items() if key.endswith(".n")] == [16, 16, 13]
     record = json.loads((kept[1] / "provenance.json").read_text())
     assert record["data_hash"] == store.fingerprint
     card = (kept[1] / "README.md").read_text()

@@ -14,6 +14,7 @@ from mammogan.metrics.sensitivity import (
     detectable,
     power_of,
     quantized,
+    seen,
     sensitivity,
     sensitivity_figure,
 )
@@ -46,6 +47,14 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert effect["collapse to 20 images", "coverage"] < -3
     row = table.loc["copies", "authenticity"]
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
+
+
+def test_who_sees_what_is_said_in_words(table) -> None:
+    words = seen(table.reset_index()).set_index("damage")
+    assert words.loc["blur", "seen best by"].startswith(("SWD finest", "spectrum"))
+    assert "authenticity" in words.loc["copies", "seen best by"]
+    assert "SWD finest, real scale" in words.loc["copies", "rewarded by"]
+    assert "authenticity" in words.loc["gain", "not seen by"]
 
 
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:

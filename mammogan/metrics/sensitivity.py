@@ -351,6 +351,42 @@ def sensitivity(
     return pd.DataFrame(rows)
 
 
+# Measures that are higher where sets are closer; of the others less is better. Similarity of pairs counts as one of
+# them: more of it means less diversity.
+HIGHER = ("moments, 1 - sqrt(JSD)", "precision", "recall", "density", "coverage", "authenticity")
+
+
+def seen(table: pd.DataFrame, most: int = 3) -> pd.DataFrame:
+    """Which measure to trust for what: who sees a damage first, who takes it for an improvement, and who is blind.
+
+    Args:
+        table: of `sensitivity`.
+        most: measures that are named as the best.
+
+    Returns:
+        one row a damage, all text: damage, tried (largest size), seen best by (the smallest sizes that are detected,
+        ascending), rewarded by (the score improves, detectably), not seen by.
+    """
+    rows = []
+    for damage, part in table.groupby("damage", sort=False):
+        worse = np.where(part["measure"].isin(HIGHER), part["effect"] < 0, part["effect"] > 0)
+        found = np.isfinite(part["detectable"])
+        # Where the weakest damage tried is certain to be detected, the larger effect is the clearer one.
+        order = part.assign(clarity=-part["effect"].abs()).sort_values(["detectable", "clarity"])
+        best = order[order.index.isin(part.index[found & worse])].head(most)
+        unit = part["unit"].iloc[0]
+        rows.append(
+            {
+                "damage": damage,
+                "tried": f"{part['nominal'].iloc[0]:g} {unit}",
+                "seen best by": ", ".join(f"{row.measure} ({row.detectable:.2g})" for row in best.itertuples()),
+                "rewarded by": ", ".join(part["measure"][found & ~worse]),
+                "not seen by": ", ".join(part["measure"][~found]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def sensitivity_figure(table: pd.DataFrame) -> Figure:
     """Damages by measures: the effect in standard deviations of chance, and below it the smallest detectable damage."""
     import matplotlib.pyplot as plt
