@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
@@ -49,12 +50,21 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
 
 
-def test_who_sees_what_is_said_in_words(table) -> None:
-    words = seen(table.reset_index()).set_index("damage")
-    assert words.loc["blur", "seen best by"].startswith(("SWD finest", "spectrum"))
-    assert "authenticity" in words.loc["copies", "seen best by"]
-    assert "SWD finest, real scale" in words.loc["copies", "rewarded by"]
-    assert "authenticity" in words.loc["gain", "not seen by"]
+def test_who_sees_what_is_said_in_words() -> None:
+    rows = [
+        ("copies", "FID", -9.0, 10.0),
+        ("copies", "precision", 4.0, 20.0),
+        ("copies", "authenticity", -7.0, 8.0),
+        ("copies", "spectrum, dB", -0.1, np.inf),
+        ("blur", "FID", 5.0, 0.3),
+        ("blur", "precision", -6.0, 0.1),
+        ("blur", "authenticity", 0.2, np.inf),
+        ("blur", "spectrum, dB", 8.0, 0.1),
+    ]
+    given = pd.DataFrame(rows, columns=["damage", "measure", "effect", "detectable"]).assign(unit="px", nominal=0.5)
+    words = seen(given, most=2).set_index("damage")
+    assert words.loc["copies"].tolist() == ["0.5 px", "authenticity (8)", "FID, precision", "spectrum, dB"]
+    assert words.loc["blur"].tolist() == ["0.5 px", "spectrum, dB (0.1), precision (0.1)", "", "authenticity"]
 
 
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
