@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from mammogan import plots
 from mammogan.alignment import Comparison, Section, paragraphs, shown, summary_values
 from mammogan.artifacts.candidates import outlyingness
-from mammogan.artifacts.figures import empty
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import NORMALIZATIONS, diversity, sliced_wasserstein_table
@@ -416,7 +415,7 @@ def pruning_figure(rows: pd.DataFrame) -> Figure:
 
 def hidden_figure(_: pd.DataFrame) -> Figure:
     """What stands in the place of pairs with real images."""
-    return empty("Real images of people are not shown.")
+    return plots.empty("Real images of people are not shown.")
 
 
 SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorisation, pruned)
