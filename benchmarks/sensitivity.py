@@ -1,6 +1,6 @@
 """What each measure can see: controlled damage to images, and the damage that n + n images detect at 80 % power.
 
-    python benchmarks/sensitivity.py STORE --name NAME --title TEXT [--size 80 64] [--n 1000] [--draws 12]
+    python benchmarks/sensitivity.py STORE --name NAME --title TEXT [--size 80 64] [--n 1000] [--draws 20]
 
 STORE is a store of real images or of phantoms, 12 bits, with at least 2 n images of that size. Writes
 benchmarks/results/sensitivity_NAME.csv and .md; they hold statistics and no image.
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--title", required=True, help="what the images are, with attribution")
     parser.add_argument("--size", type=int, nargs=2, default=(80, 64))
     parser.add_argument("--n", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=6)
+    parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--most", type=int, default=3000, help="images taken from the store, at most")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> None:
         images,
         n=given.n,
         draws=given.draws,
-        factors=(0.1, 0.3, 1.0),
+        factors=(0.05, 0.1, 0.25, 0.5, 1.0),
         groups=store.manifest["patient"].to_numpy()[: given.most],
         seed=given.seed,
         progress=lambda name: print(f"{time.perf_counter() - started:6.0f} s  {name}", flush=True),
