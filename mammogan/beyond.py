@@ -429,13 +429,16 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
 }
 
 
-def keep(comparison: Comparison, folder: Path) -> None:
+def keep(comparison: Comparison, folder: Path) -> dict[str, dict[str, Any]]:
     """Write all sections to a new folder, from which `kept` reads them where the images are not at hand.
+
+    Returns their values, as `Section.values` of all.
 
     NAME.json has words, tables and values of each section, NAME.csv its numbers, and there is the data of each figure.
     No image is among them.
     """
     folder.mkdir(parents=True)
+    values: dict[str, dict[str, Any]] = {}
     for section in (measure(comparison) for measure in SECTIONS):
         content = {
             "title": section.title,
@@ -447,6 +450,8 @@ def keep(comparison: Comparison, folder: Path) -> None:
         write_json(folder / f"{section.name}.json", content)
         for name, data in ((section.name, section.rows), *((name, data) for name, _, _, data in section.pictures)):
             data.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        values |= section.values
+    return values
 
 
 def kept(folder: Path, name: str) -> Section:

@@ -25,7 +25,7 @@ import pandas as pd
 from mammogan import beyond, provenance
 from mammogan.alignment import Comparison
 from mammogan.artifacts.sources import Images
-from mammogan.artifacts.study import copies, study, write_study
+from mammogan.artifacts.study import study, write_study
 from mammogan.choices import bit_depth_effect
 from mammogan.data.sets import patients
 from mammogan.data.store import Store
@@ -129,13 +129,16 @@ def export(
         first, second = (table[list(MOMENT_NAMES)].to_numpy() for table in tables)
         plan, pictures = Plan(patients(store), count), (store.images(size), synthetic.images(size))
         comparison = Comparison(first, second, plan, images=pictures, bits=store.bits, trained=trained, public=False)
-        beyond.keep(comparison, out / "alignment")
-        found = study(Images.of_store(store, size), Images.of_store(synthetic), trained=split, seed=seed)
+        values = beyond.keep(comparison, out / "alignment")
+        found = study(Images.of_store(store, size), Images.of_store(synthetic), seed=seed)
         write_study(found, out / "artifacts")
         if checkpoints.generators(Path(run)):  # early runs kept none
             growth.distances(Path(run), store, seed=seed).to_csv(out / "run" / "distances.csv", index=False)
     revision, dirty = provenance.commit()
-    audit = copies(found["copies"], seed)
+    audit = {
+        name: (values[f"memorisation.{name}"]["value"], *values[f"memorisation.{name}"]["interval"])
+        for name in ("authenticity", "baseline", "distance")
+    }
     facts = {
         "origin": origin,
         **{key: value for key, value in asdict(ORIGINS[origin]).items() if key != "public"},
@@ -149,9 +152,9 @@ def export(
         "images_seen": finished.images,
         "schedule": finished.config.total_images,
         "bits": store.bits,
-        "authenticity": audit.authenticity,
-        "authenticity_held_out": audit.baseline,
-        "distance_ratio": audit.distance_ratio,
+        "authenticity": audit["authenticity"],
+        "authenticity_held_out": audit["baseline"],
+        "distance_ratio": audit["distance"],
         "bit_depth_effect": bit_depth_effect(store.images(size)[: min(len(store), 200)], store.bits),
         "count": count,
         "seed": seed,

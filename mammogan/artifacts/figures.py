@@ -55,16 +55,3 @@ def spots(found: pd.DataFrame, counts: pd.DataFrame) -> Figure:
     axes[0].legend()
     figure.tight_layout()
     return figure
-
-
-def distances(table: pd.DataFrame) -> Figure:
-    """Distance to the nearest training image, cumulative: columns set and distance, see `study.nearest_table`."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
-    for kind, name in (("real", "held out"), ("synthetic", "synthetic")):
-        values = np.sort(table.loc[table["set"] == name, "distance"].to_numpy(float))
-        label = f"{name} ({len(values)})"
-        axis.plot(values, 100 * np.arange(1, len(values) + 1) / len(values), color=COLOURS[kind], label=label)
-    axis.set(xlabel="distance to the nearest training image", ylabel="% of images", ylim=(0, 100))
-    axis.legend()
-    figure.tight_layout()
-    return figure

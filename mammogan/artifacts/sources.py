@@ -32,7 +32,6 @@ class Images:
         views: (n,) "CC", "MLO" or "" where not known.
         patients: (n,) salted hash, or the id where not known.
         spacing_mm: (n,) of one pixel of these images, NaN where not known.
-        splits: (n,) "train", "test" and so on; None where there are none.
     """
 
     pixels: Any
@@ -41,7 +40,6 @@ class Images:
     views: np.ndarray
     patients: np.ndarray
     spacing_mm: np.ndarray
-    splits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,7 +58,6 @@ class Images:
             self.views[rows],
             self.patients[rows],
             self.spacing_mm[rows],
-            None if self.splits is None else self.splits[rows],
         )
 
     @classmethod
@@ -71,8 +68,7 @@ class Images:
         ids = m["id"].to_numpy(str)
         patients = m["patient"].where(m["patient"].notna(), m["id"]).to_numpy(str)
         spacing = m["spacing_mm"].to_numpy(float) * store.sizes[-1][0] / size[0]
-        views, splits = (m[name].fillna("").to_numpy(str) for name in ("view", "split"))
-        return cls(store.images(size), store.bits, ids, views, patients, spacing, splits)
+        return cls(store.images(size), store.bits, ids, m["view"].fillna("").to_numpy(str), patients, spacing)
 
 
 def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images:

@@ -10,11 +10,9 @@ import pandas as pd
 from mammogan.artifacts.candidates import Candidates, facts_table
 from mammogan.artifacts.sources import Images
 from mammogan.artifacts.spots import FIELD_MM, scales, spots_of
-from mammogan.metrics.features import extract, pixel_features
-from mammogan.metrics.memorisation import Memorisation, Nearest, nearest_training
 from mammogan.metrics.spectrum import image_spectra
 
-TABLES = ("synthetic", "real", "spectra", "spots", "counts", "copies")
+TABLES = ("synthetic", "real", "spectra", "spots", "counts")
 
 
 def study(
@@ -23,7 +21,6 @@ def study(
     *,
     most: int = 1000,
     most_real: int = 2000,
-    trained: str = "",
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
     """Compare two sets of images of one size.
@@ -31,9 +28,7 @@ def study(
     Args:
         real, synthetic: images; at most the first `most` synthetic ones are studied.
         most: see there.
-        most_real: real images that detectors, spectra and spots look at, drawn at random; copies are looked for among
-            all of them.
-        trained: split of the real images that the generator was trained on; "" where it saw all.
+        most_real: real images that they are set beside, drawn at random.
         seed: of the draw of real images.
 
     Returns:
@@ -43,10 +38,6 @@ def study(
         spectra: frequency (cycles a pixel), real, synthetic (mean power).
         spots: a row a spot: set, diameter_mm, contrast, brightness.
         counts: a row an image: set, patient (a number), spots, smallest_mm (what this grid shows).
-        copies: see `nearest_table`.
-
-    Raises:
-        ValueError: no real image is of the split `trained`.
     """
     n = min(len(synthetic), most)
     made = synthetic.take(np.arange(n))
@@ -85,71 +76,7 @@ def study(
         "spectra": spectra,
         "spots": pd.concat(found, ignore_index=True),
         "counts": pd.concat(counts, ignore_index=True),
-        "copies": nearest_table(real, made, trained),
     }
-
-
-def nearest_table(real: Images, synthetic: Images, trained: str = "") -> pd.DataFrame:
-    """The training image that is most like each synthetic and each held-out image, as `copies` reads them.
-
-    Args:
-        real, synthetic: images.
-        trained: split of the real images that the generator was trained on. Those of the other splits are held out;
-            where there are none, or with "", each patient is held out in turn.
-
-    Returns:
-        set ("synthetic" or "held out"), image (its index in its set; real images are numbered over all splits),
-        training (index of the real image), distance, reach and other: see `memorisation.Nearest`.
-
-    Raises:
-        ValueError: no real image is of the split `trained`.
-    """
-    seen = np.ones(len(real), bool)
-    if trained:
-        seen = np.asarray(real.splits if real.splits is not None else [""] * len(real)) == trained
-    if not seen.any():
-        raise ValueError(f"No real image is of the split {trained!r}; name the one that the generator was trained on.")
-    reals = extract(real.pixels, real.bits, pixel_features)
-    train, patients = reals[seen], real.patients[seen]
-    others = np.flatnonzero(~seen)
-    if len(others):
-        held_out = nearest_training(train, patients, reals[others])
-    else:
-        others, held_out = np.arange(len(real)), nearest_training(train, patients, train, patients)
-    made = nearest_training(train, patients, extract(synthetic.pixels, synthetic.bits, pixel_features))
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "set": name,
-                    "image": rows,
-                    "training": np.flatnonzero(seen)[found.index],
-                    "distance": found.distance,
-                    "reach": found.reach,
-                    "other": found.other,
-                }
-            )
-            for name, rows, found in (
-                ("synthetic", np.arange(len(synthetic)), made),
-                ("held out", others, held_out),
-            )
-        ],
-        ignore_index=True,
-    )
-
-
-def copies(table: pd.DataFrame, seed: int = 0) -> Memorisation:
-    """The audit of a table of `nearest_table`.
-
-    Args:
-        table: as it is, or read from its CSV.
-        seed: of the bootstrap.
-    """
-    synthetic, held_out = (
-        Nearest(*(part[name].to_numpy() for name in ("training", "distance", "other", "reach")))
-        for part in (table[table["set"] == name] for name in ("synthetic", "held out"))
-    )
-    return Memorisation.of(synthetic, held_out, seed=seed)
 
 
 def write_study(tables: dict[str, pd.DataFrame], folder: str | Path) -> Path:

@@ -135,29 +135,6 @@ class Memorisation:
     p: float
     seed: int
 
-    @classmethod
-    def of(cls, synthetic: Nearest, held_out: Nearest, *, seed: int = 0, bootstraps: int = 1000) -> Memorisation:
-        """From what `nearest_training` found for the synthetic and for the held-out images."""
-        rng = np.random.default_rng(seed)
-        a, b = synthetic.distance, held_out.distance
-
-        def ratio(x: np.ndarray, y: np.ndarray) -> float:
-            top, bottom = float(np.median(x)), float(np.median(y))
-            return top / bottom if bottom > 0 else (1.0 if top == 0 else np.inf)
-
-        draws = [ratio(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(bootstraps)]
-        low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
-        return cls(
-            synthetic=synthetic,
-            held_out=held_out,
-            authenticity=_share(synthetic.authentic),
-            baseline=_share(held_out.authentic),
-            distance_ratio=(ratio(a, b), float(low), float(high)),
-            nearer=_share(a < np.quantile(b, 0.05)),
-            p=float(stats.mannwhitneyu(a, b, alternative="less").pvalue),
-            seed=seed,
-        )
-
     def table(self) -> pd.DataFrame:
         """One row a number: quantity, value, low, high, by chance or of held-out images."""
         held = f"{self.baseline[0]:.3f} ({self.baseline[1]:.3f} to {self.baseline[2]:.3f}) of held-out images"
@@ -221,7 +198,25 @@ def audit(
         theirs = nearest_training(train, patients, train, patients)
     else:
         theirs = nearest_training(train, patients, held_out)
-    return Memorisation.of(ours, theirs, seed=seed, bootstraps=bootstraps)
+    rng = np.random.default_rng(seed)
+    a, b = ours.distance, theirs.distance
+
+    def ratio(x: np.ndarray, y: np.ndarray) -> float:
+        top, bottom = float(np.median(x)), float(np.median(y))
+        return top / bottom if bottom > 0 else (1.0 if top == 0 else np.inf)
+
+    draws = [ratio(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(bootstraps)]
+    low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
+    return Memorisation(
+        synthetic=ours,
+        held_out=theirs,
+        authenticity=_share(ours.authentic),
+        baseline=_share(theirs.authentic),
+        distance_ratio=(ratio(a, b), float(low), float(high)),
+        nearer=_share(a < np.quantile(b, 0.05)),
+        p=float(stats.mannwhitneyu(a, b, alternative="less").pvalue),
+        seed=seed,
+    )
 
 
 def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
