@@ -62,7 +62,7 @@ def main() -> None:
         images,
         n=given.n,
         draws=given.draws,
-        factors=(0.05, 0.1, 0.25, 0.5, 1.0),
+        factors=(0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5),
         groups=store.manifest["patient"].to_numpy()[: given.most],
         seed=given.seed,
         progress=lambda name: print(f"{time.perf_counter() - started:6.0f} s  {name}", flush=True),

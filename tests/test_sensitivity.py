@@ -35,7 +35,7 @@ def table(images: np.ndarray):
     names = ("blur", "gain", "copies", "collapse to 20 images")
     chosen = [BY_NAME[name] for name in names]
     chosen[0] = replace(chosen[0], nominal=1.0)  # these images are smooth: half a pixel more hardly shows
-    found = sensitivity(images, n=60, draws=6, factors=(0.2, 1.0), damages=chosen)
+    found = sensitivity(images, n=60, draws=6, factors=(0.2, 1.0, 1.5), damages=chosen)
     return found.set_index(["damage", "measure"])
 
 
@@ -46,6 +46,9 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert effect["copies", "authenticity"] < -3 and effect["copies", "precision"] > 0
     assert effect["copies", "SWD finest, real scale"] < 0
     assert effect["collapse to 20 images", "coverage"] < -3
+    assert table["largest"].groupby("damage").first().to_dict() == {
+        "blur": 1.5, "gain": 7.5, "copies": 100, "collapse to 20 images": 100
+    }  # fmt: skip
     row = table.loc["copies", "authenticity"]
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
 
@@ -61,10 +64,10 @@ def test_who_sees_what_is_said_in_words() -> None:
         ("blur", "authenticity", 0.2, np.inf),
         ("blur", "spectrum, dB", 8.0, 0.1),
     ]
-    given = pd.DataFrame(rows, columns=["damage", "measure", "effect", "detectable"]).assign(unit="px", nominal=0.5)
+    given = pd.DataFrame(rows, columns=["damage", "measure", "effect", "detectable"]).assign(unit="px", largest=0.5)
     words = seen(given, most=2).set_index("damage")
-    assert words.loc["copies"].tolist() == ["0.5 px", "authenticity (8)", "FID, precision", "spectrum, dB"]
-    assert words.loc["blur"].tolist() == ["0.5 px", "spectrum, dB (0.1), precision (0.1)", "", "authenticity"]
+    assert words.loc["copies"].tolist() == ["up to 0.5 px", "authenticity (8)", "FID; precision", "spectrum, dB"]
+    assert words.loc["blur"].tolist() == ["up to 0.5 px", "spectrum, dB (0.1); precision (0.1)", "", "authenticity"]
 
 
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:

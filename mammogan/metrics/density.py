@@ -12,6 +12,7 @@ from scipy.special import xlogy
 
 MARGIN = 3.0  # bandwidths that the grid reaches beyond the pooled range
 FINER = 5
+DENSE = 8  # a kernel that reaches over more than one in so many cells is no sparse matrix
 IN_MEMORY = 4_000_000  # numbers at a time
 
 
@@ -67,7 +68,7 @@ class Binned:
     A point is shared among the four nearest cells (linear binning, Wand 1994, J. Comput. Graph. Stat. 3:433) and each
     axis is smoothed with its kernel, so that the cost of smoothing does not grow with the number of points. Where the
     kernel is narrower than a cell and a half, as heavy tails make it, points are binned on a grid up to `FINER` times
-    as fine.
+    as fine along that axis.
 
     Attributes:
         sample: (n, 2).
@@ -78,16 +79,22 @@ class Binned:
     grid: Grid
 
     @cached_property
-    def _finer(self) -> int:
-        narrow = float((bandwidths(self.sample) / self.grid.step).min())
-        if narrow * FINER < 0.75:
-            return 1  # a spike between the cells would be missed: each cell gets its share of the points instead
-        return int(np.clip(np.ceil(1.5 / narrow), 1, FINER))
+    def _finer(self) -> np.ndarray:
+        """How many fine cells there are to a cell, along both axes; (2,)."""
+        width = bandwidths(self.sample) / self.grid.step
+        # A spike between the cells would be missed: each cell gets its share of the points instead.
+        spike = width * FINER < 0.75
+        return np.where(spike, 1, np.clip(np.ceil(1.5 / np.where(spike, 1, width)), 1, FINER)).astype(int)
+
+    @property
+    def _count(self) -> np.ndarray:
+        """Fine cells along both axes, (2,)."""
+        return (self.grid.count - 1) * self._finer + 1
 
     @cached_property
     def _shares(self) -> sparse.csr_array:
         """(fine cells, n): which part of a point each cell gets."""
-        count = (self.grid.count - 1) * self._finer + 1
+        count = self._count
         position = (self.sample - self.grid.low) / self.grid.step * self._finer
         inside = ((position >= -1e-9) & (position <= count - 1 + 1e-9)).all(1)
         cell = np.clip(position, 0, count - 2).astype(int)
@@ -97,9 +104,9 @@ class Binned:
         for dx in (0, 1):
             for dy in (0, 1):
                 shares.append(np.abs(1 - dx - rest[:, 0]) * np.abs(1 - dy - rest[:, 1]) * inside)
-                cells.append((cell[:, 0] + dx) * count + cell[:, 1] + dy)
+                cells.append((cell[:, 0] + dx) * count[1] + cell[:, 1] + dy)
         return sparse.csr_array(
-            (np.concatenate(shares), (np.concatenate(cells), np.tile(points, 4))), shape=(count**2, len(points))
+            (np.concatenate(shares), (np.concatenate(cells), np.tile(points, 4))), shape=(count.prod(), len(points))
         )
 
     def densities(self, subsets: Sequence[np.ndarray], widths: np.ndarray) -> Iterator[np.ndarray]:
@@ -109,32 +116,42 @@ class Binned:
             subsets: rows of each subset.
             widths: (subsets, 2) bandwidths.
         """
-        count = (self.grid.count - 1) * self._finer + 1
-        together = max(IN_MEMORY // max(count**2, len(self.sample)), 1)
+        together = max(IN_MEMORY // max(self._count.prod(), len(self.sample)), 1)
         for start in range(0, len(subsets), together):
             some = subsets[start : start + together]
             chosen = np.zeros((len(self.sample), len(some)))
             for column, rows in enumerate(some):
                 chosen[rows, column] = 1
-            binned = (self._shares @ chosen).T.reshape(-1, count, count)
+            binned = np.ascontiguousarray((self._shares @ chosen).T).reshape(-1, *self._count)
             for counts, width in zip(binned, widths[start : start + together], strict=True):
                 x, y = (
-                    _kernel(w / s, self.grid.count, self._finer) for w, s in zip(width, self.grid.step, strict=True)
+                    _kernel(w / s, self.grid.count, int(f))
+                    for w, s, f in zip(width, self.grid.step, self._finer, strict=True)
                 )
-                smooth = x @ counts @ y.T
+                smooth = (x @ counts) @ y.T
                 yield smooth / smooth.sum()
 
 
-def _kernel(sigma: float, count: int, finer: int) -> np.ndarray:
-    """Matrix (count, (count - 1) finer + 1) that evaluates at the cells what lies on the finer grid."""
+def _kernel(sigma: float, count: int, finer: int) -> np.ndarray | sparse.csr_array:
+    """Matrix (count, (count - 1) finer + 1) that evaluates at the cells what lies on the finer grid.
+
+    Beyond eight standard deviations the kernel is taken as 0; it is sparse where it is narrow.
+    """
     size = (count - 1) * finer + 1
     # Binning itself has a variance of 1/6 of a (fine) cell; the kernel makes up the rest.
-    variance = (sigma * finer) ** 2 - 1 / 6
-    if variance < 0.01:
-        return np.eye(size)[::finer]
-    weights = np.exp(-0.5 * np.arange(size) ** 2 / variance)
+    variance = max((sigma * finer) ** 2 - 1 / 6, 0.0)
+    reach = min(int(np.ceil(8 * np.sqrt(variance))), size - 1) if variance >= 0.01 else 0
+    weights = np.exp(-0.5 * np.arange(reach + 1) ** 2 / max(variance, 0.01))
     weights /= 2 * weights.sum() - 1
-    return weights[np.abs(np.arange(0, size, finer)[:, None] - np.arange(size))]
+    offsets = np.arange(-reach, reach + 1)
+    if DENSE * len(offsets) > size:
+        away = np.abs(np.arange(0, size, finer)[:, None] - np.arange(size))
+        return np.where(away <= reach, weights[np.minimum(away, reach)], 0)
+    columns = np.arange(0, size, finer)[:, None] + offsets
+    inside = (columns >= 0) & (columns < size)
+    values = np.broadcast_to(weights[np.abs(offsets)], columns.shape)[inside]
+    ends = np.concatenate([[0], np.cumsum(inside.sum(1))])
+    return sparse.csr_array((values, columns[inside], ends), shape=(count, size))
 
 
 def density(sample: np.ndarray, grid: Grid) -> np.ndarray:

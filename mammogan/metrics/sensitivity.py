@@ -37,6 +37,7 @@ class Damage:
         name: in words.
         unit: what `strength` counts.
         nominal: strength of the table.
+        most: largest strength that there is.
         apply: (images (n, h, w) in [0, 1], strength, rng) -> images; None for what is done to the set instead.
         choose: (own rows, rows of the reference set, strength, rng) -> rows that make up the set; None for own rows.
     """
@@ -46,6 +47,7 @@ class Damage:
     nominal: float
     apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray] | None = None
     choose: Callable[[np.ndarray, np.ndarray, float, np.random.Generator], np.ndarray] | None = None
+    most: float = np.inf
 
 
 def _soften(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
@@ -102,12 +104,12 @@ DAMAGES = (
     Damage("blur", "px (sigma)", 0.5, apply=_soften),
     Damage("gain", "%", 5.0, apply=_gain),
     Damage("texture removed", "%", 20.0, apply=_texture),
-    Damage("collapse to 20 images", "% of the set", 100.0, choose=_collapse),
-    Damage("copies", "% of the set", 100.0, choose=_copies),
-    Damage("near copies", "% of the set", 100.0, apply=_jitter, choose=_copies),
-    Damage("bits lost of 12", "bits", 6.0, apply=_levels),
+    Damage("collapse to 20 images", "% of the set", 100.0, choose=_collapse, most=100.0),
+    Damage("copies", "% of the set", 100.0, choose=_copies, most=100.0),
+    Damage("near copies", "% of the set", 100.0, apply=_jitter, choose=_copies, most=100.0),
+    Damage("bits lost of 12", "bits", 6.0, apply=_levels, most=11.0),
     Damage("window shifted", "% of range", 5.0, apply=_shift),
-    Damage("another vendor's curve", "% of the way", 100.0, apply=_vendor),
+    Damage("another vendor's curve", "% of the way", 100.0, apply=_vendor, most=100.0),
 )
 
 
@@ -251,7 +253,7 @@ def sensitivity(
     *,
     n: int = 1000,
     draws: int = 20,
-    factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+    factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 1.5),
     damages: Sequence[Damage] = DAMAGES,
     groups: np.ndarray | None = None,
     seed: int = 0,
@@ -268,16 +270,16 @@ def sensitivity(
         images: (N, h, w), unsigned 12 bits, N at least 2 n: the larger, the more independent are the draws.
         n: images a set.
         draws: pairs of sets a strength, three or more; twice as many without damage.
-        factors: of the nominal strength, ascending.
+        factors: of the nominal strength, ascending, with 1; strengths beyond a damage's `most` are left out.
         damages: what is tried.
         groups: (N,), patients.
         seed: of all draws.
         progress: called with each damage's name.
 
     Returns:
-        one row a damage and measure: damage, unit, nominal, measure, undamaged, damaged (means at nominal strength),
-        effect (difference over the standard deviation under chance), power (at nominal strength), detectable (strength
-        at 80 % power; inf: not up to the largest tried), n, draws, seed.
+        one row a damage and measure: damage, unit, nominal, largest (strength tried), measure, undamaged, damaged
+        (means at nominal strength), effect (difference over the standard deviation under chance), power (at nominal
+        strength), detectable (strength at 80 % power; inf: not up to the largest tried), n, draws, seed.
 
     Raises:
         ValueError: fewer than 2 n images.
@@ -302,7 +304,7 @@ def sensitivity(
         number = crc32(damage.name.encode())  # the same chance whichever damages are tried
         if progress:
             progress(damage.name)
-        strengths = [damage.nominal * factor for factor in factors]
+        strengths = [strength for factor in factors if (strength := damage.nominal * factor) <= damage.most]
         found: dict[float, dict[str, list[float]]] = {}
         for strength in strengths:
             table = whole
@@ -330,13 +332,14 @@ def sensitivity(
             # The same sets undamaged: what is left of the difference is the damage.
             center = float(np.mean(chance[:draws]))
             power = [power_of(np.array(found[s][name]) - center, sd) for s in strengths]
-            at = strengths[int(np.argmin(np.abs(np.array(factors) - 1)))]
+            at = damage.nominal
             damaged = float(np.mean(found[at][name]))
             rows.append(
                 {
                     "damage": damage.name,
                     "unit": damage.unit,
                     "nominal": at,
+                    "largest": strengths[-1],
                     "measure": name,
                     "undamaged": center,
                     "damaged": damaged,
@@ -378,10 +381,10 @@ def seen(table: pd.DataFrame, most: int = 3) -> pd.DataFrame:
         rows.append(
             {
                 "damage": damage,
-                "tried": f"{part['nominal'].iloc[0]:g} {unit}",
-                "seen best by": ", ".join(f"{row.measure} ({row.detectable:.2g})" for row in best.itertuples()),
-                "rewarded by": ", ".join(part["measure"][found & ~worse]),
-                "not seen by": ", ".join(part["measure"][~found]),
+                "tried": f"up to {part['largest'].iloc[0]:g} {unit}",
+                "seen best by": "; ".join(f"{row.measure} ({row.detectable:.2g})" for row in best.itertuples()),
+                "rewarded by": "; ".join(part["measure"][found & ~worse]),
+                "not seen by": "; ".join(part["measure"][~found]),
             }
         )
     return pd.DataFrame(rows)
