@@ -387,8 +387,8 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
         paragraphs(
             """
             The paper leaves to future work the removal of synthetic images whose moments lie outside the real ones. It
-            is tried here. Dropping what lies out must raise the agreement of the moments, since they chose; whether
-            other measures agree, and what variety it costs, is the question. All scores have the same number of images.
+            is tried here. It takes away what lies too far out, and tails that real images have as well: precision
+            tends to gain, variety is lost, and agreement may go either way. All scores have the same number of images.
             """
         ),
         rows,

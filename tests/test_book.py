@@ -418,8 +418,6 @@ def test_no_result_is_typed_in_prose() -> None:
 def test_every_section_names_what_of_the_paper_it_answers() -> None:
     """Below each heading of a chapter; the comparison at the end of one needs no name."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        if path.stem[:2] == "04":
-            continue
         text = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
         sections = re.findall(r"^## (.+)\n+(.*)", text, re.M)
         assert len(sections) > 3, path.name
