@@ -204,9 +204,13 @@ def label_information(
 def _by_chance(a: np.ndarray, b: np.ndarray, k: int, permutations: int, rng: np.random.Generator) -> np.ndarray:
     """Information under permuted labels, (permutations,)."""
     both = np.sort(np.concatenate([a, b]))
-    found = []
-    for _ in range(permutations):
+
+    def draw() -> np.ndarray:
         first = np.zeros(len(both), bool)
         first[rng.choice(len(both), len(a), replace=False, shuffle=False)] = True
-        found.append(_information(*_neighbors_line(both[first], both[~first], k)).information)
-    return np.array(found)
+        return first
+
+    def score(first: np.ndarray) -> float:
+        return _information(*_neighbors_line(both[first], both[~first], k)).information
+
+    return np.array(in_threads(score, [draw() for _ in range(permutations)]))
