@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import imagecodecs
 import numpy as np
 from numcodecs import blosc
 from zarr.codecs import BloscCodec
@@ -30,7 +31,12 @@ blosc.use_threads = False  # one image a process: threads would fight over the c
 
 def compress(image: np.ndarray) -> bytes:
     """One image, uint16, as a chunk."""
-    return blosc.compress(np.ascontiguousarray(image), b"lz4", LEVEL, blosc.BITSHUFFLE)
+    # numcodecs makes the same bytes, and a semaphore that the end of a child may leave behind.
+    return bytes(
+        imagecodecs.blosc_encode(
+            image.tobytes(), LEVEL, compressor="lz4", shuffle="bitshuffle", typesize=image.itemsize, numthreads=1
+        )
+    )
 
 
 def path_of(array: Path, number: int) -> Path:
