@@ -32,11 +32,8 @@ blosc.use_threads = False  # one image a process: threads would fight over the c
 def compress(image: np.ndarray) -> bytes:
     """One image, uint16, as a chunk."""
     # numcodecs makes the same bytes, and a semaphore that the end of a child may leave behind.
-    return bytes(
-        imagecodecs.blosc_encode(
-            image.tobytes(), LEVEL, compressor="lz4", shuffle="bitshuffle", typesize=image.itemsize, numthreads=1
-        )
-    )
+    array: Any = np.ascontiguousarray(image)  # the type is taken from an array alone, whatever the stubs say
+    return bytes(imagecodecs.blosc_encode(array, LEVEL, compressor="lz4", shuffle="bitshuffle", numthreads=1))
 
 
 def path_of(array: Path, number: int) -> Path:
