@@ -342,6 +342,7 @@ class Pipeline:
         html = build / "html"
         key = {
             "sources": provenance.sha256(*_tree(self.root / "book", skip="executed")),
+            "benchmarks": provenance.sha256(*_tree(self.root / "benchmarks" / "results")),
             "settings": sha256(*((self.root / name).read_bytes() for name in ("_config.yml", "_toc.yml"))),
             "reader study": sha256(provenance.code_hash([page_code]), *sources()),
             **{name: sha256(json.dumps(self.key(name)), self._when(name)) for name in self.stages},
@@ -516,7 +517,7 @@ def _defaults(notebook: Path) -> dict[str, Any]:
     return values
 
 
-def _tree(folder: Path, skip: str) -> list[bytes]:
+def _tree(folder: Path, skip: str = "") -> list[bytes]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and skip not in p.parts and "__pycache__" not in p.parts)
     return [part for p in files for part in (str(p.relative_to(folder)).encode(), p.read_bytes())]
 

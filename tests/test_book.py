@@ -123,7 +123,7 @@ def source(tmp_path: Path) -> Path:
     chapters = "".join(f"  - file: book/executed/{stage}\n" for stage in STAGES)
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
     (tmp_path / "book" / "index.md").write_text(
-        "# Start\n\n$x^2$ {val}`readers.size:paper` {cite:p}`karras2018`\n\n```{bibliography}\n```\n"
+        "# Start\n\n$x^2$ {val}`readers.size:paper` {val}`deviations.size` {cite:p}`karras2018`\n\n```{bibliography}\n```\n"
     )
     for stage in STAGES:
         stage_files(tmp_path / "book" / "executed", stage)
@@ -183,6 +183,8 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert "def spectra" in re.sub("<[^>]+>", "", page(source, "code/05_reader_statistics"))
     assert 'data-stale="current"' in chapter
     assert 'data-stale="current"' in page(source, "book/index")
+    measured = json.loads((ROOT / reproduced.MEASURED).read_text())
+    assert f">{measured['deviations.size']['value']}<" in page(source, "book/index")
     assert "<svg" in page(source, "book/index")
     assert "https://cdn" not in chapter
 

@@ -45,6 +45,7 @@ STAGES = {
     "readers": "05_reader_statistics",
 }
 EXECUTED = origin.EXECUTED
+MEASURED = "benchmarks/results/deviations.json"  # results that a script measured, and no chapter
 
 
 def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -> str:
@@ -94,7 +95,7 @@ def load(app: Sphinx) -> None:
             logger.warning("the verdict of %s does not follow from its numbers: run its notebook again", key)
         if entry.get("verdict") == rules.INCOMPARABLE and not entry.get("how"):
             logger.warning("%s cannot be compared, and its `how` does not say why", key)
-    results |= costs(provenance)
+    results |= costs(provenance) | json.loads((Path(app.config.mammogan_root) / MEASURED).read_text(encoding="utf-8"))
     app.env.mammogan_results = results  # type: ignore[attr-defined]
     app.env.mammogan_provenance = provenance  # type: ignore[attr-defined]
 
@@ -135,6 +136,8 @@ def _note_dependency(env: Any, key: str) -> None:
     if key.startswith("cost."):
         for name in STAGES.values():
             env.note_dependency(str(Path(env.srcdir) / EXECUTED / name / "provenance.json"))
+    if key.startswith("deviations."):
+        env.note_dependency(str(Path(env.config.mammogan_root) / MEASURED))
     if stage:
         env.note_dependency(str(Path(env.srcdir) / EXECUTED / stage / "results.json"))
         origin.note(env, stage)
