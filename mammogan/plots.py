@@ -17,8 +17,9 @@ REAL, SYNTHETIC = "#D55E00", "#0072B2"
 def style() -> None:
     """Set the book's look; call it once at the top of a notebook.
 
-    Figures keep a white ground, so that one picture reads on a light and on a dark page.
+    Figures keep a white ground, so that one picture reads on a light and on a dark page. Tables show every word.
     """
+    pd.set_option("display.max_colwidth", None)
     plt.rcParams.update(
         {
             "figure.dpi": 110,

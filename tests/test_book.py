@@ -123,7 +123,8 @@ def source(tmp_path: Path) -> Path:
     chapters = "".join(f"  - file: book/executed/{stage}\n" for stage in STAGES)
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
     (tmp_path / "book" / "index.md").write_text(
-        "# Start\n\n$x^2$ {val}`readers.size:paper` {val}`deviations.size` {cite:p}`karras2018`\n\n```{bibliography}\n```\n"
+        "# Start\n\n$x^2$ {val}`readers.size:paper` {val}`deviations.size` {cite:p}`karras2018`\n\n"
+        "```{bibliography}\n```\n"
     )
     for stage in STAGES:
         stage_files(tmp_path / "book" / "executed", stage)

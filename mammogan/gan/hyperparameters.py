@@ -15,7 +15,7 @@ def meanings(kind: type = Config) -> dict[str, str]:
     _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
     found: dict[str, str] = {}
     for names, text in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {8}.*)*)", section, re.M):
-        found |= {name.strip(): " ".join(text.split()).rstrip(".") for name in names.split(",")}
+        found |= {name.strip(): " ".join(text.split()).replace("`", "").rstrip(".") for name in names.split(",")}
     return found
 
 
