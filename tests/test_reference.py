@@ -95,7 +95,8 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
 
 
 def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path) -> None:
-    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    for name in ("notebooks", "benchmarks"):
+        (tmp_path / name).symlink_to(ROOT / name)
     content = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
     pipeline = Pipeline("reference", root=tmp_path)
