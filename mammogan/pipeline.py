@@ -34,6 +34,16 @@ PUBLISHED = ("results.json", "provenance.json", "figures", "data")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+def single_page(made: Path) -> Path:
+    """The page that Sphinx's builder "singlehtml" made in a folder, fit to be opened.
+
+    Sphinx puts it beside the start page of the book and names style sheets as if it lay at the top.
+    """
+    page = made / "book" / "index.html"
+    (page.parent / "_static").symlink_to(made / "_static")
+    return page
+
+
 class PipelineError(Exception):
     """The run cannot start or a stage failed; the message says what to do."""
 
@@ -381,7 +391,7 @@ class Pipeline:
         made = self._sphinx("singlehtml")
         target = self.root / "_build" / self.name / f"mammogan-{self.name}.pdf"
         aside = made / "book.pdf"
-        page = made / "book" / "index.html"
+        page = single_page(made)
         # The root is within a folder of its own, and Chromium's sandbox cannot be had in most containers.
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
         command += [f"--user-data-dir={made / 'browser'}", "--virtual-time-budget=60000", f"--print-to-pdf={aside}"]

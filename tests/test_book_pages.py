@@ -14,6 +14,7 @@ import pytest
 from test_book import build, moments, whole_book
 
 from mammogan.metrics.coverage import area_coverage
+from mammogan.pipeline import single_page
 from mammogan.provenance import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -243,8 +244,11 @@ def test_one_page_for_print_has_the_same_content(html: Path, tmp_path: Path) -> 
     source = html.parents[1]
     done = build(source, "singlehtml")
     assert done.returncode == 0, done.stdout + done.stderr
-    single = source / "_build" / "singlehtml" / "book" / "index.html"
+    single = single_page(source / "_build" / "singlehtml")
     text = single.read_text()
+    sheets = re.findall(r'<link[^>]+href="([^"?]+\.css)', text)
+    assert any("mammogan.css" in name for name in sheets)
+    assert all((single.parent / name).is_file() for name in sheets)
     for path in (source / "book").rglob("*.md"):
         title = next(line for line in path.read_text().splitlines() if line.startswith("# ")).removeprefix("# ")
         assert re.sub(r"\W+", "", title) in re.sub(r"<[^>]+>|&\w+;|\W+", "", text), title
