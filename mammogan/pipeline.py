@@ -366,7 +366,8 @@ class Pipeline:
             self.folder("01_preprocessing") / "store",
             self.folder("02_progressive_training") / "synthetic",
         )
-        write_page(None if self.data else store, synthetic, made / "reader_study")
+        trained = "mammograms" if self.data else self.data_name.removesuffix(" (statistics only)")
+        write_page(None if self.data else store, synthetic, made / "reader_study", trained)
         old = build / "old"
         shutil.rmtree(old, ignore_errors=True)
         if html.exists():

@@ -21,6 +21,7 @@ from mammogan.data.store import Store, StoreWriter
 from mammogan.provenance import ROOT
 from mammogan.readers import design
 from mammogan.readers.design import Pair, Study, StudyError, build, displayed, equalized
+from mammogan.readers.page import write_page
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
@@ -273,3 +274,11 @@ def test_few_pixels_are_no_coarse_grid() -> None:
     images = np.random.default_rng(0).integers(0, 4096, (2, 10, 10), np.uint16)
     assert design.grid_steps(images, 12) == 4095
     assert design.grid_steps(np.zeros((1, 4, 4), np.uint16), 12) == 4095
+
+
+def test_the_page_of_the_book_says_what_its_generator_was_trained_on(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    real, synthetic = stores
+    write_page(real, synthetic, tmp_path / "page", "mammograms of somewhere")
+    told = [p for p in (tmp_path / "page").rglob("*.js") if "trained on mammograms of somewhere" in p.read_text()]
+    assert len(told) == 1
+    assert (tmp_path / "page" / "index.html").is_file()

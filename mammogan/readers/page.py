@@ -19,7 +19,7 @@ NOTE = (
 )
 
 
-def write_page(phantoms: Path | None, synthetic: Path, target: Path) -> None:
+def write_page(phantoms: Path | None, synthetic: Path, target: Path, trained: str) -> None:
     """Write the application and its pictures to the folder `target`; open its index.html.
 
     Args:
@@ -27,12 +27,12 @@ def write_page(phantoms: Path | None, synthetic: Path, target: Path) -> None:
             the book was made from patients' images, none of those may lie in it.
         synthetic: store of synthetic images.
         target: folder to write; what is there is replaced.
+        trained: what the generator was trained on, for the reader.
     """
     aside = target.with_name(f".{target.name}.study")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     drawn = Store.open(synthetic)
-    trained = "phantoms too" if phantoms else "mammograms"
     if phantoms is None:
         height, width = drawn.sizes[-1]
         scale = max(1, -(-320 // height))  # a phantom is drawn larger than a very small grid, and averaged
