@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom import write_population
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints, growth
-from mammogan.gan.finished import Finished
+from mammogan.gan.finished import Finished, publish_run
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
@@ -59,6 +60,16 @@ def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path,
     full, _ = checkpoints.latest(kept[0])
     for name in ("generator", "discriminator"):
         assert run.weights[name] == sum(t.numel() for k, t in full.items() if k.startswith(f"{name}/"))
+
+
+def test_a_run_that_was_killed_is_published_up_to_its_checkpoint(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(kept[0], tmp_path / "run")
+    for name in checkpoints.LOGS:
+        with (tmp_path / "run" / name).open("a") as log:
+            log.write('{"images": 68}\n{"images": 7')
+    publish_run(tmp_path / "run", tmp_path / "published")
+    for name in checkpoints.LOGS:
+        assert (tmp_path / "published" / name).read_text() == (kept[0] / name).read_text()
 
 
 def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Store) -> None:

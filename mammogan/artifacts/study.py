@@ -10,7 +10,7 @@ import pandas as pd
 from mammogan.artifacts.candidates import Candidates, facts_table
 from mammogan.artifacts.sources import Images
 from mammogan.artifacts.spots import FIELD_MM, scales, spots_of
-from mammogan.metrics.spectrum import image_spectra
+from mammogan.metrics.spectrum import radial_power_spectrum
 
 TABLES = ("synthetic", "real", "spectra", "spots", "counts")
 
@@ -67,9 +67,9 @@ def study(
         known = np.where(np.isfinite(spacing), spacing, FIELD_MM / images.size[0])
         smallest = 2 * np.sqrt(2) * scales(images.size[0], float(np.median(known)))[0] * float(np.median(known))
         counts.append(pd.DataFrame({"set": name, "patient": patients, "spots": number, "smallest_mm": smallest}))
-    frequency, power = image_spectra(reals / (2**real.bits - 1))
-    _, other = image_spectra(pixels / (2**synthetic.bits - 1))
-    spectra = pd.DataFrame({"frequency": frequency, "real": power.mean(0), "synthetic": other.mean(0)})
+    (frequency, power), (_, other) = radial_power_spectrum(reals), radial_power_spectrum(pixels)
+    white = [(2**images.bits - 1) ** 2 for images in (real, synthetic)]
+    spectra = pd.DataFrame({"frequency": frequency, "real": power / white[0], "synthetic": other / white[1]})
     return {
         "synthetic": scores,
         "real": controls,

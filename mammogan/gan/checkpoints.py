@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 KEEP = 2  # the last good one, and the one before it
+LOGS = ("stats.jsonl", "timing.jsonl")
 
 
 class RunError(Exception):
@@ -89,6 +90,18 @@ def keep_generator(run: Path, average: nn.Module, state: dict[str, Any]) -> None
 def generators(run: Path) -> dict[int, Path]:
     """Generators that a run kept on its way, {images seen: file}, in their order."""
     return {int(path.stem): path for path in sorted((run / "generators").glob("[0-9]*.safetensors"))}
+
+
+def logged(log: Path, images: int) -> str:
+    """The lines of a log up to a checkpoint: later ones, and one that a kill cut short, belong to no weights kept."""
+
+    def upto(line: str) -> bool:
+        try:
+            return json.loads(line)["images"] <= images
+        except ValueError:
+            return False
+
+    return "".join(f"{line}\n" for line in log.read_text().splitlines() if upto(line))
 
 
 def prune(run: Path) -> None:

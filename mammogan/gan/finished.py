@@ -89,11 +89,8 @@ def publish_run(run: str | Path, out: str | Path) -> Path:
     path = checkpoints.checkpoint_path(out, state["images"])
     checkpoints.save(path, half, state)
     (out / "config.json").write_text(json.dumps({"config": state["config"], "bits": state["bits"]}, indent=1) + "\n")
-    # Lines behind the checkpoint belong to no weights that were kept.
-    for name in ("stats.jsonl", "timing.jsonl"):
+    for name in checkpoints.LOGS:
         if (run / name).is_file():
-            with (run / name).open() as log:
-                kept = [line for line in log if json.loads(line)["images"] <= state["images"]]
-            (out / name).write_text("".join(kept))
+            (out / name).write_text(checkpoints.logged(run / name, state["images"]))
     shutil.copytree(run / "samples", out / "samples")
     return path

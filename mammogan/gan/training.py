@@ -116,12 +116,11 @@ class Run:
             record.write_text(json.dumps(identity, indent=1) + "\n")
         self._restore()
         # Lines behind the checkpoint are written again.
-        for name in ("stats.jsonl", "timing.jsonl"):
+        for name in checkpoints.LOGS:
             log = self.folder / name
             if log.is_file():
-                lines = [line for line in log.read_text().splitlines() if _images_of(line) <= self.images]
                 aside = log.with_name(f".{name}.aside")
-                aside.write_text("".join(f"{line}\n" for line in lines))
+                aside.write_text(checkpoints.logged(log, self.images))
                 aside.replace(log)
         processes.wait()
 
@@ -347,13 +346,6 @@ class Run:
         y = self._level_reals(level).draw_labels(16, random).to(self.device)
         images = self.average(z, level, alpha, y)[:, 0].cpu().numpy()
         np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
-
-
-def _images_of(line: str) -> float:
-    try:
-        return json.loads(line)["images"]
-    except ValueError:  # a line that a kill cut short
-        return float("inf")
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
