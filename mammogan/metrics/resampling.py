@@ -37,7 +37,7 @@ def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Row numbers in random order, the rows of one group next to each other."""
     _, group = np.unique(groups, return_inverse=True)
     order = rng.permutation(group.max() + 1)
-    return np.lexsort((rng.random(len(groups)), order[group]))
+    return np.argsort(order[group] + rng.random(len(groups)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,13 @@ class Plan:
         Args:
             at_most: images a side, for measures whose cost grows with them; 0 takes half of those compared.
         """
+        return self._drawn(at_most) if at_most else self._halves
+
+    @cached_property
+    def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return self._drawn(0)
+
+    def _drawn(self, at_most: int) -> list[tuple[np.ndarray, np.ndarray]]:
         rng, part = self._rng(1), self._part(at_most)
         real, synthetic = self.compared
         groups = self.groups[real]
