@@ -39,9 +39,8 @@ def test_histograms_equal_brute_force(readers: int) -> None:
 @given(st.lists(st.integers(0, 10), min_size=2, max_size=30), st.data())
 def test_histograms_hold_the_one_they_came_from(scores: list[int], data: st.DataObject) -> None:
     histogram = np.bincount(scores, minlength=11)
-    found = rc.histograms(len(scores), sum(scores), sum(s * s for s in scores), cap=histogram + 1)
-    assert histogram.tolist() in found.tolist()
-    assert (found <= histogram + 1).all()
+    found = rc.histograms(len(scores), sum(scores), sum(s * s for s in scores))
+    assert (found == histogram).all(1).any()
     least = int(rc.tie_sum(found).min())
     assert (rc.tie_sum(rc.histograms(len(scores), sum(scores), sum(s * s for s in scores), ties=least)) <= least).all()
     size = data.draw(st.integers(1, len(scores) - 1))

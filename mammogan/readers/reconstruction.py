@@ -77,9 +77,7 @@ def squares(group: published.Group, total: int, *, ddof: int = 0) -> list[int]:
     return [q for q in range(first, last + 1) if (q - total) % 2 == 0]
 
 
-def histograms(
-    readers: int, total: int, squared: int, cap: np.ndarray | None = None, ties: float = np.inf
-) -> np.ndarray:
+def histograms(readers: int, total: int, squared: int, ties: float = np.inf) -> np.ndarray:
     """All histograms of `readers` scores with this sum and sum of squares; (m, 11).
 
     Cells are filled from the ends of the scale inwards, states that can no longer reach the sums are dropped, and the
@@ -89,10 +87,8 @@ def histograms(
         readers: number of scores.
         total: their sum.
         squared: sum of their squares.
-        cap: (11,) most readers in each cell; `readers` where it is None.
         ties: largest sum of `t^3 - t` over cells.
     """
-    limit = np.full(len(SCORES), readers) if cap is None else np.asarray(cap)
     centre = SCORES - 5
     # About the middle of the scale: sums of (score - 5) and of its square.
     first, second = total - 5 * readers, squared - 10 * total + 25 * readers
@@ -103,7 +99,7 @@ def histograms(
     for place, cell in enumerate(order):
         c = int(centre[cell])
         remaining = np.abs(np.delete(centre, order[: place + 1])).max()
-        most = np.minimum(np.minimum(limit[cell], left[:, 0]), np.maximum(left[:, 2], 0) // c**2)
+        most = np.minimum(left[:, 0], np.maximum(left[:, 2], 0) // c**2)
         which = np.repeat(np.arange(len(filled)), most + 1)
         value = np.arange(len(which)) - np.repeat(np.cumsum(most + 1) - (most + 1), most + 1)
         rest = left[which] - value[:, None] * np.array([1, c, c * c])
@@ -116,7 +112,7 @@ def histograms(
     filled[:, 6] = (left[:, 2] + left[:, 1]) // 2
     filled[:, 4] = left[:, 2] - filled[:, 6]
     filled[:, 5] = left[:, 0] - left[:, 2]
-    good = ((left[:, 2] + left[:, 1]) % 2 == 0) & (filled >= 0).all(1) & (filled <= limit).all(1)
+    good = ((left[:, 2] + left[:, 1]) % 2 == 0) & (filled >= 0).all(1)
     filled = filled[good]
     return filled[tie_sum(filled) <= ties]
 
@@ -294,6 +290,7 @@ def radiologists(
     repeated = repeated[(left >= 0) & (n7 * left2 >= left**2) & (left2 <= 10 * left) & ((left + left2) % 2 == 0)]
     fives = compositions(REPEATS["rest"])
     ones = compositions(REPEATS["trainees"])
+    all_trainees, all_rest = histograms(*trainees), histograms(*rest)
     found: list[Radiologists] = []
 
     def trainees_agree(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -309,9 +306,9 @@ def radiologists(
     for number, whole in enumerate(pools):
         if progress:
             progress(f"{number} of {len(pools)} histograms of all radiologists, {len(found)} solutions")
-        some = histograms(*trainees, cap=whole)
+        some = all_trainees[(all_trainees <= whole).all(1)]
         some = some[_agree(some, whole, TRAINEES, drop)]
-        none = histograms(*rest, cap=whole - others)
+        none = all_rest[(all_rest <= whole - others).all(1)]
         none = none[_agree(none, whole, SPECIALISTS, drop) & _agree(whole - others - none, whole, SCREENING, drop)]
         if not len(some) or not len(none):
             continue
