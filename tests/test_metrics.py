@@ -22,7 +22,7 @@ from mammogan.metrics.coverage import (
     support_coverage,
 )
 from mammogan.metrics.density import Grid, bandwidth, density, jensen_shannon, normalized_mutual_information, overlap
-from mammogan.metrics.information import MAXIMUM, inverse_digamma, label_information, ross
+from mammogan.metrics.information import MAXIMUM, by_chance, inverse_digamma, label_information, permuted_labels, ross
 from mammogan.metrics.moments import image_moments, moments_of_counts
 from mammogan.metrics.resampling import Plan, interval, scored, summary
 
@@ -154,6 +154,22 @@ def test_ross_limits() -> None:
     assert ross(a, a + 1e-9 * RNG.normal(size=500)).information < -0.1
     with pytest.raises(ValueError, match="more than 3"):
         ross(a[:3], a)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "ties", "tenths", "constant"])
+def test_permuted_labels_are_scored_as_any_labels(kind: str) -> None:
+    rng = np.random.default_rng(8)
+    values = np.sort(np.exp(rng.normal(size=700)))
+    if kind == "ties":
+        values[100:500] = values[100]  # more within reach than a byte holds
+    if kind == "tenths":
+        values = np.sort(np.round(values, 1))
+    if kind == "constant":
+        values[:] = 2.0
+    permutations = permuted_labels(250, 700, 30, seed=1)
+    assert {int(first.sum()) for first in permutations} == {250}
+    expected = [ross(values[first], values[~first]).information for first in permutations]
+    assert by_chance(values, permutations).tolist() == expected
 
 
 def test_neighbor_counting_survives_rounding() -> None:

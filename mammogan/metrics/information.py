@@ -16,6 +16,8 @@ from mammogan.metrics.resampling import Plan, in_threads, summary
 
 MAXIMUM = float(np.log(2))  # nats: two classes of equal size that never meet
 LINE_DRAW = 10_000  # images a side in draws of nearest neighbours on a line: their cost grows with the number
+NEAR = 8  # places to either side; one in a hundred third neighbours of a permutation is farther
+MOST = np.iinfo(np.uint8).max
 QUANTITIES = {
     "information": "information with the label, nats; not clipped at 0",
     "neighbors": "true mean of m, images within the third neighbour's distance; 6 under one distribution",
@@ -61,24 +63,25 @@ def ross(first: np.ndarray, second: np.ndarray, k: int = 3) -> Information:
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("A value is not a finite number; find the image and drop it.")
     if a.ndim == 1 or a.shape[1] == 1:
-        a, b = np.sort(a.ravel()), np.sort(b.ravel())
-        return _information(*_neighbors_line(a, b, k))
-    return _information(*_neighbors_space(a, b, k))
+        return _information(k, *_neighbors_line(np.sort(a.ravel()), np.sort(b.ravel()), k))
+    return _information(k, *_neighbors_space(a, b, k))
 
 
-def _information(own: list[np.ndarray], both: list[np.ndarray]) -> Information:
-    """From the neighbours of each point, class by class: those of its own class, and those of both."""
-    n = np.array([len(counts) for counts in own])
+def _information(k: int, tied: list[np.ndarray], both: list[np.ndarray]) -> Information:
+    """From the neighbours of each point, class by class: those of its own class where they are more than k, and all."""
+    n = np.array([len(counts) for counts in both])
     total = int(n.sum())
+    own = np.bincount(np.concatenate(tied), minlength=k + 1)
+    own[k] += total - own.sum()
+    often = np.bincount(np.concatenate(both))
     fixed = float(digamma(total) - n @ digamma(n) / total + _mean_digamma(own))
-    information = fixed - _mean_digamma(both)
-    mean = float(sum(int(counts.sum()) for counts in both) / total)
+    information = fixed - _mean_digamma(often)
+    mean = float(often @ np.arange(len(often)) / total)
     return Information(information, mean, inverse_digamma(fixed - information))
 
 
-def _mean_digamma(counts: list[np.ndarray]) -> float:
-    # Few different numbers occur: digamma is taken once of each.
-    often = np.bincount(np.concatenate(counts))
+def _mean_digamma(often: np.ndarray) -> float:
+    """Of numbers 0, 1, ..., from how often each occurs."""
     found = np.flatnonzero(often)
     return float(often[found] @ digamma(found) / often.sum())
 
@@ -88,45 +91,57 @@ def _slack(size: np.ndarray, radius: np.ndarray) -> np.ndarray:
     return 4 * np.finfo(float).eps * (np.abs(size) + radius)
 
 
+def _reach(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance of each point of a sorted sample to its k-th neighbour, and how many lie within it, left and right.
+
+    No more than k + 1 are counted on a side: where they are more than k together, the point has ties.
+    """
+    n = len(x)
+    padded = np.concatenate([np.full(k + 1, -np.inf), x, np.full(k + 1, np.inf)])
+    # What a point is from the one some steps on, that one is from it.
+    gaps = [padded[k + 1 : k + 1 + n + step] - padded[k + 1 - step : k + 1 + n] for step in range(1, k + 2)]
+    left, right = [gap[:n] for gap in gaps], [gap[-n:] for gap in gaps]
+    radius = np.minimum(left[k - 1], right[k - 1])
+    for step in range(k - 1):  # the nearest k are some on the left and the rest on the right
+        np.minimum(radius, np.maximum(left[k - 2 - step], right[step]), out=radius)
+    reach = radius + _slack(x, radius)
+    before, after = (sum((far <= reach).view(np.int8) for far in side) for side in (left, right))
+    return reach, before, after
+
+
+def _within(x: np.ndarray, at: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """How many of a sorted sample lie within reach of points."""
+    return np.searchsorted(x, at + reach, "right") - np.searchsorted(x, at - reach, "left")
+
+
 def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbours in two sorted samples: the k-th of a point ends one of k + 1 windows of k + 1 points around it."""
-    own, both = [], []
+    """Neighbours in two sorted samples, as `_information` takes them."""
+    ties, both = [], []
     for x, other in ((a, b), (b, a)):
-        n = len(x)
-        padded = np.concatenate([np.full(k + 1, -np.inf), x, np.full(k + 1, np.inf)])
-        near = [padded[k + 1 + offset : k + 1 + offset + n] for offset in range(-k - 1, k + 2)]
-        radius = np.full(n, np.inf)
-        for left in range(k + 1):
-            # Points left before x and k - left behind it.
-            reach = np.maximum(x - near[k + 1 - left], near[2 * k + 1 - left] - x)
-            np.minimum(radius, reach, out=radius)
-        reach = radius + _slack(x, radius)
-        low, high = x - reach, x + reach
-        inside = sum((near[place] >= low) & (near[place] <= high) for place in range(2 * k + 3) if place != k + 1)
-        count = np.asarray(inside, np.int64)
-        if (tied := count > k).any():
-            count[tied] = np.searchsorted(x, high[tied], "right") - np.searchsorted(x, low[tied], "left") - 1
-        strangers = np.searchsorted(other, high, "right") - np.searchsorted(other, low, "left")
-        own.append(count)
-        both.append(count + strangers)
-    return own, both
+        reach, before, after = _reach(x, k)
+        tied = np.flatnonzero(before + after > k)
+        count = _within(other, x, reach) + k
+        ties.append(_within(x, x[tied], reach[tied]) - 1)
+        count[tied] += ties[-1] - k
+        both.append(count)
+    return ties, both
 
 
 def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbours in two samples of several dimensions."""
+    """Neighbours in two samples of several dimensions, as `_information` takes them."""
     # Points in strips, up one and down the next: neighbours in space are neighbours in memory.
     a, b = _in_strips(a), _in_strips(b)
     trees = [KDTree(x, leaf_size=40, metric="chebyshev") for x in (a, b)]
-    own, both = [], []
+    ties, both = [], []
     for x, tree, other in ((a, *trees), (b, *trees[::-1])):
         radius, next_one = cKDTree(x).query(x, k=[k + 1, k + 2], p=np.inf)[0].T
         reach = radius + _slack(np.abs(x).max(1), radius)
-        count = np.full(len(x), k)
-        if (tied := next_one <= reach).any():
-            count[tied] = tree.query_radius(x[tied], reach[tied], count_only=True) - 1
-        own.append(count)
-        both.append(count + other.query_radius(x, reach, count_only=True))
-    return own, both
+        tied = np.flatnonzero(next_one <= reach)
+        count = other.query_radius(x, reach, count_only=True) + k
+        ties.append(tree.query_radius(x[tied], reach[tied], count_only=True) - 1 if len(tied) else tied)
+        count[tied] += ties[-1] - k
+        both.append(count)
+    return ties, both
 
 
 def _in_strips(x: np.ndarray) -> np.ndarray:
@@ -168,11 +183,12 @@ def label_information(
     intervals, ceilings = plan.intervals(LINE_DRAW), plan.ceilings()
     if min(len(intervals[0][0]), len(ceilings[0][0])) <= k:
         raise ValueError(f"Half samples need more than {k} images; give {2 * (k + 1)} images a class or more.")
+    permuted = permuted_labels(plan.size, 2 * plan.size, permutations, plan.seed)
 
     def moment(column: int) -> list[dict[str, object]]:
         a, b = real[:, column], synthetic[:, column]
         found = ross(a[compared[0]], b[compared[1]], k)
-        chance = _by_chance(a[compared[0]], b[compared[1]], k, permutations, np.random.default_rng([plan.seed, 3]))
+        chance = by_chance(np.concatenate([a[compared[0]], b[compared[1]]]), permuted, k)
         parts = [
             [ross(a[one], b[two], k) for one, two in intervals],
             [ross(a[one], b[other], k) for one, _, other in ceilings],
@@ -201,16 +217,56 @@ def label_information(
     return pd.DataFrame([row for rows in in_threads(moment, range(real.shape[1])) for row in rows])
 
 
-def _by_chance(a: np.ndarray, b: np.ndarray, k: int, permutations: int, rng: np.random.Generator) -> np.ndarray:
-    """Information under permuted labels, (permutations,)."""
-    both = np.sort(np.concatenate([a, b]))
+def permuted_labels(first: int, count: int, permutations: int, seed: int) -> list[np.ndarray]:
+    """Which of `count` points are of the first class, `first` of them, permutation by permutation."""
+    rng = np.random.default_rng([seed, 3])
+    found = []
+    for _ in range(permutations):
+        of_first = np.zeros(count, bool)
+        of_first[rng.choice(count, first, replace=False, shuffle=False)] = True
+        found.append(of_first)
+    return found
 
-    def draw() -> np.ndarray:
-        first = np.zeros(len(both), bool)
-        first[rng.choice(len(both), len(a), replace=False, shuffle=False)] = True
-        return first
+
+def by_chance(values: np.ndarray, permutations: list[np.ndarray], k: int = 3) -> np.ndarray:
+    """Information of values with labels permuted; (permutations,), what `ross` says of each.
+
+    The values stay where they are. How many lie within reach is counted once, with reaches to the point one, two, ...
+    `NEAR` places to the left and to the right: a permutation finds its k-th neighbours, and looks up what is within.
+
+    Args:
+        values: of both classes, (n,).
+        permutations: (n,) each, which of the values in ascending order are of the first class.
+        k: neighbours.
+    """
+    x = np.sort(values)
+    n = len(x)
+    padded = np.concatenate([np.full(NEAR, -np.inf), x, np.full(NEAR, np.inf)])
+    # Bytes, that the table may stay in the processor's cache; the point itself is not counted.
+    counts = np.zeros((n, 2 * NEAR + 1), np.uint8)
+
+    def fill(place: int) -> None:
+        radius = np.abs(padded[place : place + n] - x)
+        counts[:, place] = np.minimum(_within(x, x, radius + _slack(x, radius)) - 1, MOST)
+
+    in_threads(fill, [place for place in range(2 * NEAR + 1) if place != NEAR])
 
     def score(first: np.ndarray) -> float:
-        return _information(*_neighbors_line(both[first], both[~first], k)).information
+        ties, both = [], []
+        for mine in (np.flatnonzero(first), np.flatnonzero(~first)):
+            own = x[mine]
+            reach, before, after = _reach(own, k)
+            number = np.arange(len(mine))
+            left, right = mine - mine[number - before], mine[number + after] - mine
+            row = mine * counts.shape[1] + NEAR
+            # The k-th neighbour is one of the two ends.
+            count = np.maximum(counts.take(row - left, mode="clip"), counts.take(row + right, mode="clip"))
+            far = np.flatnonzero((np.maximum(left, right) > NEAR) | (count == MOST))
+            count = count.astype(np.int64)
+            count[far] = _within(x, own[far], reach[far]) - 1
+            tied = np.flatnonzero(before + after > k)
+            ties.append(_within(own, own[tied], reach[tied]) - 1)
+            both.append(count)
+        return _information(k, ties, both).information
 
-    return np.array(in_threads(score, [draw() for _ in range(permutations)]))
+    return np.array(in_threads(score, permutations))
