@@ -16,7 +16,6 @@ import pandas as pd
 from mammogan.metrics.density import (
     Binned,
     Grid,
-    bandwidths,
     density,
     jensen_shannon,
     normalized_mutual_information,
@@ -98,7 +97,7 @@ def _density_rows(
     real: np.ndarray,
     synthetic: np.ndarray,
     plan: Plan,
-    pairs: Iterable[tuple[int, int]],
+    pairs: Sequence[tuple[int, int]],
     count: int,
     measures: Measures,
 ) -> pd.DataFrame:
@@ -108,37 +107,32 @@ def _density_rows(
     ours = [plan.compared[0], *(one for one, _ in intervals), *(one for one, _, _ in ceilings)]
     theirs = [plan.compared[1], *(two for _, two in intervals), *(other for _, _, other in ceilings)]
     others = [two for _, two, _ in ceilings]
+    grid = Grid.around(real[plan.compared[0]], synthetic[plan.compared[1]], count=count)
+    binned_a, binned_b = Binned(real, grid), Binned(synthetic, grid)
 
-    def widths(table: np.ndarray, subsets: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack(in_threads(lambda rows: bandwidths(table[rows]), subsets))
+    def of_subset(number: int) -> tuple[list[list[float]], list[list[float]]]:
+        """Scores of one subset, and those between real images where it is of a split; pair by pair and measure."""
+        p = list(binned_a.densities(np.sort(ours[number]), pairs))
+        q = binned_b.densities(np.sort(theirs[number]), pairs)
+        split = number - 1 - plan.draws
+        r = binned_a.densities(np.sort(others[split]), pairs) if split >= 0 else ()
+        scores, between = (
+            [[measure(one, two) for measure in measures.values()] for one, two in zip(p, some, strict=False)]
+            for some in (q, r)
+        )
+        return scores, between
 
-    width = [widths(real, ours), widths(synthetic, theirs), widths(real, others)]
-
-    def of_pair(axes: tuple[int, int]) -> list[dict[str, object]]:
-        columns = list(axes)
-        a, b = real[:, columns], synthetic[:, columns]
-        grid = Grid.around(a[plan.compared[0]], b[plan.compared[1]], count=count)
-        binned_a, binned_b = Binned(a, grid), Binned(b, grid)
-        p = binned_a.densities(ours, width[0][:, columns])
-        q = binned_b.densities(theirs, width[1][:, columns])
-        r = binned_a.densities(others, width[2][:, columns])
-        scores: dict[str, list[float]] = {name: [] for name in measures}
-        between: dict[str, list[float]] = {name: [] for name in measures}
-        for number, (one, two) in enumerate(zip(p, q, strict=True)):
-            third = next(r) if number > plan.draws else None
-            for name, measure in measures.items():
-                scores[name].append(measure(one, two))
-                if third is not None:
-                    between[name].append(measure(one, third))
-        rows = []
-        for name, found in scores.items():
-            estimate, draws, at_half = found[0], found[1 : plan.draws + 1], found[plan.draws + 1 :]
-            score = summary(estimate, draws, at_half, between[name], share=plan.share(), bounds=(0, 1))
+    found = in_threads(of_subset, range(len(ours)))
+    scores = np.array([scores for scores, _ in found])
+    between = np.array([between for _, between in found if between])
+    draws, at_half = scores[1 : plan.draws + 1], scores[plan.draws + 1 :]
+    rows = []
+    for place, axes in enumerate(pairs):
+        for kind, name in enumerate(measures):
+            at = (slice(None), place, kind)
+            score = summary(scores[0][at[1:]], draws[at], at_half[at], between[at], share=plan.share(), bounds=(0, 1))
             rows.append(_row(*axes, name, score, plan, len(others[0])))
-        return rows
-
-    found: list[list[dict[str, object]]] = in_threads(of_pair, list(pairs))
-    return pd.DataFrame([row for rows in found for row in rows])
+    return pd.DataFrame(rows)
 
 
 def _label_rows(real: np.ndarray, synthetic: np.ndarray, plan: Plan, pairs: Iterable[tuple[int, int]]) -> pd.DataFrame:

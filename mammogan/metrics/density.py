@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +12,6 @@ from scipy.special import xlogy
 MARGIN = 3.0  # bandwidths that the grid reaches beyond the pooled range
 FINER = 5
 DENSE = 8  # a kernel that reaches over more than one in so many cells is no sparse matrix
-IN_MEMORY = 4_000_000  # numbers at a time
 
 
 def bandwidth(values: np.ndarray) -> float:
@@ -22,7 +20,8 @@ def bandwidth(values: np.ndarray) -> float:
     A sample without spread gets 0.
     """
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    low, high = np.quantile(values, [0.25, 0.75])
+    # NumPy sorts in a third of the time that its quantiles take.
+    low, high = np.interp(np.array([0.25, 0.75]) * (len(values) - 1), np.arange(len(values)), np.sort(values))
     robust = (high - low) / 1.349
     return 1.059 * (min(spread, robust) if robust > 0 else spread) * len(values) ** -0.2
 
@@ -34,25 +33,25 @@ def bandwidths(table: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Grid:
-    """A rectangle of equal cells: `count` a side, between `low` and `high` (2,) of each axis."""
+    """A box of equal cells: `count` along each axis, between `low` and `high`, (axes,) each."""
 
     low: np.ndarray
     high: np.ndarray
     count: int
 
     @property
-    def centers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates of the cells' centers along both axes."""
-        return tuple(np.linspace(a, b, self.count) for a, b in zip(self.low, self.high, strict=True))  # type: ignore[return-value]
+    def centers(self) -> tuple[np.ndarray, ...]:
+        """Coordinates of the cells' centers along each axis."""
+        return tuple(np.linspace(a, b, self.count) for a, b in zip(self.low, self.high, strict=True))
 
     @property
     def step(self) -> np.ndarray:
-        """Side of a cell along both axes, (2,)."""
+        """Side of a cell along each axis, (axes,)."""
         return (self.high - self.low) / (self.count - 1)
 
     @classmethod
     def around(cls, *samples: np.ndarray, count: int) -> Grid:
-        """The pooled range of samples (n, 2), widened by `MARGIN` bandwidths of the widest kernel."""
+        """The pooled range of samples (n, axes), widened by `MARGIN` bandwidths of the widest kernel."""
         h = np.max([bandwidths(sample) for sample in samples], axis=0)
         pooled = np.concatenate(samples)
         low, high = pooled.min(0) - MARGIN * h, pooled.max(0) + MARGIN * h
@@ -61,75 +60,51 @@ class Grid:
         return cls(low - width, high + width, count)
 
 
-@dataclass(frozen=True)
 class Binned:
-    """A sample shared among the cells of a grid: the densities of its subsets then cost one sparse product.
+    """A table shared among the cells of a grid, from which the densities of its subsets follow, two axes at a time.
 
     A point is shared among the four nearest cells (linear binning, Wand 1994, J. Comput. Graph. Stat. 3:433) and each
     axis is smoothed with its kernel, so that the cost of smoothing does not grow with the number of points. Where the
     kernel is narrower than a cell and a half, as heavy tails make it, points are binned on a grid up to `FINER` times
     as fine along that axis.
 
-    Attributes:
-        sample: (n, 2).
+    Args:
+        table: (n, axes).
         grid: where. Points outside do not count.
     """
 
-    sample: np.ndarray
-    grid: Grid
-
-    @cached_property
-    def _finer(self) -> np.ndarray:
-        """How many fine cells there are to a cell, along both axes; (2,)."""
-        width = bandwidths(self.sample) / self.grid.step
+    def __init__(self, table: np.ndarray, grid: Grid) -> None:
+        self.table, self.grid = table, grid
+        width = bandwidths(table) / grid.step
         # A spike between the cells would be missed: each cell gets its share of the points instead.
         spike = width * FINER < 0.75
-        return np.where(spike, 1, np.clip(np.ceil(1.5 / np.where(spike, 1, width)), 1, FINER)).astype(int)
+        self._finer = np.where(spike, 1, np.clip(np.ceil(1.5 / np.where(spike, 1, width)), 1, FINER)).astype(int)
+        self._count = (grid.count - 1) * self._finer + 1  # fine cells along each axis
+        position = np.ascontiguousarray(((table - grid.low) / grid.step * self._finer).T)  # each axis by itself
+        last = self._count[:, None] - 2
+        inside = (position >= -1e-9) & (position <= last + 1 + 1e-9)
+        self._cell = np.clip(position, 0, last).astype(int)
+        rest = position - self._cell
+        # What the cell and the next one get of each point, along each axis: (axes, 2, n).
+        self._shares = np.stack([1 - rest, rest], 1).clip(0, 1) * inside[:, None]
 
-    @property
-    def _count(self) -> np.ndarray:
-        """Fine cells along both axes, (2,)."""
-        return (self.grid.count - 1) * self._finer + 1
-
-    @cached_property
-    def _shares(self) -> sparse.csr_array:
-        """(fine cells, n): which part of a point each cell gets."""
-        count = self._count
-        position = (self.sample - self.grid.low) / self.grid.step * self._finer
-        inside = ((position >= -1e-9) & (position <= count - 1 + 1e-9)).all(1)
-        cell = np.clip(position, 0, count - 2).astype(int)
-        rest = position - cell
-        points = np.arange(len(position))
-        shares, cells = [], []
-        for dx in (0, 1):
-            for dy in (0, 1):
-                shares.append(np.abs(1 - dx - rest[:, 0]) * np.abs(1 - dy - rest[:, 1]) * inside)
-                cells.append((cell[:, 0] + dx) * count[1] + cell[:, 1] + dy)
-        return sparse.csr_array(
-            (np.concatenate(shares), (np.concatenate(cells), np.tile(points, 4))), shape=(count.prod(), len(points))
-        )
-
-    def densities(self, subsets: Sequence[np.ndarray], widths: np.ndarray) -> Iterator[np.ndarray]:
-        """Product-Gaussian kernel densities of subsets, as probabilities that sum to 1: (count, count) each.
+    def densities(self, rows: np.ndarray, pairs: Sequence[tuple[int, int]] = ((0, 1),)) -> Iterator[np.ndarray]:
+        """Product-Gaussian kernel densities of a subset, as probabilities that sum to 1: (count, count) a pair of axes.
 
         Args:
-            subsets: rows of each subset.
-            widths: (subsets, 2) bandwidths.
+            rows: of the subset, in ascending order, so that memory is read in order.
+            pairs: of axes.
         """
-        together = max(IN_MEMORY // max(self._count.prod(), len(self.sample)), 1)
-        for start in range(0, len(subsets), together):
-            some = subsets[start : start + together]
-            chosen = np.zeros((len(self.sample), len(some)))
-            for column, rows in enumerate(some):
-                chosen[rows, column] = 1
-            binned = np.ascontiguousarray((self._shares @ chosen).T).reshape(-1, *self._count)
-            for counts, width in zip(binned, widths[start : start + together], strict=True):
-                x, y = (
-                    _kernel(w / s, self.grid.count, int(f))
-                    for w, s, f in zip(width, self.grid.step, self._finer, strict=True)
-                )
-                smooth = (x @ counts) @ y.T
-                yield smooth / smooth.sum()
+        width = bandwidths(self.table[rows]) / self.grid.step
+        kernels = [_kernel(w, self.grid.count, int(f)) for w, f in zip(width, self._finer, strict=True)]
+        cells, shares = self._cell.take(rows, 1), self._shares.take(rows, 2)
+        for i, j in pairs:
+            count = self._count[[i, j]]
+            corners = np.array([0, 1, count[1], count[1] + 1])[:, None] + (cells[i] * count[1] + cells[j])
+            weights = shares[i][:, None] * shares[j]
+            counts = np.bincount(corners.ravel(), weights.ravel(), minlength=count.prod()).reshape(count)
+            smooth = (kernels[i] @ counts) @ kernels[j].T
+            yield smooth / smooth.sum()
 
 
 def _kernel(sigma: float, count: int, finer: int) -> np.ndarray | sparse.csr_array:
@@ -156,7 +131,7 @@ def _kernel(sigma: float, count: int, finer: int) -> np.ndarray | sparse.csr_arr
 
 def density(sample: np.ndarray, grid: Grid) -> np.ndarray:
     """Product-Gaussian kernel density of a sample (n, 2) on a grid, as probabilities that sum to 1: (count, count)."""
-    return next(Binned(sample, grid).densities([np.arange(len(sample))], bandwidths(sample)[None]))
+    return next(Binned(sample, grid).densities(np.arange(len(sample))))
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
