@@ -129,12 +129,12 @@ def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarr
 
 def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Neighbours in two samples of several dimensions, as `_information` takes them."""
-    # Points in strips, up one and down the next: neighbours in space are neighbours in memory.
-    a, b = _in_strips(a), _in_strips(b)
-    trees = [KDTree(x, leaf_size=40, metric="chebyshev") for x in (a, b)]
+    near = [cKDTree(x, balanced_tree=False, compact_nodes=False) for x in (a, b)]
+    a, b = a[near[0].indices], b[near[1].indices]  # neighbours in space are neighbours in memory
+    trees = [KDTree(x, leaf_size=20, metric="chebyshev") for x in (a, b)]
     ties, both = [], []
-    for x, tree, other in ((a, *trees), (b, *trees[::-1])):
-        radius, next_one = cKDTree(x).query(x, k=[k + 1, k + 2], p=np.inf)[0].T
+    for x, closest, tree, other in ((a, near[0], *trees), (b, near[1], *trees[::-1])):
+        radius, next_one = closest.query(x, k=[k + 1, k + 2], p=np.inf)[0].T
         reach = radius + _slack(np.abs(x).max(1), radius)
         tied = np.flatnonzero(next_one <= reach)
         count = other.query_radius(x, reach, count_only=True) + k
@@ -142,13 +142,6 @@ def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndar
         count[tied] += ties[-1] - k
         both.append(count)
     return ties, both
-
-
-def _in_strips(x: np.ndarray) -> np.ndarray:
-    rank = np.empty(len(x), np.int64)
-    rank[np.argsort(x[:, 0])] = np.arange(len(x))
-    strip = rank // max(int(np.sqrt(len(x))), 1)
-    return x[np.lexsort((np.where(strip % 2, -x[:, 1], x[:, 1]), strip))]
 
 
 def inverse_digamma(value: float) -> float:
