@@ -12,7 +12,8 @@ import numpy as np
 
 from mammogan.data.shards import Level
 
-BLOCK = 16  # images a task: 42 MB at 1280 x 1024
+BLOCK = 16  # images a task
+AT_ONCE = 4_000_000  # bytes of images: what is in the processor's cache need not come from memory again
 AHEAD = 2  # tasks in work or waiting for each process
 
 
@@ -74,7 +75,9 @@ def per_image(
 
 
 def _look(images: Level, rows: np.ndarray, function: Callable[..., np.ndarray], arguments: tuple) -> np.ndarray:
-    return function(images[rows], *arguments)
+    count = max(AT_ONCE // (images.dtype.itemsize * images.shape[1] * images.shape[2]), 1)
+    some = [rows[start : start + count] for start in range(0, len(rows), count)]
+    return np.concatenate([function(images[part], *arguments) for part in some])
 
 
 def _in_order(submit: Callable[[np.ndarray], Any], blocks: Iterator[np.ndarray], processes: int) -> Iterator[Any]:

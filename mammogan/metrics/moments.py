@@ -9,6 +9,7 @@ import numpy as np
 
 MOMENT_NAMES = ("M1", "M2", "M3", "M4", "M5")
 PAIRS = tuple(combinations(range(5), 2))  # the ten pairs of Figure 3
+BAND = 32  # rows whose background is cut off together
 
 
 def moments_of_counts(counts: np.ndarray) -> np.ndarray:
@@ -28,11 +29,54 @@ def moments_of_counts(counts: np.ndarray) -> np.ndarray:
     n = counts.sum(-1, keepdims=True)
     mean = (counts * levels).sum(-1, keepdims=True) / n
     centered = levels - mean
-    mu = {order: (counts * centered**order).sum(-1) / n[..., 0] for order in (2, 3, 4, 5)}
+    mu = {}
+    power = counts * centered
+    for order in (2, 3, 4, 5):
+        power *= centered
+        mu[order] = power.sum(-1) / n[..., 0]
     constant = (counts > 0).sum(-1) <= 1
     scale = np.where(constant, 1.0, mu[2])
     shape = [np.where(constant, 0.0, mu[order] / scale ** (order / 2)) for order in (3, 4, 5)]
     return np.stack([mean[..., 0], np.where(constant, 0.0, mu[2]), *shape], -1)
+
+
+def grey_counts(image: np.ndarray, bits: int) -> np.ndarray:
+    """How often each grey level occurs in an image; (2^bits,), exact.
+
+    To count one level again and again is slow, and half a mammogram is background: what is 0 on the sides of a band of
+    rows is not counted pixel by pixel. PyTorch counts the rest in less than half the time of NumPy, which would first
+    make 64 bits of each pixel.
+
+    Args:
+        image: (h, w), unsigned integers.
+        bits: of the grey grid.
+
+    Raises:
+        ValueError: a grey level beyond the grid.
+    """
+    import torch
+
+    height, width = image.shape
+    whole = height // BAND * BAND
+    rest = image[whole:].max(0, keepdims=True, initial=0)
+    most = np.concatenate([image[:whole].reshape(-1, BAND, width).max(1, initial=0), rest])
+    if int(most.max()) >= 2**bits:
+        raise ValueError(f"A grey level is {int(most.max())}, beyond {bits} bits; compare images of one bit depth.")
+    filled = most > 0
+    left = filled.argmax(1)
+    right = np.where(filled.any(1), width - filled[:, ::-1].argmax(1), left)
+    parts = [
+        image[start : start + BAND, first:last]
+        for start, first, last in zip(range(0, height + 1, BAND), left.tolist(), right.tolist(), strict=True)
+    ]
+    inside = np.empty(sum(part.size for part in parts), np.min_scalar_type(-(2**bits)))
+    taken = 0
+    for part in parts:
+        inside[taken : taken + part.size].reshape(part.shape)[...] = part
+        taken += part.size
+    counts = torch.bincount(torch.from_numpy(inside), minlength=2**bits).numpy()
+    counts[0] += image.size - taken
+    return counts
 
 
 def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
@@ -56,11 +100,7 @@ def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
     found = np.empty((images.shape[0], 5))
     for start in range(0, images.shape[0], block):
         pixels = np.asarray(images[start : start + block])
-        if int(pixels.max()) >= 2**bits:
-            raise ValueError(
-                f"A grey level is {int(pixels.max())}, beyond {bits} bits; compare images of one bit depth."
-            )
-        counts = np.stack([np.bincount(image.ravel(), minlength=2**bits) for image in pixels])
+        counts = np.stack([grey_counts(image, bits) for image in pixels])
         found[start : start + len(pixels)] = moments_of_counts(counts)
     return found
 
