@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import yaml
@@ -31,6 +33,8 @@ from mammogan.results import write_json
 DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
 PUBLISHED = ("results.json", "provenance.json", "figures", "data")
+PLACE = r"\{(\w+)\}"  # in a parameter: the folder of a stage, or the data
+TOGETHER = 2  # notebooks that run at a time; each may use several cores
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -53,7 +57,6 @@ class Stage:
     """One notebook of the paper, as pipeline.yaml describes it."""
 
     name: str
-    needs: tuple[str, ...]
     parameters: dict[str, Any]
     makes: tuple[str, ...]
 
@@ -83,10 +86,7 @@ class Pipeline:
         self.data = Path(data).resolve() if data else None
         if self.data:
             check_data(self.data, str(data))
-        self.stages = {
-            name: Stage(name, tuple(s["needs"]), s["parameters"], tuple(s["makes"]))
-            for name, s in content["stages"].items()
-        }
+        self.stages = {name: Stage(name, s["parameters"], tuple(s["makes"])) for name, s in content["stages"].items()}
         settings = dict(content["profiles"][profile] or {})
         # A profile may rest on files of a run on other images; then it says which.
         described = settings.pop("data", PHANTOMS)
@@ -107,16 +107,23 @@ class Pipeline:
         """Source of a stage."""
         return self.root / "notebooks" / f"{stage}.ipynb"
 
+    def _unfilled(self, stage: str) -> dict[str, Any]:
+        return {**self.stages[stage].parameters, "out": f"{{{stage}}}", **self.overrides.get(stage, {})}
+
+    def needs(self, stage: str) -> list[str]:
+        """The stages whose files a stage reads: those that its parameters name."""
+        named = {name for value in self._unfilled(stage).values() for name in re.findall(PLACE, str(value))}
+        return [name for name in self.stages if name in named and name != stage]
+
     def parameters(self, stage: str) -> dict[str, Any]:
         """What the runner passes to a notebook; paths are relative to the root, so that no page names a machine."""
         places = {name: str(self.folder(name).relative_to(self.root)) for name in self.stages}
         # A link stands in for the data folder: its path may name people or machines, and this one lands on a page.
         places["data"] = str((self.runs / "data").relative_to(self.root)) if self.data else ""
-        filled = {
-            key: re.sub(r"\{([\w]+)\}", lambda match: places[match[1]], value) if isinstance(value, str) else value
-            for key, value in self.stages[stage].parameters.items()
+        return {
+            key: re.sub(PLACE, lambda match: places[match[1]], value) if isinstance(value, str) else value
+            for key, value in self._unfilled(stage).items()
         }
-        return {**filled, "out": places[stage], **self.overrides.get(stage, {})}
 
     def check_parameters(self, stage: str) -> None:
         """Refuse a parameter that the notebook does not have: papermill would ignore it.
@@ -150,7 +157,7 @@ class Pipeline:
             "the code it imports": provenance.code_hash(self._code(stage)),
             "the data folder": self._data_hash if "source" in parameters else "",
             **({"the reference": sha256(*kept)} if (kept := self._reference_parts(parameters)) else {}),
-            **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.stages[stage].needs},
+            **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.needs(stage)},
         }
 
     def _code(self, stage: str) -> list[str]:
@@ -206,17 +213,16 @@ class Pipeline:
         parameters = self.parameters(stage)
         started = time.perf_counter()
         try:
-            with _working_directory(self.root):
-                papermill.execute_notebook(
-                    str(self.notebook(stage)),
-                    str(aside),
-                    parameters=parameters,
-                    kernel_name="python3",
-                    progress_bar=sys.stderr.isatty(),
-                    cwd=str(self.root),
-                    # The kernel listens on this machine alone and needs not warn on every start.
-                    extra_arguments=["--IPKernelApp.log_level=ERROR"],
-                )
+            papermill.execute_notebook(
+                str(self.notebook(stage)),
+                str(aside),
+                parameters=parameters,
+                kernel_name="python3",
+                progress_bar=sys.stderr.isatty(),
+                cwd=str(self.root),
+                # The kernel listens on this machine alone and needs not warn on every start.
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            )
         except Exception as error:  # papermill, nbclient and jupyter_client share no base class
             raise self._failed(stage, aside, error) from None
         seconds = time.perf_counter() - started
@@ -228,9 +234,9 @@ class Pipeline:
             self.profile,
             {**_defaults(aside), **parameters},
             data=self.data_name,
-            data_hash=self._fingerprint(parameters),
+            data_hash=self._fingerprint(stage),
             seconds=round(seconds, 1),
-            needs=list(self.stages[stage].needs),
+            needs=self.needs(stage),
             notebook=key["the notebook"],
             modules=provenance.modules(self._code(stage)),
             files=_hashes(folder),
@@ -240,14 +246,14 @@ class Pipeline:
         write_json(folder / "key.json", key)
         return seconds
 
-    def _fingerprint(self, parameters: dict[str, Any]) -> str:
-        """Hash of the images that the results rest on; "" before there are any."""
-        for place in self._references(parameters):
+    def _fingerprint(self, stage: str) -> str:
+        """Hash of the images that the results of a stage rest on; "" where there are none."""
+        for place in self._references(self.parameters(stage)):
             for folder in (place, *place.parents):
                 if (folder / "provenance.json").is_file():
                     return json.loads((folder / "provenance.json").read_text())["data_hash"]
-        for stage in self.stages.values():
-            path = self.folder(stage.name) / "store" / "zarr.json"
+        for name in self._closure(stage):
+            path = self.folder(name) / "store" / "zarr.json"
             if path.is_file():
                 return json.loads(path.read_text())["attributes"].get("fingerprint", "")
         return ""
@@ -291,26 +297,58 @@ class Pipeline:
             stale: set[str] = set()
             for name in wanted:
                 why = "asked for" if force else self.why(name)
-                why = why or next((f"the stage {need} runs" for need in self.stages[name].needs if need in stale), "")
+                why = why or next((f"the stage {need} runs" for need in self.needs(name) if need in stale), "")
                 if why:
                     stale.add(name)
                 echo(f"{name}: {'runs, ' + why if why else 'stands'}")
             return {}
-        took = {}
         with self._lock():
             if self.data:
                 link = self.runs / "data"
                 link.unlink(missing_ok=True)
                 link.symlink_to(self.data)
-            for name in wanted:
+            with _working_directory(self.root):
+                return self._run_stages(wanted, force, echo)
+
+    def _run_stages(self, wanted: list[str], force: bool, echo: Callable[[str], None]) -> dict[str, float]:
+        """Run what must run, `TOGETHER` notebooks at a time, each when those that it needs are done."""
+        waiting, running, took = list(wanted), set[str](), dict[str, float]()
+        ended: SimpleQueue[tuple[str, float | BaseException]] = SimpleQueue()
+        failure: BaseException | None = None
+        # Each gets its share of the cores: linear algebra takes all of them otherwise, and waits for them in a loop.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max((os.cpu_count() or 1) // TOGETHER, 1)))
+
+        def work(name: str) -> None:
+            try:
+                ended.put((name, self.run_stage(name)))
+            except BaseException as error:  # reported below, in the thread that asked
+                ended.put((name, error))
+
+        while waiting or running:
+            for name in list(waiting):
+                if len(running) == TOGETHER or {*waiting, *running} & set(self.needs(name)):
+                    continue
+                waiting.remove(name)
                 why = "asked for" if force else self.why(name)
                 if not why:
                     continue
                 echo(f"{name}: running ({why})")
                 if force:
                     (self.folder(name) / "attempt.json").unlink(missing_ok=True)
-                took[name] = self.run_stage(name)
-                echo(f"{name}: {took[name]:.1f} s")
+                running.add(name)
+                # A daemon does not hold up the runner's own end, and a kernel ends when its runner is gone.
+                Thread(target=work, args=(name,), daemon=True).start()
+            if running:
+                name, outcome = ended.get()
+                running.remove(name)
+                if isinstance(outcome, BaseException):
+                    failure = failure or outcome
+                    waiting.clear()  # what runs beside it is finished, and stands
+                else:
+                    took[name] = outcome
+                    echo(f"{name}: {outcome:.1f} s")
+        if failure:
+            raise failure
         return took
 
     def _closure(self, only: str | None) -> list[str]:
@@ -322,7 +360,7 @@ class Pipeline:
         needed = set(chosen)
         for name in reversed(self.stages):
             if name in needed:
-                needed |= set(self.stages[name].needs)
+                needed |= set(self.needs(name))
         return [name for name in self.stages if name in needed]
 
     @contextmanager
@@ -425,15 +463,12 @@ class Pipeline:
         output = build / f"new-{builder}"
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
-        command = [
-            sys.executable,
-            "-c",
-            "from jupyter_book.cli.main import main; main()",
-            "build",
-            str(source),
-            "--path-output",
-            str(output),
-        ]
+        # The command line of jupyter-book does not hand on how many processes Sphinx may use.
+        code = (
+            "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
+            f"sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={os.cpu_count() or 1}); main()"
+        )
+        command = [sys.executable, "-c", code, "build", str(source), "--path-output", str(output)]
         command += ["--all", "-W", "-n", "--keep-going", "--builder", builder]
         log = build / f"{builder}.log"
         with log.open("w") as file:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -51,10 +52,11 @@ def root(tmp_path: Path) -> Path:
     """A checkout of two stages."""
     (tmp_path / "notebooks").mkdir()
     stages = {
-        "01_one": {"needs": [], "parameters": {"source": "{data}"}, "makes": []},
-        "02_two": {"needs": ["01_one"], "parameters": {"store": "{01_one}"}, "makes": []},
+        "01_one": {"parameters": {"source": "{data}"}, "makes": []},
+        "02_two": {"parameters": {"store": "{01_one}"}, "makes": []},
     }
     profiles = {"smoke": {}, "large": {"01_one": {"n": 9}}, "typo": {"01_one": {"m": 9}}, "stray": {"03": {}}}
+    profiles["alone"] = {"02_two": {"store": ""}}
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({"stages": stages, "profiles": profiles}))
     notebook(tmp_path / "notebooks" / "01_one.ipynb", 'source: str = ""\nout: str = ""\nn: int = 4', FIRST)
     notebook(tmp_path / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', SECOND)
@@ -130,8 +132,44 @@ def test_a_failure_keeps_the_notebook_aside_and_the_rest_as_it_was(root: Path, c
         Pipeline(root=root).book()
 
 
+def test_a_stage_needs_what_its_parameters_name(root: Path) -> None:
+    assert Pipeline(root=root).needs("02_two") == ["01_one"]
+    assert Pipeline("alone", root=root).needs("02_two") == []
+    assert Pipeline("alone", root=root)._closure("02") == ["02_two"]
+    assert "the stage 01_one" not in Pipeline("alone", root=root).key("02_two")
+
+
+def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
+    """Each waits for a file that the other writes."""
+    meet = """
+    from pathlib import Path
+    import time
+    from mammogan.results import Results
+    Results(out, "training").save()
+    (Path(out) / "here").touch()
+    end = time.monotonic() + 30
+    while not (Path(out).parent / other / "here").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    """
+    code = textwrap.dedent(meet)
+    notebook(root / "notebooks/01_one.ipynb", 'source = ""\nout = ""\nn = 1\nother = "02_two"', code)
+    notebook(root / "notebooks/02_two.ipynb", 'store = ""\nout = ""\nother = "01_one"', code)
+    assert set(Pipeline("alone", root=root).run(echo=lambda _: None)) == {"01_one", "02_two"}
+
+
+def test_what_runs_beside_a_failure_is_finished(root: Path) -> None:
+    notebook(root / "notebooks/01_one.ipynb", 'source = ""\nout = ""\nn = 1', "1 / 0")
+    late = 'import time\nfrom mammogan.results import Results\ntime.sleep(3)\nResults(out, "training").save();'
+    notebook(root / "notebooks/02_two.ipynb", 'store = ""\nout = ""', late)
+    pipeline = Pipeline("alone", root=root)
+    with pytest.raises(PipelineError, match="01_one failed"):
+        pipeline.run(echo=lambda _: None)
+    assert not pipeline.why("02_two")
+
+
 def test_wrong_names_are_refused_before_anything_runs(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="no profile 'smok'; the profiles are large, smoke"):
+    with pytest.raises(PipelineError, match="no profile 'smok'; the profiles are alone, large, smoke"):
         Pipeline("smok", root=root)
     with pytest.raises(PipelineError, match="no parameter 'm'"):
         Pipeline("typo", root=root).run()

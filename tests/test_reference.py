@@ -122,7 +122,7 @@ def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path
     (folder / "moments.csv").write_text("kind\n")
     (folder / "run" / "stats.jsonl").write_text("")
     before = pipeline.key("04_moment_alignment")
-    assert pipeline._fingerprint(pipeline.parameters("04_moment_alignment")) == "ab"
+    assert pipeline._fingerprint("04_moment_alignment") == "ab"
     (folder / "moments.csv").write_text("kind,M1\n")
     after = Pipeline("reference", root=tmp_path).key("04_moment_alignment")
     assert {k for k in before if before[k] != after[k]} == {"the reference"}

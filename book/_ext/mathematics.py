@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,12 @@ MATHJAX = "node_modules/mathjax"
 
 
 class Typesetter:
-    """One Node process for all formulas of a build; started with the first."""
+    """One Node process for all formulas that a process of the build writes; started with the first."""
 
     def __init__(self, app: Sphinx) -> None:
         self.app = app
         self.process: subprocess.Popen[str] | None = None
+        self.owner = 0
         self.known: dict[tuple[str, bool], str] = {}
 
     def _start(self) -> subprocess.Popen[str]:
@@ -41,7 +43,8 @@ class Typesetter:
         """A formula as an SVG element; warns, and returns the source, where it cannot be typeset."""
         if (tex, display) in self.known:
             return self.known[tex, display]
-        self.process = self.process or self._start()
+        if self.process is None or self.owner != os.getpid():  # the pages are written by several processes
+            self.process, self.owner = self._start(), os.getpid()
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"tex": tex, "display": display}) + "\n")
         self.process.stdin.flush()

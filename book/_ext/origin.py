@@ -38,8 +38,9 @@ def banner(records: dict[str, dict[str, Any]]) -> str:
     local = " with local changes" if any(record["dirty"] for record in records.values()) else ""
     spent = f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
     facts = [data, devices, spent, newest["date"][:10], f"commit {', '.join(commits)}{local}"]
-    if newest["data_hash"]:
-        facts.append(f"data {newest['data_hash'][:10]}")
+    # The last chapter that rests on images: the first one may show others than those of the run that is published.
+    if hashes := [records[stage]["data_hash"] for stage in sorted(records) if records[stage]["data_hash"]]:
+        facts.append(f"data {hashes[-1][:10]}")
     if profile == SMOKE:
         text = (
             "<strong>SMOKE RUN.</strong> These numbers come from a run of minutes that only proves the machinery. "

@@ -162,9 +162,6 @@ def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctre
     if "body" not in context:
         return
     context["body"] = Page(app, page).rewrite(context["body"])
-    for pattern in TARGETS:
-        for match in pattern.finditer(context["body"]):
-            app.mammogan_previews[f"{page}.html#{match['id']}"] = preview(match[0], page)  # type: ignore[attr-defined]
 
 
 def preview(text: str, page: str) -> str:
@@ -179,7 +176,6 @@ def preview(text: str, page: str) -> str:
 
 
 def start(app: Sphinx) -> None:
-    app.mammogan_previews = {}  # type: ignore[attr-defined]
     if not (Path(app.srcdir) / OPENSEADRAGON).is_file():
         logger.warning("%s is missing: run make setup", OPENSEADRAGON)
 
@@ -197,15 +193,16 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         return
     viewer = target / "_static" / "openseadragon.min.js"
     shutil.copyfile(source / OPENSEADRAGON, viewer)
-    record = target / "_static" / "previews.js"
-    known = json.loads(record.read_text().partition("=")[2].rstrip(";\n")) if record.is_file() else {}
-    known |= app.mammogan_previews  # type: ignore[attr-defined]
-    record.write_text(f"window.mammoganPreviews = {json.dumps(known)};\n")
-    for page in target.rglob("*.html"):
+    previews = {}
+    for page in sorted(target.rglob("*.html")):
         text = page.read_text(encoding="utf-8")
+        name = page.relative_to(target).with_suffix("").as_posix()
+        for pattern in TARGETS:
+            previews |= {f"{name}.html#{match['id']}": preview(match[0], name) for match in pattern.finditer(text)}
         light = lighten(text)
         if light != text:
             page.write_text(light, encoding="utf-8")
+    (target / "_static" / "previews.js").write_text(f"window.mammoganPreviews = {json.dumps(previews)};\n")
     # Sphinx copies the originals of pictures that no page shows any more.
     shown = {name for name in app.builder.images.values() if (target / "_images" / f"{Path(name).stem}.webp").is_file()}
     for name in shown:

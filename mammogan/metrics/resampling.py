@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -209,7 +210,8 @@ def summary(
 
 def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
     """`function` of every item, in order, on all cores: what costs time here leaves Python's lock."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # A thread of each of these for every core besides would have them wait for each other, several times as long.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))
 
 
