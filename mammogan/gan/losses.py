@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mammogan.gan.convolution import by_images_only
 from mammogan.gan.networks import GROUP
 
 Critic = Callable[[Tensor, Tensor], Tensor]
@@ -42,6 +43,11 @@ def scores_of_both(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor) -
     return scores[:, 0].flatten(), scores[:, 1].flatten()
 
 
+def _gradient(scores: Tensor, images: Tensor) -> Tensor:
+    with by_images_only():
+        return torch.autograd.grad(scores.sum(), images, create_graph=True)[0]
+
+
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor) -> Tensor:
     """(|grad D(x)| - target)^2 / target^2 at points x between real and generated images, one an image: (N,).
 
@@ -54,7 +60,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor,
     # The penalty is a difference of squares near zero: half precision loses it.
     with torch.autocast(real.device.type, enabled=False):
         between = torch.lerp(real.float(), fake.float(), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(between, labels).sum(), between, create_graph=True)
+        gradient = _gradient(critic(between, labels), between)
         norm = gradient.square().sum((1, 2, 3)).sqrt()
         return (norm - TARGET).square() / TARGET**2
 
@@ -63,7 +69,7 @@ def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
     """Squared norm of grad D(x) at real images, one an image: (N,)."""
     with torch.autocast(real.device.type, enabled=False):
         images = real.float().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(images, labels).sum(), images, create_graph=True)
+        gradient = _gradient(critic(images, labels), images)
         return gradient.square().sum((1, 2, 3))
 
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mammogan.gan.convolution import convolve
+
 LEAK = 0.2  # slope of leaky ReLU, networks.py:47
 GROUP = 4  # images over which D takes a standard deviation, networks.py:127
 
@@ -91,14 +93,13 @@ class Conv(Equalized):
     """Convolution with zero padding that keeps H and W: (N, in, H, W) -> (N, out, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.scaled, self.bias, padding=self.weight.shape[-1] // 2)
+        return convolve(x, self.scaled, self.bias)
 
 
 class UpConv(Equalized):
     """Doubling by nearest neighbour, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
 
-    Fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97). A
-    transposed convolution correlates with the kernel flipped in both axes, hence the flip.
+    Fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
     """
 
     def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
@@ -107,9 +108,8 @@ class UpConv(Equalized):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return F.conv2d(upscale(x), self.scaled, self.bias, padding=1)
-        kernel = four_shifts(self.scaled.flip(2, 3).transpose(0, 1))
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+            return convolve(upscale(x), self.scaled, self.bias)
+        return convolve(x, self.scaled, self.bias, "up")
 
 
 class DownConv(Equalized):
@@ -126,14 +126,8 @@ class DownConv(Equalized):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return downscale(activate(F.conv2d(x, self.scaled, self.bias, padding=1)))
-        return activate(F.conv2d(x, four_shifts(self.scaled) / 4, self.bias, stride=2, padding=1))
-
-
-def four_shifts(kernel: Tensor) -> Tensor:
-    """Sum of a 3 x 3 kernel's placements at the four corners of a 4 x 4 one: (o, i, 3, 3) -> (o, i, 4, 4)."""
-    padded = F.pad(kernel, (1, 1, 1, 1))
-    return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+            return downscale(activate(convolve(x, self.scaled, self.bias)))
+        return activate(convolve(x, self.scaled, self.bias, "down"))
 
 
 def upscale(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from mammogan.data.store import Store
+from mammogan.gan.convolution import directly
 from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase, Schedule
@@ -91,7 +92,7 @@ def count(architecture: Architecture, level: int, batch: int, alpha: float = 0.5
         alpha: of the fade; below 1 both levels are drawn.
         loss: as `Config.loss`.
     """
-    with FakeTensorMode():
+    with FakeTensorMode(), directly():
         return _count(architecture, level, batch, alpha, loss)
 
 
