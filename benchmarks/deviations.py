@@ -29,11 +29,13 @@ from torch import Tensor
 
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
+from mammogan.gan.convolution import directly
 from mammogan.gan.finished import publish_run
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.reals import Reals
 from mammogan.gan.sampling import Sampler
+from mammogan.gan.training import keep_memory
 from mammogan.metrics.distances import patches, sliced_wasserstein
 from mammogan.results import Results
 
@@ -146,6 +148,12 @@ def unfused(network: Any) -> Any:
     return made
 
 
+def directly_stepped(pair: Pair) -> None:
+    """A step without Winograd's convolutions."""
+    with directly():
+        pair.step(pair.loss)
+
+
 def trained(run: Path, store: Store) -> tuple[Pair, Tensor]:
     """The newest checkpoint of a run with real images of its last level, and as many other ones."""
     found = checkpoints.latest(run)
@@ -173,6 +181,7 @@ def weights(architecture: Architecture) -> int:
 
 
 def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
+    keep_memory()
     pair, others = trained(run, store)
     torch.manual_seed(0)
     architecture = Architecture(levels=WIDE_LEVEL + 1)
@@ -211,6 +220,16 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
     for name, second in (("bits.distance", fine[1]), ("bits.floor", fine[2])):
         distance = sliced_wasserstein(fine[0], second)["real"]
         results.value(name, distance, how="sliced Wasserstein distance x 1000, finest band")
+
+    exact = wide.in_float64().gradient()
+    with directly():
+        direct = wide.gradient()
+        results.value("winograd.direct", apart(exact, direct), fmt=".0e", how=f"{GRADIENT}, direct against float64")
+    results.value(
+        "winograd.gradient", apart(exact, wide.gradient()), fmt=".0e", how=f"{GRADIENT}, ours against float64"
+    )
+    seconds = ratio(partial(directly_stepped, wide), lambda: wide.step(wide.loss), repeats)
+    results.value("winograd.seconds", seconds, fmt=".2f", how=wide_step)
 
     full, half = (pair.penalty_gradient(half) for half in (False, True))
     change = 100 * apart(full, half)

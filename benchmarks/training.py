@@ -3,7 +3,7 @@
     python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--processor-time]
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
-in rows. Ours takes real and generated images in one pass. Variants are timed in turn within each repeat, warm, and the
+in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass and has its own convolutions. Variants are timed in turn within each repeat, warm, and the
 table gives medians and medians of ratios. --square measures 4 x 4 doubled, to compare with ports that know squares
 only. --processor-time counts the processor's seconds, which neighbours on a shared machine stretch less than a clock's.
 The table is printed and kept as benchmarks/results/training-DEVICE.md and .json.
@@ -21,10 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
+from mammogan.gan import networks
+from mammogan.gan.convolution import convolve, four_shifts
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.plan import count
+from mammogan.gan.training import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 # Peak of dense products in float32 (TF32 off) and bfloat16, FLOP a second, as the vendors state.
@@ -42,6 +46,15 @@ def variants(device: str) -> dict[str, dict[str, bool]]:
     if device != "cpu":
         found["compiled"] = {"channels_last": True, "bfloat16": True, "compiled": True}
     return found
+
+
+def plainly(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, kind: str = "same") -> torch.Tensor:
+    """A layer by PyTorch's own convolutions and their derivatives."""
+    if kind == "same":
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    if kind == "down":
+        return F.conv2d(x, four_shifts(weight) / 4, bias, stride=2, padding=1)
+    return F.conv_transpose2d(x, four_shifts(weight.flip(2, 3).transpose(0, 1)), bias, stride=2, padding=1)
 
 
 class Step:
@@ -80,6 +93,7 @@ class Step:
         return (fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()).mean()
 
     def __call__(self) -> None:
+        networks.convolve = plainly if self.plain else convolve
         for network, adam, of_d in ((self.d, self.adams[0], True), (self.g, self.adams[1], False)):
             self.d.requires_grad_(of_d)
             self.g.requires_grad_(not of_d)
@@ -105,6 +119,8 @@ def main() -> None:
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     clock = time.process_time if options.processor_time else time.perf_counter
+    if options.device == "cpu":
+        keep_memory()
     rows = []
     for level in options.levels:
         named = {k: v for k, v in variants(options.device).items() if k not in options.skip}
