@@ -43,6 +43,7 @@ RESULT = Path(__file__).parent / "results" / "deviations.json"
 IMAGES = 64  # a minibatch of the comparisons
 DRAWN = 256
 GRADIENT = "difference of the gradient of D's loss, over its norm"
+EXACT = "difference of the gradient of D's loss from float64, over its norm"
 WIDE_LEVEL, WIDE_BATCH = 3, 8  # of the times
 
 
@@ -224,7 +225,7 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
     exact = wide.in_float64().gradient()
     with directly():
         direct = wide.gradient()
-        results.value("winograd.direct", apart(exact, direct), fmt=".0e", how=f"{GRADIENT}, direct against float64")
+        results.value("winograd.direct", apart(exact, direct), fmt=".0e", how=EXACT)
     results.value(
         "winograd.gradient", apart(exact, wide.gradient()), fmt=".0e", how=f"{GRADIENT}, ours against float64"
     )

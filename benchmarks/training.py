@@ -3,10 +3,11 @@
     python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--processor-time]
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
-in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass and has its own convolutions. Variants are timed in turn within each repeat, warm, and the
-table gives medians and medians of ratios. --square measures 4 x 4 doubled, to compare with ports that know squares
-only. --processor-time counts the processor's seconds, which neighbours on a shared machine stretch less than a clock's.
-The table is printed and kept as benchmarks/results/training-DEVICE.md and .json.
+in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own.
+Variants are timed in turn within each repeat, warm, and the table gives medians and medians of ratios. --square counts
+4 x 4 doubled, to compare with ports that know squares only. --processor-time counts the processor's seconds, which
+neighbours on a shared machine stretch less than a clock's. The table is printed and kept as
+benchmarks/results/training-DEVICE.md and .json.
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ def scores_of_both(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor) -
     return scores[:, 0].flatten(), scores[:, 1].flatten()
 
 
+def _full(x: Tensor) -> Tensor:
+    """In float32, or in float64 where it is so."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _gradient(scores: Tensor, images: Tensor) -> Tensor:
     with by_images_only():
         return torch.autograd.grad(scores.sum(), images, create_graph=True)[0]
@@ -59,7 +64,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor,
     """
     # The penalty is a difference of squares near zero: half precision loses it.
     with torch.autocast(real.device.type, enabled=False):
-        between = torch.lerp(real.float(), fake.float(), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
+        between = torch.lerp(_full(real), _full(fake), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
         gradient = _gradient(critic(between, labels), between)
         norm = gradient.square().sum((1, 2, 3)).sqrt()
         return (norm - TARGET).square() / TARGET**2
@@ -68,7 +73,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor,
 def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
     """Squared norm of grad D(x) at real images, one an image: (N,)."""
     with torch.autocast(real.device.type, enabled=False):
-        images = real.float().requires_grad_(True)
+        images = _full(real).requires_grad_(True)
         gradient = _gradient(critic(images, labels), images)
         return gradient.square().sum((1, 2, 3))
 
@@ -85,7 +90,7 @@ def discriminator_loss(
     Returns:
         the scalar loss; {"real_score", "fake_score", "penalty"} detached.
     """
-    real_scores, fake_scores = (scores.float() for scores in scores_of_both(critic, real, fake, labels))
+    real_scores, fake_scores = (_full(scores) for scores in scores_of_both(critic, real, fake, labels))
     if kind == "wgan-gp":
         penalty = gradient_penalty(critic, real, fake, labels, mix)
         loss = fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()
