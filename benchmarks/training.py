@@ -1,12 +1,13 @@
 """Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
 
-    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--processor-time]
+    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--zoo DIR]
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own.
 Variants are timed in turn within each repeat, warm, and the table gives medians and medians of ratios. --square counts
 4 x 4 doubled, to compare with ports that know squares only. --processor-time counts the processor's seconds, which
-neighbours on a shared machine stretch less than a clock's. The table is printed and kept as
+neighbours on a shared machine stretch less than a clock's. --zoo adds the step of a well-known port, pytorch_GAN_zoo,
+from a checkout (measured: b75dee4) for the square sizes. The table is printed and kept as
 benchmarks/results/training-DEVICE.md and .json.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -108,6 +110,34 @@ class Step:
             torch.cuda.synchronize()
 
 
+class ZooStep:
+    """A step of pytorch_GAN_zoo, whose code as it stands this torch refuses for Adam's betas alone.
+
+    Its grey images do not train; three channels cost it next to nothing.
+    """
+
+    def __init__(self, checkout: Path, architecture: Architecture, level: int, batch: int) -> None:
+        sys.path.insert(0, str(checkout))
+        from models.progressive_gan import ProgressiveGAN
+
+        def adam(network: torch.nn.Module) -> torch.optim.Adam:
+            return torch.optim.Adam(network.parameters(), 1e-3, betas=(0.0, 0.99))
+
+        ProgressiveGAN.getOptimizerD = lambda model: adam(model.netD)
+        ProgressiveGAN.getOptimizerG = lambda model: adam(model.netG)
+        torch.manual_seed(0)
+        self.model = ProgressiveGAN(
+            dimLatentVector=architecture.latent, depthScale0=architecture.maps(0), miniBatchStdDev=True, dimOutput=3,
+            useGPU=False, lossMode="WGANGP", lambdaGP=LAMBDA, epsilonD=DRIFT,
+        )  # fmt: skip
+        for above in range(1, level + 1):
+            self.model.addScale(architecture.maps(above))
+        self.real = torch.randn(batch, 3, *architecture.size(level))
+
+    def __call__(self) -> None:
+        self.model.optimizeParameters(self.real)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -117,6 +147,7 @@ def main() -> None:
     parser.add_argument("--square", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], help="variants to leave out")
     parser.add_argument("--processor-time", action="store_true")
+    parser.add_argument("--zoo", type=Path, help="checkout of pytorch_GAN_zoo")
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     clock = time.process_time if options.processor_time else time.perf_counter
@@ -125,7 +156,11 @@ def main() -> None:
     rows = []
     for level in options.levels:
         named = {k: v for k, v in variants(options.device).items() if k not in options.skip}
-        steps = {name: Step(architecture, level, options.batch, options.device, **v) for name, v in named.items()}
+        steps: dict[str, Callable[[], None]] = {
+            name: Step(architecture, level, options.batch, options.device, **v) for name, v in named.items()
+        }
+        if options.zoo:
+            steps["GAN zoo"] = ZooStep(options.zoo, architecture, level, options.batch)
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         for repeat in range(options.repeats + 1):
             for name, step in steps.items():
@@ -162,7 +197,9 @@ def table(report: dict) -> str:
     """The results as Markdown; ratios are medians of the ratios within a repeat."""
     names = list(report["rows"][0]["seconds"])
     peak = next((value for key, value in PEAK.items() if key in report["device"]), None)
-    heads = [*(f"{name}, s" for name in names), *(f"plain / {name}" for name in names if name != "plain")]
+    rivals = [name for name in names if name in ("plain", "GAN zoo")]
+    pairs = [(rival, name) for rival in rivals for name in names if name not in rivals]
+    heads = [*(f"{name}, s" for name in names), *(f"{rival} / {name}" for rival, name in pairs)]
     lines = [
         f"{report['date']}; {report['device']}; {report['clock']} time; minibatch of {report['batch']}; medians of "
         f"{report['repeats']} steps, warm, full widths.",
@@ -175,11 +212,10 @@ def table(report: dict) -> str:
         seconds = row["seconds"]
         middle = {name: statistics.median(values) for name, values in seconds.items()}
         ratios = [
-            statistics.median(p / s for p, s in zip(seconds["plain"], seconds[name], strict=True))
-            for name in names
-            if name != "plain"
+            statistics.median(p / s for p, s in zip(seconds[rival], seconds[name], strict=True))
+            for rival, name in pairs
         ]
-        best = min(middle, key=lambda name: middle[name])
+        best = min(set(middle) - set(rivals), key=lambda name: middle[name])
         speed = row["flop"] * report["batch"] / middle[best]
         cells = [
             f"{row['size'][0]} x {row['size'][1]}",
