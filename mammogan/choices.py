@@ -10,8 +10,6 @@ import numpy as np
 
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.display import Refused
-from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORT_PERCENTILE, percentile_region
-from mammogan.metrics.density import Grid, bandwidth, density
 from mammogan.metrics.moments import MOMENT_NAMES, PAIRS, image_moments
 
 MARGINS = (0.0, 3.0, 6.0, 12.0)  # bandwidths around the pooled range
@@ -50,6 +48,10 @@ def margin_effect(real: np.ndarray, synthetic: np.ndarray, margins: Iterable[flo
         real, synthetic: moments (n, 5).
         margins: what the grid reaches beyond the pooled range, in bandwidths of the wider kernel.
     """
+    # Takes a second to load, which the chapter that asks for windows need not wait for.
+    from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORT_PERCENTILE, percentile_region
+    from mammogan.metrics.density import Grid, bandwidth, density
+
     found = {}
     for margin in margins:
         shares = []

@@ -34,7 +34,7 @@ DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
 PUBLISHED = ("results.json", "provenance.json", "figures", "data")
 PLACE = r"\{(\w+)\}"  # in a parameter: the folder of a stage, or the data
-TOGETHER = 2  # notebooks that run at a time; each may use several cores
+TOGETHER = 3  # notebooks that run at a time: as many as ever need nothing of each other
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
