@@ -463,10 +463,10 @@ class Pipeline:
         output = build / f"new-{builder}"
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
-        # The command line of jupyter-book does not hand on how many processes Sphinx may use.
+        # The command line of jupyter-book does not hand on how many processes Sphinx may use; one of them only waits.
         code = (
             "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
-            f"sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={os.cpu_count() or 1}); main()"
+            f"sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={(os.cpu_count() or 1) + 1}); main()"
         )
         command = [sys.executable, "-c", code, "build", str(source), "--path-output", str(output)]
         command += ["--all", "-W", "-n", "--keep-going", "--builder", builder]

@@ -355,8 +355,7 @@ def test_code_behind_a_figure(tmp_path: Path) -> None:
 
 def test_pictures_keep_their_grey_levels(tmp_path: Path) -> None:
     ramp(tmp_path / "a.png")
-    size = pictures.webp(tmp_path / "a.png", tmp_path / "a.webp")
-    assert size == (256, 96)
+    pictures.webp(tmp_path / "a.png", tmp_path / "a.webp")
     before, after = (np.asarray(Image.open(tmp_path / f"a.{kind}").convert("RGB")) for kind in ("png", "webp"))
     assert np.array_equal(before, after)
     assert (tmp_path / "a.webp").stat().st_size < (tmp_path / "a.png").stat().st_size

@@ -14,8 +14,10 @@ from __future__ import annotations
 import csv
 import html
 import json
+import os
 import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +47,12 @@ def attribute(tag: str, name: str) -> str:
     return html.unescape(found[1]) if found else ""
 
 
-def webp(source: Path, target: Path) -> tuple[int, int]:
-    """Store a picture as lossless WebP, once; returns (width, height)."""
+def webp(source: Path, target: Path) -> None:
+    """Store a picture as lossless WebP."""
     with Image.open(source) as picture:
-        if not target.is_file() or target.stat().st_mtime < source.stat().st_mtime:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # More effort (quality, for a lossless picture) takes a fifth more time, and a hundredth off the size.
-            picture.save(target, "WEBP", lossless=True, quality=30, method=4)
-        return picture.size
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # More effort (quality, for a lossless picture) takes a fifth more time, and a hundredth off the size.
+        picture.save(target, "WEBP", lossless=True, quality=30, method=4)
 
 
 class Page:
@@ -63,12 +63,25 @@ class Page:
         self.up = "../" * page.count("/")
         self.out = Path(app.outdir)
         self.static = app.builder.name == "singlehtml"
+        self.stored: list[Future[None]] = []
         # {name below _images: source} of all pictures that pages show.
         self.sources = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
 
     def rewrite(self, body: str) -> str:
-        body = FIGURE.sub(lambda match: self.figure(match[0]), body)
-        return IMAGE.sub(lambda match: self.image(match[0]), body)
+        # Pictures take most of the time of a page, and leave Python's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as self.pool:
+            body = FIGURE.sub(lambda match: self.figure(match[0]), body)
+            body = IMAGE.sub(lambda match: self.image(match[0]), body)
+        for stored in self.stored:
+            stored.result()
+        return body
+
+    def store(self, source: Path, target: Path) -> tuple[int, int]:
+        """Have a picture stored as WebP, once; returns (width, height)."""
+        if not target.is_file() or target.stat().st_mtime < source.stat().st_mtime:
+            self.stored.append(self.pool.submit(webp, source, target))
+        with Image.open(source) as picture:
+            return picture.size
 
     def figure(self, text: str) -> str:
         found = DATA.search(text)
@@ -97,7 +110,7 @@ class Page:
         if source.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             return tag
         name = f"{source.stem}.webp"
-        width, height = webp(source, self.out / "_images" / name)
+        width, height = self.store(source, self.out / "_images" / name)
         tag = re.sub(r'\b(src|style|width|height)="[^"]*"', "", tag).rstrip("/> ")
         lazy = "" if self.static else ' loading="lazy" decoding="async"'
         image = f'{tag} src="{self.up}_images/{name}" width="{width}" height="{height}"{lazy} data-done="1">'
@@ -106,7 +119,7 @@ class Page:
         target = f"_images/{name}"
         if full:
             target = f"{FULL}/{full[1]}.webp"
-            webp(full[0], self.out / target)
+            self.store(full[0], self.out / target)
         label = html.escape(f"Enlarge: {alt}" if alt else "Enlarge")
         return f'<a class="zoom" href="{self.up}{target}" aria-label="{label}">{image}</a>'
 
@@ -139,7 +152,7 @@ class Page:
         content = []
         for frame in json.loads(record.read_text(encoding="utf-8")):
             target = f"{FULL}/{stage}-{name}-{Path(frame['file']).stem}.webp"
-            width, height = webp(folder / frame["file"], self.out / target)
+            width, height = self.store(folder / frame["file"], self.out / target)
             content.append({"label": frame["label"], "src": target, "width": str(width), "height": str(height)})
         return content
 

@@ -396,10 +396,10 @@ def declare_parallel(app: Sphinx) -> None:
             extension.parallel_read_safe = True
 
 
-def deal(_app: Sphinx, _env: Any, pages: list[str]) -> None:
+def deal(app: Sphinx, _env: Any, pages: list[str]) -> None:
     """Sphinx hands out pages in the order of their names, and the reference, which takes half the time, to one process;
     dealt like cards, each gets as much of it."""
-    pages[:] = pages[::2] + pages[1::2]
+    pages[:] = [page for first in range(app.parallel) for page in pages[first :: app.parallel]]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
