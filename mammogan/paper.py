@@ -165,7 +165,7 @@ def contradictions() -> list[Contradiction]:
             "stratum", "P, radiologists against nonradiologists", readers.RADIOLOGISTS_P,
             p_from_moments(radiologists, others),
             "Results; Welch's t test on the means and deviations of Table 4 (the paper's test is Kruskal-Wallis)", 0.1,
-            ".2f",
+            ".4f",
         ),
         Contradiction(
             "equal", "different P for one difference in Table 3", 0, len(equal_differences(successes)),

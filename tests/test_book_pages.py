@@ -264,3 +264,19 @@ def test_one_page_for_print_has_the_same_content(html: Path, tmp_path: Path) -> 
     content = made.read_bytes()
     assert content.startswith(b"%PDF")
     assert str(source).encode() not in content
+
+
+def test_formulas_stand_on_the_line(html: Path, view: Any) -> None:
+    """What a formula has below its baseline lies below that of the text around it."""
+    view.goto((html / "book" / "methods.html").as_uri())
+    script = """() => [...document.querySelectorAll('.math-inline')].map(formula => {
+        const mark = document.createElement('span');
+        mark.style.cssText = 'display: inline-block; width: 1px; height: 0';
+        formula.before(mark);
+        const svg = formula.querySelector('svg');
+        const below = svg.getBoundingClientRect().bottom - mark.getBoundingClientRect().bottom;
+        return below + parseFloat(getComputedStyle(svg).verticalAlign);
+    })"""
+    off = view.evaluate(script)
+    assert len(off) > 5
+    assert max(map(abs, off)) < 1

@@ -405,10 +405,16 @@ def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
     spans = list(figures.phases(growth.read_log(tmp_path)))
     assert spans == [(0, 64, "5x4", False), (64, 192, "10x8", True), (192, 256, "10x8", False)]
     assert "images_per_second" not in growth.read_log(tmp_path)
+    assert np.isnan(growth.minutes(growth.read_log(tmp_path)))
     (tmp_path / "timing.jsonl").write_text('{"images": 128, "seconds": 4.0, "images_per_second": 32.0}\n')
     speed = growth.read_log(tmp_path)["images_per_second"]
     assert speed[1] == 32
     assert speed.isna().tolist() == [True, False, True, True]
+    assert np.isnan(growth.minutes(growth.read_log(tmp_path)))
+    pieces = [(64, 32.0), (128, 16.0), (192, 64.0), (256, 1.0)]  # 2, 4, 1 and 64 s
+    lines = (json.dumps({"images": images, "images_per_second": rate}) for images, rate in pieces)
+    (tmp_path / "timing.jsonl").write_text("\n".join(lines))
+    assert growth.minutes(growth.read_log(tmp_path)) == pytest.approx(71 / 60)
 
 
 def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None:

@@ -297,6 +297,8 @@ class Claims(SphinxDirective):
         records = self.env.mammogan_provenance
         own = records.get(stage, {}).get("seconds", 0.0)
         everything = sum(records[name]["seconds"] for name in origin.chain([stage], records))
+        if records.get(stage, {}).get("parameters", {}).get("finished"):
+            return f"{duration(own)} from the published run, without its training"
         if everything == own:
             return f"{duration(own)}, no image needed"
         return f"{duration(own)} (with the stages before it {duration(everything)})"

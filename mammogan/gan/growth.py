@@ -30,6 +30,13 @@ def read_log(run: Path) -> pd.DataFrame:
     return stats.merge(lines("timing.jsonl")[["images", "images_per_second"]], on="images", how="left")
 
 
+def minutes(log: pd.DataFrame) -> float:
+    """What the training of a log took, all pieces of a run that was resumed together; not a number where the speed of a
+    line was not kept."""
+    images = log["images"].diff().fillna(log["images"])
+    return float((images / log["images_per_second"]).sum(skipna=False) / 60) if "images_per_second" in log else np.nan
+
+
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """What the averaged generator drew from fixed latent vectors on its way.
