@@ -220,8 +220,8 @@ class Pipeline:
                 kernel_name="python3",
                 progress_bar=sys.stderr.isatty(),
                 cwd=str(self.root),
-                # The kernel listens on this machine alone and needs not warn on every start.
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                # The kernel listens on this machine alone and needs not warn on every start, nor tell of its end.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except Exception as error:  # papermill, nbclient and jupyter_client share no base class
             raise self._failed(stage, aside, error) from None
