@@ -1,25 +1,28 @@
 """Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
 
-    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--repeats 3] [--zoo DIR]
+    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--rounds 2] [--zoo DIR]
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
-in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own.
-Variants are timed in turn within each repeat, warm, and the table gives medians and medians of ratios. --square counts
-4 x 4 doubled, to compare with ports that know squares only. --processor-time counts the processor's seconds, which
-neighbours on a shared machine stretch less than a clock's. --zoo adds the step of a well-known port, pytorch_GAN_zoo,
-from a checkout (measured: b75dee4) for the square sizes. The table is printed and kept as
-benchmarks/results/training-DEVICE.md and .json.
+in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
+keeps freed memory, as training does. Variants take turns, each in a process of its own, warm; the table gives medians
+over rounds and medians of the ratios within a round. --square counts 4 x 4 doubled, to compare with ports that know
+squares only. --processor-time counts the processor's seconds, which neighbours on a shared machine stretch less than a
+clock's. --zoo adds the step of a well-known port, pytorch_GAN_zoo, from a checkout (measured: b75dee4) for the square
+sizes. The table is printed and kept as benchmarks/results/training-DEVICE.md and .json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import platform
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +37,8 @@ from mammogan.gan.plan import count
 from mammogan.gan.training import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
+RIVALS = ("plain", "GAN zoo")
+WARM = 2  # steps before the timed ones
 # Peak of dense products in float32 (TF32 off) and bfloat16, FLOP a second, as the vendors state.
 PEAK = {"H100": (67e12, 989e12), "H200": (67e12, 989e12)}
 
@@ -138,52 +143,66 @@ class ZooStep:
         self.model.optimizeParameters(self.real)
 
 
+def measure(name: str, level: int, options: argparse.Namespace) -> tuple[list[float], int]:
+    """Seconds of each step of a variant once warm, and its peak of memory in bytes."""
+    architecture = Architecture(base=(4, 4) if options.square else (5, 4))
+    clock = time.process_time if options.processor_time else time.perf_counter
+    if options.device == "cpu" and name not in RIVALS:
+        keep_memory()
+    step: Callable[[], None]
+    if name == "GAN zoo":
+        step = ZooStep(options.zoo, architecture, level, options.batch)
+    else:
+        step = Step(architecture, level, options.batch, options.device, **variants(options.device)[name])
+    seconds = []
+    for repeat in range(WARM + options.repeats):
+        started = clock()
+        step()
+        if repeat >= WARM:
+            seconds.append(clock() - started)
+    if options.device == "cpu":
+        return seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return seconds, torch.cuda.max_memory_allocated()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--levels", type=int, nargs="+", default=[3, 4])
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="processes of each variant, in turn")
+    parser.add_argument("--repeats", type=int, default=2, help="steps timed in each process")
     parser.add_argument("--square", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], help="variants to leave out")
     parser.add_argument("--processor-time", action="store_true")
     parser.add_argument("--zoo", type=Path, help="checkout of pytorch_GAN_zoo")
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
-    clock = time.process_time if options.processor_time else time.perf_counter
-    if options.device == "cpu":
-        keep_memory()
     rows = []
     for level in options.levels:
-        named = {k: v for k, v in variants(options.device).items() if k not in options.skip}
-        steps: dict[str, Callable[[], None]] = {
-            name: Step(architecture, level, options.batch, options.device, **v) for name, v in named.items()
-        }
-        if options.zoo:
-            steps["GAN zoo"] = ZooStep(options.zoo, architecture, level, options.batch)
-        seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for repeat in range(options.repeats + 1):
-            for name, step in steps.items():
-                started = clock()
-                step()
-                if repeat:  # the first one warms up
-                    seconds[name].append(clock() - started)
+        named: dict[str, dict[str, bool]] = {
+            k: v for k, v in variants(options.device).items() if k not in options.skip
+        } | ({"GAN zoo": {}} if options.zoo else {})
+        seconds: dict[str, list[list[float]]] = {name: [] for name in named}
+        peak: dict[str, int] = {}
+        for _ in range(options.rounds):
+            for name in named:
+                # A process of its own: one variant's memory would be in the way of another's.
+                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+                    found = process.submit(measure, name, level, options).result()
+                seconds[name].append(found[0])
+                peak[name] = found[1]
+                print(f"level {level}, {name}: {', '.join(f'{s:.3g}' for s in found[0])} s", flush=True)
         cost = count(architecture, level, options.batch, alpha=1.0)
         row = {"level": level, "size": architecture.size(level), "flop": cost.flop, "peak_bytes": cost.peak_bytes}
-        if options.device != "cpu":
-            torch.cuda.reset_peak_memory_stats()
-            steps["ours"]()
-            row["measured_peak_bytes"] = torch.cuda.max_memory_allocated()
-        rows.append({**row, "seconds": seconds})
-        print(
-            f"{row['size']}: " + ", ".join(f"{k} {statistics.median(v):.3g} s" for k, v in seconds.items()), flush=True
-        )
+        rows.append({**row, "measured_peak_bytes": peak, "seconds": seconds})
     gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
     report = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": gpu or f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "clock": "processor" if options.processor_time else "wall",
         "batch": options.batch,
+        "rounds": options.rounds,
         "repeats": options.repeats,
         "rows": rows,
     }
@@ -194,15 +213,15 @@ def main() -> None:
 
 
 def table(report: dict) -> str:
-    """The results as Markdown; ratios are medians of the ratios within a repeat."""
+    """The results as Markdown; ratios are medians over rounds of the ratios of medians within a round."""
     names = list(report["rows"][0]["seconds"])
     peak = next((value for key, value in PEAK.items() if key in report["device"]), None)
-    rivals = [name for name in names if name in ("plain", "GAN zoo")]
+    rivals = [name for name in names if name in RIVALS]
     pairs = [(rival, name) for rival in rivals for name in names if name not in rivals]
     heads = [*(f"{name}, s" for name in names), *(f"{rival} / {name}" for rival, name in pairs)]
     lines = [
-        f"{report['date']}; {report['device']}; {report['clock']} time; minibatch of {report['batch']}; medians of "
-        f"{report['repeats']} steps, warm, full widths.",
+        f"{report['date']}; {report['device']}; {report['clock']} time; minibatch of {report['batch']}; medians "
+        f"over {report['rounds']} processes, {report['repeats']} timed in each, warm, full widths.",
         "",
         f"| Size | GFLOP an image | Memory, GB (counted) | {' | '.join(heads)} | GFLOP/s (best) |"
         + (" Share of peak |" if peak else ""),
@@ -210,10 +229,10 @@ def table(report: dict) -> str:
     ]
     for row in report["rows"]:
         seconds = row["seconds"]
-        middle = {name: statistics.median(values) for name, values in seconds.items()}
+        rounds = {name: [statistics.median(steps) for steps in found] for name, found in seconds.items()}
+        middle = {name: statistics.median(values) for name, values in rounds.items()}
         ratios = [
-            statistics.median(p / s for p, s in zip(seconds[rival], seconds[name], strict=True))
-            for rival, name in pairs
+            statistics.median(p / s for p, s in zip(rounds[rival], rounds[name], strict=True)) for rival, name in pairs
         ]
         best = min(set(middle) - set(rivals), key=lambda name: middle[name])
         speed = row["flop"] * report["batch"] / middle[best]
