@@ -61,7 +61,8 @@ class Pair:
         random = torch.Generator().manual_seed(0)
         n = len(real)
         self.z = torch.randn(n, generator.architecture.latent, generator=random).to(real)
-        self.mix, self.labels = torch.rand(n, generator=random), torch.zeros(n, generator.architecture.labels)
+        self.mix = torch.rand(n, generator=random).to(real)
+        self.labels = torch.zeros(n, generator.architecture.labels).to(real)
         with torch.no_grad():
             self.fake = generator(self.z, level, 1.0, self.labels)
 
@@ -106,7 +107,7 @@ class Pair:
 
     def gradient(self, loss: Callable[[], Tensor] | None = None) -> Tensor:
         """The gradient of a loss, or of D's own, by D's weights, as one vector in float64."""
-        parameters, value = list(self.d.parameters()), (loss or self.loss)()
+        parameters, value = list(self.d.requires_grad_(True).parameters()), (loss or self.loss)()
         found = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
         return torch.cat([part.double().flatten() for part in found])
 

@@ -184,7 +184,7 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert "def spectra" in re.sub("<[^>]+>", "", page(source, "code/05_reader_statistics"))
     assert 'data-stale="current"' in chapter
     assert 'data-stale="current"' in page(source, "book/index")
-    measured = json.loads((ROOT / reproduced.MEASURED).read_text())
+    measured = json.loads((ROOT / reproduced.MEASURED["deviations"]).read_text())
     assert f">{measured['deviations.size']['value']}<" in page(source, "book/index")
     assert "<svg" in page(source, "book/index")
     assert "https://cdn" not in chapter

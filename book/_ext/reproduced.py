@@ -45,7 +45,8 @@ STAGES = {
     "readers": "05_reader_statistics",
 }
 EXECUTED = origin.EXECUTED
-MEASURED = "benchmarks/results/deviations.json"  # results that a script measured, and no chapter
+# Results that a script measured, and no chapter: first part of their keys, file.
+MEASURED = {name: f"benchmarks/results/{name}.json" for name in ("deviations", "ablation")}
 
 
 def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -> str:
@@ -95,7 +96,9 @@ def load(app: Sphinx) -> None:
             logger.warning("the verdict of %s does not follow from its numbers: run its notebook again", key)
         if entry.get("verdict") == rules.INCOMPARABLE and not entry.get("how"):
             logger.warning("%s cannot be compared, and its `how` does not say why", key)
-    results |= costs(provenance) | json.loads((Path(app.config.mammogan_root) / MEASURED).read_text(encoding="utf-8"))
+    results |= costs(provenance)
+    for file in MEASURED.values():
+        results |= json.loads((Path(app.config.mammogan_root) / file).read_text(encoding="utf-8"))
     app.env.mammogan_results = results  # type: ignore[attr-defined]
     app.env.mammogan_provenance = provenance  # type: ignore[attr-defined]
 
@@ -136,8 +139,8 @@ def _note_dependency(env: Any, key: str) -> None:
     if key.startswith("cost."):
         for name in STAGES.values():
             env.note_dependency(str(Path(env.srcdir) / EXECUTED / name / "provenance.json"))
-    if key.startswith("deviations."):
-        env.note_dependency(str(Path(env.config.mammogan_root) / MEASURED))
+    if file := MEASURED.get(key.split(".")[0]):
+        env.note_dependency(str(Path(env.config.mammogan_root) / file))
     if stage:
         env.note_dependency(str(Path(env.srcdir) / EXECUTED / stage / "results.json"))
         origin.note(env, stage)

@@ -1,0 +1,217 @@
+"""What choices in training change, told by trainings with one of them undone.
+
+    python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR]
+
+STORE holds few real images, for that is where the choices matter. All trainings are alike but for what is undone and
+for their seed. Generated images are compared with real ones of patients that no network saw: sliced Wasserstein
+distance, mean over the bands, in blocks as large as the held-out set. Overfitting of D is r_v (Karras 2020, equation 1)
+on images without augmentation. The distance ratio is that of the search for copies: below 1, generated images lie
+nearer to training images than unseen patients do. A view is recognized by logistic regression on the pixels of the
+training images. Each number is the median over seeds, with the lowest and the highest. The results are kept as
+benchmarks/results/ablation.json, from which the book's page of deviations takes them, and ablation.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import platform
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from mammogan.data.sets import patients
+from mammogan.data.store import Store
+from mammogan.gan import augment, checkpoints
+from mammogan.gan.networks import Architecture, Discriminator
+from mammogan.gan.reals import Reals
+from mammogan.gan.sampling import Sampler
+from mammogan.gan.settings import Config
+from mammogan.gan.training import Run, device_of
+from mammogan.metrics.distances import patches, sliced_wasserstein
+from mammogan.metrics.features import pixel_features
+from mammogan.metrics.memorisation import audit
+from mammogan.results import Results
+
+RESULT = Path(__file__).parent / "results" / "ablation.json"
+WHOLE: dict[str, Any] = {
+    "levels": 4, "latent": 64, "fmap_base": 512, "fmap_max": 32, "stable_images": 6000, "fade_images": 6000,
+    "batches": (16,), "learning_rate": 0.002, "ema": 0.99, "condition": "view", "augment": 0.6,
+    "augment_images": 50_000, "split": "train", "channels_last": True, "checkpoint_images": 0, "sample_images": 0,
+}  # fmt: skip
+UNDONE: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "narrow": {"fmap_base": 256, "fmap_max": 16},
+    "labels": {"condition": ""},
+    "augmentation": {"augment": 0.0},
+}
+TITLES = {
+    "whole": "nothing",
+    "narrow": "half of the maps",
+    "labels": "labels",
+    "augmentation": "augmentation",
+}
+NUMBERS = {
+    "distance": ("distance from held-out images", ".0f"),
+    "overfitting": ("overfitting of D", ".2f"),
+    "copies": ("distance ratio", ".2f"),
+    "view": ("views recognized, %", ".0f"),
+}
+
+
+def blocks(images: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    """Disjoint runs of `length` images."""
+    return (images[start : start + length] for start in range(0, len(images) - length + 1, length))
+
+
+def distance(held: np.ndarray, images: np.ndarray, bits: int) -> float:
+    """Mean over bands and blocks of the sliced Wasserstein distance (x 1000) from the held-out images."""
+    real = patches(held, bits).levels
+    return float(
+        np.mean(
+            [
+                sliced_wasserstein(a, b)["real"]
+                for block in blocks(images, len(held))
+                for a, b in zip(real, patches(block, bits).levels, strict=True)
+            ]
+        )
+    )
+
+
+class Real:
+    """The real images at a size: of the patients that are trained on, and of the others."""
+
+    def __init__(self, store: Store, size: tuple[int, int]) -> None:
+        self.bits = store.bits
+        self.is_train = (store.manifest["split"] == "train").to_numpy()
+        images = store.images(size)[:]
+        order = np.random.default_rng(0).permutation(len(images))  # a block is no patient's alone
+        self.train, self.held = (images[order[chosen[order]]] for chosen in (self.is_train, ~self.is_train))
+        self.patients = patients(store)[order[self.is_train[order]]]
+        self.views = store.manifest["view"].to_numpy()[order[self.is_train[order]]]
+        self.held_views = store.manifest["view"].to_numpy()[order[~self.is_train[order]]]
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        return pixel_features(images / (2**self.bits - 1))
+
+
+def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str, float]:
+    """Train with a choice undone and a seed; measure."""
+    (undone, seed), store = job, Store.open(path)
+    torch.set_num_threads(1)
+    config = Config().changed({**WHOLE, **UNDONE[undone], "total_images": images, "seed": seed})
+    run = Run(store, folder / f"{undone}-{seed}", config, device_of("cpu"))
+    run.train()
+    sampler = Sampler.open(run.folder)
+    real = Real(store, sampler.size)
+    drawn = np.stack(list(sampler.draw(len(real.train), seed=1)))
+    found = {"distance": distance(real.held, drawn, store.bits), "overfitting": overfitting(run.folder, store, sampler)}
+    vectors = [real.features(x) for x in (real.train, real.held, drawn)]
+    found["copies"] = audit(vectors[0], real.patients, *vectors[1:]).distance_ratio[0]
+    if config.condition:
+        asked = [sampler.facts(1, index)["view"] for index in range(len(drawn))]
+        reader = LogisticRegression(max_iter=1000).fit(vectors[0], real.views)
+        found["view"] = 100 * float(np.mean(reader.predict(vectors[2]) == asked))
+    return found
+
+
+@torch.no_grad()
+def overfitting(run: Path, store: Store, sampler: Sampler) -> float:
+    """r_v of the newest discriminator, over all images of the splits that it knows and does not know."""
+    newest = checkpoints.latest(run)
+    assert newest is not None
+    tensors, state = newest
+    critic = Discriminator(Architecture.from_dict(state["architecture"]))
+    prefix = "discriminator/"
+    critic.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    scores = []
+    for split in ("train", "validation"):
+        reals = Reals(store, sampler.size, split, 0, sampler.conditions)
+        count = int((store.manifest["split"] == split).sum()) // 4 * 4
+        scores.append(float(critic(*_at(reals.batch(0, count), sampler.level)).mean()))
+    z, labels = sampler.inputs(1, range(count))
+    images = sampler.generator(z, sampler.level, sampler.alpha, labels)
+    return augment.overfitting(*scores, float(critic(*_at((images, labels), sampler.level)).mean()))
+
+
+def _at(pair: tuple[torch.Tensor, torch.Tensor], level: int) -> tuple[torch.Tensor, int, float, torch.Tensor]:
+    """Images and labels as a critic takes them."""
+    return pair[0], level, 1.0, pair[1]
+
+
+def text(values: list[float], fmt: str) -> str:
+    """Median (lowest to highest)."""
+    return f"{np.median(values):{fmt}} ({min(values):{fmt}} to {max(values):{fmt}})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--images", type=int, default=48_000, help="shown to D in each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="keep the runs here; those that are there are continued")
+    options = parser.parse_args()
+    jobs = list(product(UNDONE, options.seeds))
+    found: dict[str, list[dict[str, float]]] = {undone: [] for undone in UNDONE}
+    with tempfile.TemporaryDirectory() as folder:
+        work = partial(one, path=options.store, folder=options.keep or Path(folder), images=options.images)
+        with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as processes:
+            for (undone, seed), numbers in zip(jobs, processes.map(work, jobs), strict=True):
+                found[undone].append(numbers)
+                print(undone, seed, {key: round(value, 3) for key, value in numbers.items()}, flush=True)
+    store = Store.open(options.store)
+    size = store.sizes[WHOLE["levels"] - 1]
+    real = Real(store, size)
+    reader = LogisticRegression(max_iter=1000).fit(real.features(real.train), real.views)
+    least = {
+        "distance": distance(real.held, real.train, store.bits),
+        "view": 100 * float(np.mean(reader.predict(real.features(real.held)) == real.held_views)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        results = Results(folder, "ablation")
+        results.value("date", datetime.now(UTC).date().isoformat(), how="of the measurement")
+        results.value("device", f"{platform.machine()}, 1 thread a training", how="of the measurement")
+        results.value("size", "{} x {}".format(*size), how="of the images")
+        results.value("images", options.images, fmt=",", how="shown to D in each training")
+        results.value("seeds", len(options.seeds), how="trainings of each kind")
+        results.value("train", len(real.train), how="real images that are trained on")
+        results.value("held", len(real.held), how="real images of other patients")
+        for key, (name, fmt) in NUMBERS.items():
+            if key in least:
+                results.value(f"real.{key}", f"{least[key]:{fmt}}", how=f"{name}, of real images")
+            for undone, runs in found.items():
+                if values := [numbers[key] for numbers in runs if key in numbers]:
+                    results.value(f"{undone}.{key}", text(values, fmt), how=f"{name}, without: {TITLES[undone]}")
+        RESULT.write_bytes(results.save().read_bytes())
+        RESULT.with_suffix(".md").write_text(table(results))
+    print(RESULT.with_suffix(".md").read_text())
+
+
+def table(results: Results) -> str:
+    """The results as Markdown."""
+    found = {key: entry["value"] for key, entry in results.entries.items()}
+    lines = [
+        f"{found['date']}; {found['device']}; {found['seeds']} trainings of each kind, median (lowest to highest), "
+        f"{found['images']:,} images each, {found['size']} pixels, {found['train']} real images and {found['held']} of "
+        "other patients.",
+        "",
+        f"| Undone | {' | '.join(name for name, _ in NUMBERS.values())} |",
+        "|---" * (1 + len(NUMBERS)) + "|",
+    ]
+    for prefix, title in {**TITLES, "real": "real images in place of generated ones"}.items():
+        lines.append(f"| {title} | {' | '.join(found.get(f'{prefix}.{key}', '-') for key in NUMBERS)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
