@@ -13,10 +13,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent  # a checkout; the pipeline and its notebooks live beside the package
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-posthocs", "statsmodels", "pydicom", "zarr", "papermill")
+
+# Python 3.11 counts the depth of a syntax tree for all threads together: two at once end in a SystemError now and then.
+PARSING = Lock()
 
 
 def sha256(*parts: str | bytes) -> str:
@@ -102,7 +106,9 @@ def imports(module: Path) -> frozenset[Path]:
 def imported_names(source: str) -> set[str]:
     """Dotted names that a Python source imports, as "package.module" and "package.module.name"."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    with PARSING:
+        tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -284,3 +287,31 @@ def test_commands_from_phantoms_to_samples(tmp_path: Path) -> None:
     assert "3 images" in good("sample", path["run"], "--count", "3", "--out", path["png"])
     assert len(list((tmp_path / "png").rglob("*.png"))) == 3
     shutil.rmtree(path["png"])
+
+
+class Finalized:
+    """Garbage whose end lets another thread run, whatever the one that collects it was about."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0.0005)
+
+
+def test_imports_are_found_by_several_threads_at_once() -> None:
+    source = Path(provenance.__file__).read_text()
+    once = provenance.imported_names(source)
+
+    def work(_: int) -> bool:
+        for _ in range(5):
+            Finalized()
+        return provenance.imported_names(source) == once
+
+    before = gc.get_threshold()
+    gc.set_threshold(200)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(work, range(40)))
+    finally:
+        gc.set_threshold(*before)
