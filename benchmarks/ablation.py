@@ -3,7 +3,7 @@
     python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR]
 
 STORE holds few real images, for that is where the choices matter. All trainings are alike but for what is undone and
-for their seed. Generated images are compared with real ones of patients that no network saw: sliced Wasserstein
+for their seed. Generated images are compared with real ones of patients that none was trained on: sliced Wasserstein
 distance, mean over the bands, in blocks as large as the held-out set. Overfitting of D is r_v (Karras 2020, equation 1)
 on images without augmentation. The distance ratio is that of the search for copies: below 1, generated images lie
 nearer to training images than unseen patients do. A view is recognized by logistic regression on the pixels of the
@@ -92,16 +92,20 @@ class Real:
 
     def __init__(self, store: Store, size: tuple[int, int]) -> None:
         self.bits = store.bits
-        self.is_train = (store.manifest["split"] == "train").to_numpy()
-        images = store.images(size)[:]
+        images, views = store.images(size)[:], store.manifest["view"].to_numpy()
         order = np.random.default_rng(0).permutation(len(images))  # a block is no patient's alone
-        self.train, self.held = (images[order[chosen[order]]] for chosen in (self.is_train, ~self.is_train))
-        self.patients = patients(store)[order[self.is_train[order]]]
-        self.views = store.manifest["view"].to_numpy()[order[self.is_train[order]]]
-        self.held_views = store.manifest["view"].to_numpy()[order[~self.is_train[order]]]
+        is_train = (store.manifest["split"] == "train").to_numpy()[order]
+        train, held = order[is_train], order[~is_train]
+        self.train, self.held, self.held_views = images[train], images[held], views[held]
+        self.patients = patients(store)[train]
+        self.reader = LogisticRegression(max_iter=1000).fit(self.features(self.train), views[train])
 
     def features(self, images: np.ndarray) -> np.ndarray:
         return pixel_features(images / (2**self.bits - 1))
+
+    def recognized(self, images: np.ndarray, views: Any) -> float:
+        """Percent of the images that show these views to a classifier of the training images' pixels."""
+        return 100 * float(np.mean(self.reader.predict(self.features(images)) == views))
 
 
 def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str, float]:
@@ -118,9 +122,7 @@ def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str
     vectors = [real.features(x) for x in (real.train, real.held, drawn)]
     found["copies"] = audit(vectors[0], real.patients, *vectors[1:]).distance_ratio[0]
     if config.condition:
-        asked = [sampler.facts(1, index)["view"] for index in range(len(drawn))]
-        reader = LogisticRegression(max_iter=1000).fit(vectors[0], real.views)
-        found["view"] = 100 * float(np.mean(reader.predict(vectors[2]) == asked))
+        found["view"] = real.recognized(drawn, [sampler.facts(1, index)["view"] for index in range(len(drawn))])
     return found
 
 
@@ -131,21 +133,19 @@ def overfitting(run: Path, store: Store, sampler: Sampler) -> float:
     assert newest is not None
     tensors, state = newest
     critic = Discriminator(Architecture.from_dict(state["architecture"]))
-    prefix = "discriminator/"
-    critic.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    critic.load_state_dict(checkpoints.part(tensors, "discriminator"))
+
+    def score(images: torch.Tensor, labels: torch.Tensor) -> float:
+        return float(critic(images, sampler.level, 1.0, labels).mean())
+
     scores = []
     for split in ("train", "validation"):
         reals = Reals(store, sampler.size, split, 0, sampler.conditions)
         count = int((store.manifest["split"] == split).sum()) // 4 * 4
-        scores.append(float(critic(*_at(reals.batch(0, count), sampler.level)).mean()))
+        scores.append(score(*reals.batch(0, count)))
     z, labels = sampler.inputs(1, range(count))
     images = sampler.generator(z, sampler.level, sampler.alpha, labels)
-    return augment.overfitting(*scores, float(critic(*_at((images, labels), sampler.level)).mean()))
-
-
-def _at(pair: tuple[torch.Tensor, torch.Tensor], level: int) -> tuple[torch.Tensor, int, float, torch.Tensor]:
-    """Images and labels as a critic takes them."""
-    return pair[0], level, 1.0, pair[1]
+    return augment.overfitting(*scores, score(images, labels))
 
 
 def text(values: list[float], fmt: str) -> str:
@@ -172,10 +172,9 @@ def main() -> None:
     store = Store.open(options.store)
     size = store.sizes[WHOLE["levels"] - 1]
     real = Real(store, size)
-    reader = LogisticRegression(max_iter=1000).fit(real.features(real.train), real.views)
     least = {
         "distance": distance(real.held, real.train, store.bits),
-        "view": 100 * float(np.mean(reader.predict(real.features(real.held)) == real.held_views)),
+        "view": real.recognized(real.held, real.held_views),
     }
     with tempfile.TemporaryDirectory() as folder:
         results = Results(folder, "ablation")

@@ -165,7 +165,7 @@ def trained(run: Path, store: Store) -> tuple[Pair, Tensor]:
     architecture = Architecture.from_dict(state["architecture"])
     nets = {"average": Generator(architecture), "discriminator": Discriminator(architecture)}
     for name, net in nets.items():
-        net.load_state_dict({k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")})
+        net.load_state_dict(checkpoints.part(tensors, name))
     level = Sampler.open(run).level
     images = Reals(store, store.sizes[level], state["config"]["split"], seed=0).batch(0, 2 * IMAGES)[0]
     return Pair(nets["average"], nets["discriminator"], level, images[:IMAGES]), images[IMAGES:]

@@ -121,11 +121,16 @@ def flatten(modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Ada
     return tensors
 
 
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The state of one module, as `load_state_dict` takes it."""
+    prefix = f"{name}/"
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+
 def restore(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Adam]) -> None:
     """Inverse of `flatten`, into modules and optimizers of the same shape."""
     for name, module in modules.items():
-        prefix = f"{name}/"
-        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        module.load_state_dict(part(tensors, name))
     for name, optimizer in optimizers.items():
         content = optimizer.state_dict()
         content["state"] = {}

@@ -83,8 +83,7 @@ class Sampler:
                 )
             tensors, state = checkpoints.load(kept[at], device)
         generator = Generator(Architecture.from_dict(state["architecture"])).to(device).requires_grad_(False)
-        prefix = "average/"
-        generator.load_state_dict({k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)})
+        generator.load_state_dict({k: v.float() for k, v in checkpoints.part(tensors, "average").items()})
         c = state["config"]
         schedule = Schedule(c["levels"], c["stable_images"], c["fade_images"], c["total_images"], tuple(c["batches"]))
         phase = schedule.at(state["images"])

@@ -369,8 +369,8 @@ def device_of(name: str = "") -> str:
 def keep_memory() -> None:
     """Let this process keep freed memory for its next step, where the C library is glibc.
 
-    Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes a
-    fifth of the time of a step of wide networks (benchmarks/training.py).
+    Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes
+    much of the time of a step of wide networks.
     """
     if platform.libc_ver()[0] == "glibc":
         set_option = ctypes.CDLL(None).mallopt
