@@ -153,7 +153,7 @@ def test_figures(html: Path, view: Any) -> None:
     view.get_by_role("button", name="Zoom in").click()
     assert view.evaluate("document.querySelector('dialog.viewer').view.viewport.getZoom()") > before
     view.keyboard.press("Escape")
-    assert view.locator("dialog.viewer").count() == 0
+    view.wait_for_selector("dialog.viewer", state="detached")
     # The code behind the figure, on its page.
     figure.locator("a.code-link").click()
     assert view.url.endswith("code/05_reader_statistics.html#points")

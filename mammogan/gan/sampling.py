@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,22 @@ class Sampler:
                 raise RunError(f"The generator cannot draw {name} {value} ({why}); train with condition={name}.")
         return replace(self, kinds=kinds.assign(share=kinds["share"] / kinds["share"].sum()))
 
+    @cached_property
+    def _shares(self) -> np.ndarray:
+        """Of the kinds up to each; kept, for a data frame takes half a millisecond to say it of every image."""
+        return self.kinds["share"].cumsum().to_numpy(float)
+
+    @cached_property
+    def _known(self) -> list[dict[str, str | None]]:
+        """View and density of each kind."""
+        return self.kinds[list(CONDITIONS)].to_dict("records")
+
     def _vector(self, seed: int, index: int) -> tuple[np.ndarray, int]:
         """Latent vector and row of `kinds` of (seed, index)."""
         rng = np.random.default_rng([seed, index])
         z = rng.standard_normal(self.generator.architecture.latent, np.float32)
-        kind = int(np.searchsorted(self.kinds["share"].cumsum(), rng.random(), side="right"))
-        return z, min(kind, len(self.kinds) - 1)
+        kind = int(np.searchsorted(self._shares, rng.random(), side="right"))
+        return z, min(kind, len(self._shares) - 1)
 
     def _ends(self, index: int) -> tuple[int, int, float]:
         """The two vectors between which an image lies, and where: t in [0, 1)."""
@@ -165,7 +176,7 @@ class Sampler:
     def facts(self, seed: int, index: int) -> dict[str, str | None]:
         """What is known of an image: view and density; None where nothing is, as half way from CC to MLO."""
         first, second, t = self._ends(index)
-        rows = [self.kinds.iloc[self._vector(seed, end)[1]] for end in ((first, second) if t else (first,))]
+        rows = [self._known[self._vector(seed, end)[1]] for end in ((first, second) if t else (first,))]
         return {name: rows[0][name] if len({row[name] for row in rows}) == 1 else None for name in CONDITIONS}
 
     @property

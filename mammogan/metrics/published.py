@@ -38,11 +38,18 @@ def excess_over_diagonal() -> np.ndarray:
 
 def implied_neighbors(total: int, information: np.ndarray = TABLE2_INFORMATION) -> np.ndarray:
     """Row 2 of Table 2 from row 1: m with psi(m) = psi(N) - psi(N / 2) + psi(3) - I, for N images in all; (5,)."""
-    fixed = digamma(total) - digamma(total / 2) + digamma(NEIGHBORS_K)
-    return np.array([inverse_digamma(float(fixed - value)) for value in information])
+    return np.array([inverse_digamma(value) for value in (_constant(total) - information).tolist()])
 
 
 def compatible_totals(largest: int = 20_000) -> tuple[int, int] | None:
     """Smallest and largest even N, up to `largest`, for which `implied_neighbors` rounds to every printed figure."""
-    fits = [n for n in range(20, largest + 1, 2) if np.all(np.round(implied_neighbors(n), 2) == TABLE2_NEIGHBORS)]
-    return (fits[0], fits[-1]) if fits else None
+    totals = np.arange(20, largest + 1, 2)
+    psi = _constant(totals)[:, None] - TABLE2_INFORMATION
+    low, high = (digamma(TABLE2_NEIGHBORS + half) for half in (-0.005, 0.005))
+    fits = totals[((low <= psi) & (psi <= high)).all(1)]
+    return (int(fits[0]), int(fits[-1])) if len(fits) else None
+
+
+def _constant(total: int | np.ndarray) -> np.ndarray:
+    """psi(N) - psi(N / 2) + psi(3): what the images' number alone adds to the estimate of Ross."""
+    return digamma(total) - digamma(np.asarray(total) / 2) + digamma(NEIGHBORS_K)
