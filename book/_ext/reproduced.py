@@ -21,6 +21,8 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -354,6 +357,12 @@ def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines:
         lines[number] = "".join(parts)
 
 
+def imported(app: Sphinx, what: str, _name: str, obj: Any, _skip: bool, _options: Any) -> bool | None:
+    """Whether a member of a module comes from elsewhere: autodoc would read the source of its home to find that out."""
+    home = getattr(obj, "__module__", None)
+    return True if what == "module" and home not in (None, app.env.temp_data.get("autodoc:module")) else None
+
+
 class Benchmarks(SphinxDirective):
     """A table of benchmarks/results by its name; without one, every table that this page does not name."""
 
@@ -403,8 +412,18 @@ def declare_parallel(app: Sphinx) -> None:
 
 def deal(app: Sphinx, _env: Any, pages: list[str]) -> None:
     """Sphinx hands out pages in the order of their names, and the reference, which takes half the time, to one process;
-    dealt like cards, each gets as much of it."""
+    dealt like cards, each gets as much of it. What the reference documents is imported once, before they part."""
     pages[:] = [page for first in range(app.parallel) for page in pages[first :: app.parallel]]
+    if not any(page.startswith("book/api/") for page in pages):
+        return
+    root = Path(app.config.mammogan_root)
+    with mock(app.config.autodoc_mock_imports):
+        for path in sorted(root.glob("mammogan/**/*.py")):
+            if path.stem not in ("__init__", "__main__"):
+                import_module(".".join(path.relative_to(root).with_suffix("").parts))
+    # To see whether a class has overloads, autodoc would import the real modules of bases that it mocks.
+    for name in app.config.autodoc_mock_imports:
+        sys.modules.setdefault(name, None)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -418,6 +437,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claims", Claims)
     app.add_directive("api", Api)
     app.connect("builder-inited", load)
+    app.connect("autodoc-skip-member", imported)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon
     for name in ("origin", "pictures", "listing", "mathematics"):
         app.setup_extension(name)

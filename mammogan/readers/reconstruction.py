@@ -10,7 +10,7 @@ and repeated attempts make up all attempts. The search is exhaustive; what it re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -319,9 +319,9 @@ def radiologists(
             good[good] = _differ(firsts[good], others, FIRST_SPECIALISTS, FIRST_SCREENING)
         count["pairs"] += int(good.sum())
         for first, second in zip(firsts[good], again[good], strict=True):
-            t = list(_parts(some, ones, first, second, trainees_agree))
+            t = _parts(some, ones, first, second, trainees_agree)
             count["trainees"] += bool(t)
-            r = list(_parts(none, fives, first - others, second, rest_agrees))
+            r = _parts(none, fives, first - others, second, rest_agrees)
             count["rest"] += bool(r)
             found += [Radiologists(whole, second, *a, *b, others) for a in t for b in r]
     count["solutions"] = len(found)
@@ -358,15 +358,14 @@ def _parts(
     first: np.ndarray,
     second: np.ndarray,
     agrees: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """(group, its repeated attempts) for every way to take them from first and second attempts that agrees."""
     repeats = repeats[(repeats <= second).all(1)]
-    for group in groups:
-        early = group - repeats
-        good = ((early >= 0) & (early <= first)).all(1)
-        if good.any():
-            good[good] = agrees(early[good], first)
-            yield from ((group, again) for again in repeats[good])
+    early = groups[:, None] - repeats
+    good = ((early >= 0) & (early <= first)).all(-1)
+    if good.any():
+        good[good] = agrees(early[good], first)
+    return [(groups[i], repeats[j]) for i, j in np.argwhere(good)]
 
 
 @dataclass(frozen=True)
