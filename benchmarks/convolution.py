@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mammogan.gan import convolution, winograd
-from mammogan.gan.training import keep_memory
+from mammogan.memory import keep_memory
 
 RESULT = Path(__file__).parent / "results" / "convolution"
 LAYERS = (

@@ -35,7 +35,7 @@ from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_los
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.reals import Reals
 from mammogan.gan.sampling import Sampler
-from mammogan.gan.training import keep_memory
+from mammogan.memory import keep_memory
 from mammogan.metrics.distances import patches, sliced_wasserstein
 from mammogan.results import Results
 

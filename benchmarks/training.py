@@ -34,7 +34,7 @@ from mammogan.gan.convolution import convolve, four_shifts
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.plan import count
-from mammogan.gan.training import keep_memory
+from mammogan.memory import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 RIVALS = ("plain", "GAN zoo")

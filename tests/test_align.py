@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import resource
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -189,6 +192,22 @@ def test_a_pass_on_dask_is_a_pass_here(pair: tuple[Store, Store]) -> None:
     rows = np.array([31, 2, 17])
     np.testing.assert_array_equal(per_image(images, image_moments, 12, rows=rows), here[rows])
     np.testing.assert_array_equal(per_image(images, image_moments, 12, workers=2), here)
+
+
+def page_faults(images: np.ndarray) -> np.ndarray:
+    """Process, and pages that it has had to be given so far, for every image."""
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    return np.full((len(images), 2), [os.getpid(), faults])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the memory of glibc can be told to stay")
+def test_a_worker_keeps_the_memory_of_its_images(tmp_path: Path) -> None:
+    images = make(tmp_path / "store", 1, 1, size=(640, 512)).images()
+    found = per_image(images, page_faults, rows=np.zeros(320, int), workers=2)[::16]  # a row a task
+    for worker in np.unique(found[:, 0]):
+        more = np.diff(found[found[:, 0] == worker, 1])
+        # An image takes 160 pages, and a task 2,560 where each is asked for anew.
+        assert np.median(more) < 160
 
 
 def test_dicom_folder_and_store(phantoms: Path, store: Store, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from mammogan.metrics.coverage import (
 )
 from mammogan.metrics.density import Grid, bandwidth, density, jensen_shannon, normalized_mutual_information, overlap
 from mammogan.metrics.information import MAXIMUM, by_chance, inverse_digamma, label_information, permuted_labels, ross
-from mammogan.metrics.moments import BAND, grey_counts, image_moments, moments_of_counts
+from mammogan.metrics.moments import NEAR, image_moments, moments_of_counts, moments_of_pixels
 from mammogan.metrics.resampling import Plan, interval, scored, summary
 
 RNG = np.random.default_rng(0)
@@ -69,18 +69,22 @@ def test_counts_merge(pixels: list[int], cut: int) -> None:
     np.testing.assert_array_equal(moments_of_counts(sum(parts)), moments_of_counts(whole))
 
 
-@pytest.mark.parametrize("height", [1, BAND - 1, BAND, 2 * BAND + 3])
+@pytest.mark.parametrize("size", [1, 45, NEAR - 1, 3 * NEAR + 7])
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_background_is_counted_as_any_pixel(height: int, bits: int) -> None:
-    rng = np.random.default_rng(height)
-    image = rng.integers(0, 2**bits, (height, 45)).astype(np.uint8 if bits == 8 else np.uint16)
+def test_moments_of_pixels_equal_those_of_counts(size: int, bits: int) -> None:
+    rng = np.random.default_rng(size)
+    image = rng.integers(0, 2**bits, (size, 45)).astype(np.uint8 if bits == 8 else np.uint16)
     image[0, 0] = 2**bits - 1
-    ragged = np.where(np.arange(45) < rng.integers(0, 30, height)[:, None], image, 0)
-    banded = np.where(np.arange(height)[:, None] // BAND == 1, image, 0)  # the first and the last band are empty
-    for pixels in (image, ragged, ragged[:, ::-1], banded, np.zeros_like(image), image.T):
-        np.testing.assert_array_equal(grey_counts(pixels, bits), np.bincount(pixels.ravel(), minlength=2**bits))
+    half = np.where(np.arange(45) < rng.integers(0, 30, size)[:, None], image, 0)
+    bright = np.where(rng.random(image.shape) < 0.001, image, 3)  # few pixels away from all others
+    for pixels in (image, half, half[:, ::-1], bright, image // 2 + 2 ** (bits - 1), np.zeros_like(image), image.T):
+        counts = np.bincount(pixels.ravel(), minlength=2**bits)
+        expected = moments_of_counts(counts)
+        np.testing.assert_allclose(image_moments(pixels[None], bits)[0], expected, rtol=1e-9, atol=1e-11)
+        # The same without being compiled.
+        np.testing.assert_allclose(moments_of_pixels(pixels.ravel(), 2**bits - 1)[:5], expected, rtol=1e-9, atol=1e-11)
     with pytest.raises(ValueError, match=f"beyond {bits - 1} bits"):
-        grey_counts(image, bits - 1)
+        image_moments(image[None], bits - 1)
 
 
 def test_shape_moments_ignore_gain_and_offset() -> None:

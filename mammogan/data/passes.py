@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mammogan.data.shards import Level
+from mammogan.memory import keep_memory
 
 BLOCK = 16  # images a task
 AT_ONCE = 4_000_000  # bytes of images: what is in the processor's cache need not come from memory again
@@ -65,7 +66,7 @@ def per_image(
             cluster = stack.enter_context(client(workers, scheduler))
             processes = max(len(cluster.scheduler_info(n_workers=-1)["workers"]), 1)
             answers = _in_order(
-                lambda block: cluster.submit(_look, images, block, function, arguments, pure=False), blocks, processes
+                lambda block: cluster.submit(_work, images, block, function, arguments, pure=False), blocks, processes
             )
         for answer in answers:
             found.append(answer)
@@ -78,6 +79,12 @@ def _look(images: Level, rows: np.ndarray, function: Callable[..., np.ndarray], 
     count = max(AT_ONCE // (images.dtype.itemsize * images.shape[1] * images.shape[2]), 1)
     some = [rows[start : start + count] for start in range(0, len(rows), count)]
     return np.concatenate([function(images[part], *arguments) for part in some])
+
+
+def _work(images: Level, rows: np.ndarray, function: Callable[..., np.ndarray], arguments: tuple) -> np.ndarray:
+    """`_look` in a worker, which Dask tells to give all freed memory back."""
+    keep_memory()
+    return _look(images, rows, function, arguments)
 
 
 def _in_order(submit: Callable[[np.ndarray], Any], blocks: Iterator[np.ndarray], processes: int) -> Iterator[Any]:

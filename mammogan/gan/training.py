@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -25,9 +23,8 @@ from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.reals import Reals, blend, population, to_grey
 from mammogan.gan.schedule import Phase, Schedule
 from mammogan.gan.settings import CONDITIONS, Config
+from mammogan.memory import keep_memory
 
-# mallopt(3): no blocks by mmap, nothing trimmed, grown by 256 MiB at a time, one arena for all threads.
-M_OPTIONS = ((-4, 0), (-1, -1), (-2, 2**28), (-8, 1))
 MOST_BASE = 16  # pixels of a side at which growing may begin
 
 
@@ -364,15 +361,3 @@ def device_of(name: str = "") -> str:
     if name == "cpu":
         keep_memory()
     return name
-
-
-def keep_memory() -> None:
-    """Let this process keep freed memory for its next step, where the C library is glibc.
-
-    Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes
-    much of the time of a step of wide networks.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        set_option = ctypes.CDLL(None).mallopt
-        for option, value in M_OPTIONS:
-            set_option(option, value)
