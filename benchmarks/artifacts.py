@@ -97,8 +97,6 @@ def main() -> None:
     arguments = parser.parse_args()
     size = tuple(arguments.size)
     lines = [
-        "# Detectors of artifacts on planted damage",
-        "",
         f"{datetime.now(UTC).date()}; {size[0]} x {size[1]} pixels, seed {arguments.seed}. One artifact in each "
         "image of half of the patients, strength drawn from hardly to plainly visible; detectors fitted to the other "
         f"half. Flagged is a surprise of {THRESHOLD:g} or more. Recall with exact 95 % intervals; precision where "

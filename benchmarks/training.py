@@ -1,14 +1,17 @@
 """Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
 
-    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--rounds 2] [--zoo DIR]
+    python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--rounds 2] [--zoo DIR] [--name NAME]
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
-keeps freed memory, as training does. Variants take turns, each in a process of its own, warm; the table gives medians
-over rounds and medians of the ratios within a round. --square counts 4 x 4 doubled, to compare with ports that know
-squares only. --processor-time counts the processor's seconds, which neighbours on a shared machine stretch less than a
-clock's. --zoo adds the step of a well-known port, pytorch_GAN_zoo, from a checkout (measured: b75dee4) for the square
-sizes. The table is printed and kept as benchmarks/results/training-DEVICE.md and .json.
+keeps freed memory, as training does; "memory given back" does not. "compiled" has the generator go through
+torch.compile, which cannot take the second derivatives of D's penalty and needs a C++ compiler on a processor.
+
+Variants take turns, each in a process of its own, warm; the table gives medians over rounds and medians of the ratios
+within a round. --square counts 4 x 4 doubled, to compare with ports that know squares only. --processor-time counts
+the processor's seconds, which neighbours on a shared machine stretch less than a clock's. --zoo adds the step of a
+well-known port, pytorch_GAN_zoo, from a checkout (measured: b75dee4) for the square sizes. The table is printed and
+kept as benchmarks/results/NAME.md and .json; NAME is training-cpu or training-gpu where none is given.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import json
 import multiprocessing
 import platform
 import resource
+import shutil
 import statistics
 import sys
 import time
@@ -38,6 +42,7 @@ from mammogan.memory import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 RIVALS = ("plain", "GAN zoo")
+GIVEN_BACK = "memory given back"
 WARM = 2  # steps before the timed ones
 # Peak of dense products in float32 (TF32 off) and bfloat16, FLOP a second, as the vendors state.
 PEAK = {"H100": (67e12, 989e12), "H200": (67e12, 989e12)}
@@ -53,7 +58,9 @@ def variants(device: str) -> dict[str, dict[str, bool]]:
     }
     if device != "cpu":
         found["compiled"] = {"channels_last": True, "bfloat16": True, "compiled": True}
-    return found
+        return found
+    compiled = {"compiled": {"compiled": True}} if shutil.which("g++") else {}
+    return found | {GIVEN_BACK: {}} | compiled
 
 
 def plainly(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, kind: str = "same") -> torch.Tensor:
@@ -147,7 +154,7 @@ def measure(name: str, level: int, options: argparse.Namespace) -> tuple[list[fl
     """Seconds of each step of a variant once warm, and its peak of memory in bytes."""
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     clock = time.process_time if options.processor_time else time.perf_counter
-    if options.device == "cpu" and name not in RIVALS:
+    if options.device == "cpu" and name not in (*RIVALS, GIVEN_BACK):
         keep_memory()
     step: Callable[[], None]
     if name == "GAN zoo":
@@ -176,6 +183,7 @@ def main() -> None:
     parser.add_argument("--skip", nargs="*", default=[], help="variants to leave out")
     parser.add_argument("--processor-time", action="store_true")
     parser.add_argument("--zoo", type=Path, help="checkout of pytorch_GAN_zoo")
+    parser.add_argument("--name", help="of the results")
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     rows = []
@@ -206,7 +214,7 @@ def main() -> None:
         "repeats": options.repeats,
         "rows": rows,
     }
-    path = RESULTS / f"training-{'gpu' if gpu else 'cpu'}"
+    path = RESULTS / (options.name or f"training-{'gpu' if gpu else 'cpu'}")
     path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
     path.with_suffix(".md").write_text(table(report))
     print(table(report))

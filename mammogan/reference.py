@@ -65,12 +65,13 @@ ORIGINS = {
         "CDD-CESM, low-energy images",
         "Khaled R, Helal M, Alfarghaly O, et al. Categorized Digital Database for Low energy and Subtracted Contrast "
         "Enhanced Spectral Mammography images. The Cancer Imaging Archive, 2021, doi:10.7937/29kw-ae92; Sci Data 9:122 "
-        "(2022), doi:10.1038/s41597-022-01238-0. CC BY 4.0. Letterboxed and resized upstream, a subset here.",
-        "All breasts have a malignant finding: the set says nothing about screening, where few do. A few "
+        "(2022), doi:10.1038/s41597-022-01238-0. CC BY 4.0. Letterboxed and resized upstream, a subset here. One image "
+        "more, a screening mammogram of one patient more: GH133 of the test data of fo-dicom (MS-PL).",
+        "All breasts but one have a malignant finding: the set says nothing about screening, where few do. A few "
         "hundred images of about 140 women are a four-thousandth of the paper's: memorizing them is easy, and no "
-        "interval here is narrow. They come from one hospital, as 8-bit pictures without a pixel size. They can show "
-        "that every step works on real images, and how its results differ from those on phantoms. They cannot show "
-        "whether the method reaches the realism that the paper reports.",
+        "interval here is narrow. They come from one hospital, as 8-bit pictures without a pixel size, but for one. "
+        "They can show that every step works on real images, and how its results differ from those on phantoms. They "
+        "cannot show whether the method reaches the realism that the paper reports.",
         False,
     ),
     "phantoms": Origin(

@@ -124,6 +124,24 @@ def test_planted_damage_is_found(
     assert roc_auc_score([0] * len(clean) + [1] * len(found), [*clean, *found]) >= least
 
 
+def test_texture_along_the_axes_and_a_lit_background_are_found(population: Images, facts: pd.DataFrame) -> None:
+    """What a small generator does everywhere, where planted damage is in one place: no pixel alone shows it."""
+    fitted = Candidates(facts[:48], population.patients[:48], population.views[:48])
+    rng = np.random.default_rng(4)
+    later, views = population.pixels[48:] / 4095, population.views[48:]
+    clean = fitted.scores(facts[48:], views)
+
+    def scores(images: np.ndarray) -> pd.DataFrame:
+        return fitted.scores(facts_table(np.stack([quantize(image, 12) for image in images]), 12), views)
+
+    threads = rng.normal(size=(len(later), 80, 1)) + rng.normal(size=(len(later), 1, 64))
+    woven = scores(np.clip(later * (1 + 0.05 * threads), 0, 1))
+    hazy = scores(np.maximum(later, rng.uniform(0, 0.01, later.shape)))
+    assert (clean[["grid", "background"]] >= 2).mean().max() < 0.2
+    assert (woven["grid"] >= 2).all()
+    assert (hazy["background"] >= 2).all() and (hazy["grid"] >= 2).mean() < 0.2
+
+
 def test_no_image_is_its_own_neighbor(population: Images, facts: pd.DataFrame) -> None:
     fitted = Candidates(facts, population.patients, population.views)
     assert fitted.distance(facts).min() < fitted.distance(facts, fitted.patients).min()

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from mammogan import beyond
+from mammogan.artifacts.inspection import read_key
+from mammogan.artifacts.report import tables as labelled
 from mammogan.artifacts.study import TABLES, read_study
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom import write_population
@@ -126,3 +128,16 @@ def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path
     (folder / "moments.csv").write_text("kind,M1\n")
     after = Pipeline("reference", root=tmp_path).key("04_moment_alignment")
     assert {k for k in before if before[k] != after[k]} == {"the reference"}
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "reference").glob("*/labels")), ids=lambda path: path.parent.name)
+def test_labels_are_of_the_generator_beside_them_and_name_no_real_image(folder: Path) -> None:
+    record = json.loads((folder / "inspection.json").read_text())
+    assert record["generator"] == Sampler.open(folder.parent / "run").fingerprint
+    key = read_key(folder)
+    assert len(key) == record["images"] and set(key["kind"]) == {"synthetic", "real"}
+    assert set(key.columns) == {"number", "kind", "view", "id"} and not key.loc[key["kind"] == "real", "id"].any()
+    found = labelled(folder, sorted(folder.glob("labels*.csv")))
+    shown = found["rates"].query("view == 'all' and artifact == 'any'").set_index("kind")["shown"]
+    assert shown.to_dict() == {"real": record["controls"], "synthetic": record["synthetic"]}
+    assert set(pd.read_csv(folder / "candidates.csv")["number"]) == set(key.loc[key["kind"] == "synthetic", "number"])

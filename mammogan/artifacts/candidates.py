@@ -25,7 +25,8 @@ from mammogan.metrics.moments import check_tables, image_moments
 FACTS: dict[str, tuple[str, ...]] = {
     "outline": ("area", "solidity", "roughness", "contact", "+outside", "+holes"),
     "pectoral": ("corner", "+edge_residual", "edge_slope"),
-    "grid": ("+peak",),
+    "grid": ("+peak", "+lattice"),
+    "background": ("+background",),
     "saturation": ("+white", "+black", "+flat"),
     "texture": ("fine", "coarse"),
     "specks": ("+speck", "+specks"),
@@ -33,9 +34,12 @@ FACTS: dict[str, tuple[str, ...]] = {
     "border": ("+frame",),
 }
 # The smallest difference that counts, where most real images have exactly none: a background of one grey level in a
-# thousand is no frame.
-RESOLUTION = {"frame": 1 / 32, "white": 0.01, "black": 0.01, "flat": 0.01, "outside": 0.005, "holes": 0.005}
+# thousand is no frame, and one of a few in a thousand is not black.
+RESOLUTION = {"frame": 1 / 32, "background": 1 / 512, "white": 0.01, "black": 0.01, "flat": 0.01, "outside": 0.005,
+              "holes": 0.005}  # fmt: skip
 DETECTORS = (*FACTS, "moments", "manifold")
+# Second difference along rows of the second difference along columns.
+DIAGONAL = np.outer((1, -2, 1), (1, -2, 1)) / np.float32(4)
 THUMBNAIL = (20, 16)  # of the manifold: what is left of an image when only its anatomy counts
 NEIGHBORS = 3
 COMPONENTS = 24
@@ -89,7 +93,7 @@ def image_facts(image: np.ndarray) -> dict[str, float]:
     image = oriented(np.asarray(image, np.float32))
     mask = breast_mask(image)
     facts = {**_outline(image, mask), **_pectoral(image, mask), **_saturation(image, mask), **_texture(image, mask)}
-    facts |= _specks(image, mask)
+    facts |= _specks(image, mask) | _background(image, mask)
     facts["peak"] = grid_peak(image)
     facts["echo"] = echo(image, mask)
     return facts | {name: np.floor(facts[name] / step + 1e-9) * step for name, step in RESOLUTION.items()}
@@ -163,13 +167,25 @@ def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def _texture(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Contrast inside the breast in two bands, an octave each, log10 of grey."""
+    """Contrast inside the breast in two bands, an octave each, log10 of grey; how much of it runs along the axes.
+
+    Layers that double the size row by row and column by column leave texture along rows and columns, and little that
+    only changes from one diagonal neighbour to the next. The lattice is the fine band over what does, log10.
+    """
     inside = ndimage.binary_erosion(mask, iterations=max(image.shape[0] // 40, 2))
     if inside.sum() < 16:
-        return {"fine": -6.0, "coarse": -6.0}
+        return {"fine": -6.0, "coarse": -6.0, "lattice": 0.0}
     blurred = [image, ndimage.gaussian_filter(image, 1.0), ndimage.gaussian_filter(image, 2.0)]
     bands = [(a - b)[inside].std() for a, b in pairwise(blurred)]
-    return {name: float(np.log10(band + 1e-6)) for name, band in zip(("fine", "coarse"), bands, strict=True)}
+    bands.append(ndimage.convolve(image, DIAGONAL)[inside].std())
+    fine, coarse, diagonal = (float(np.log10(band + 1e-6)) for band in bands)
+    return {"fine": fine, "coarse": coarse, "lattice": fine - diagonal}
+
+
+def _background(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """How bright the background is, well away from the breast."""
+    far = image[~ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 16, 3))]
+    return {"background": float(np.quantile(far, 0.9)) if far.size else 0.0}
 
 
 def _specks(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
