@@ -497,6 +497,13 @@ SECTIONS: tuple[Callable[[Study, Results], Part], ...] = (
 )  # fmt: skip
 
 
+class _Unpainted(Results):
+    """Results whose figures nobody looks at."""
+
+    def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Figure:
+        return figure
+
+
 def spread(studies: Iterable[Study], sections: Sequence[Callable[[Study, Results], Part]]) -> pd.DataFrame:
     """How far numbers of sections differ between studies, e.g. between data sets that one reconstruction allows.
 
@@ -507,7 +514,7 @@ def spread(studies: Iterable[Study], sections: Sequence[Callable[[Study, Results
     labels: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         for study in studies:
-            results = Results(folder, "spread")
+            results = _Unpainted(folder, "spread")
             for section in sections:
                 section(study, results)
                 plt.close("all")
