@@ -13,7 +13,7 @@ def keep_memory() -> None:
     """Let this process keep freed memory for its next step, where the C library is glibc.
 
     Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes
-    much of the time of a step of wide networks, and two thirds of the time to read an image in a worker of Dask.
+    much of the time of a step of wide networks, and most of the time to read an image in a worker of Dask.
     """
     if platform.libc_ver()[0] == "glibc":
         set_option = ctypes.CDLL(None).mallopt

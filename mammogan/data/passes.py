@@ -49,7 +49,8 @@ def per_image(
         function: of images (b, h, w) and `arguments`; returns (b, ...), a row an image. Importable by its name.
         rows: of the images to look at; all by default.
         workers: processes on this machine; one is this process itself.
-        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files.
+        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; they keep
+            freed memory from then on.
         progress: called with the number of images done.
 
     Returns:

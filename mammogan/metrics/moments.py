@@ -106,7 +106,9 @@ def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
     moments, top = compiled(), 2**bits - 1
     found = np.empty((images.shape[0], 6))
     for start in range(0, images.shape[0], block):
-        for place, image in enumerate(np.asarray(images[start : start + block]), start):
+        pixels = np.asarray(images[start : start + block])
+        # Compiled code knows the byte order of the machine alone.
+        for place, image in enumerate(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), start):
             found[place] = moments(np.ravel(image), top)
     if (highest := int(found[:, 5].max())) > top:
         raise ValueError(f"A grey level is {highest}, beyond {bits} bits; compare images of one bit depth.")
