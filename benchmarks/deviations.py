@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
@@ -122,6 +124,20 @@ class Pair:
             return (slope.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
 
         return self.gradient(loss)
+
+
+class InTF32(TorchDispatchMode):
+    """Products as a GPU forms them from TF32: factors of 8 bits of exponent and 10 after the point, sums in float32."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function._overloadpacket in flop_registry:  # convolutions and products of matrices
+            args = [in_tf32(a) if isinstance(a, Tensor) and a.ndim > 1 else a for a in args]
+        return function(*args, **(kwargs or {}))
+
+
+def in_tf32(x: Tensor) -> Tensor:
+    """float32 rounded to the nearest of 10 bits after the point, ties away from zero (PTX, cvt.rna.tf32.f32)."""
+    return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def apart(a: Tensor, b: Tensor) -> float:
@@ -234,10 +250,13 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
     results.value("winograd.seconds", seconds, fmt=".2f", how=wide_step)
 
     full, half = (pair.penalty_gradient(half) for half in (False, True))
-    change = 100 * apart(full, half)
-    results.value(
-        "penalty.gradient", change, unit="%", fmt=".2g", how="difference of the penalty's gradient in bfloat16"
-    )
+    with InTF32():
+        rounded, whole_rounded = pair.penalty_gradient(False), pair.gradient()
+    off = "difference of the penalty's gradient from float32, over its norm"
+    results.value("penalty.gradient", 100 * apart(full, half), unit="%", fmt=".2g", how=f"{off}; in bfloat16")
+    results.value("penalty.tf32", 100 * apart(full, rounded), unit="%", fmt=".2g", how=f"{off}; in TF32, emulated")
+    change = 100 * apart(whole, whole_rounded)
+    results.value("tf32.gradient", change, unit="%", fmt=".2g", how=f"{GRADIENT}; in TF32, emulated")
 
     with tempfile.TemporaryDirectory() as folder:
         publish_run(run, Path(folder) / "run")

@@ -1,11 +1,16 @@
 """Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
 
     python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--rounds 2] [--zoo DIR] [--name NAME]
+    python benchmarks/training.py --paper --levels 0 1 2 3 4 5 6 7 8 --rounds 1 --repeats 5        on a GPU
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
-keeps freed memory, as training does; "memory given back" does not. "compiled" has the generator go through
-torch.compile, which cannot take the second derivatives of D's penalty and needs a C++ compiler on a processor.
+keeps freed memory, as training does; "memory given back" does not. "tf32" and "bfloat16" are these settings of
+`precision`, on a GPU with the penalty in TF32. "compiled" has the generator go through torch.compile, which cannot take
+the second derivatives of D's penalty and needs a C++ compiler on a processor.
+
+--paper takes each level's minibatch of the paper's schedule and adds up the hours that all its images would take at the
+speed of the levels measured. On a GPU memory is measured, too.
 
 Variants take turns, each in a process of its own, warm; the table gives medians over rounds and medians of the ratios
 within a round. --square counts 4 x 4 doubled, to compare with ports that know squares only. --processor-time counts
@@ -29,6 +34,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,28 +43,32 @@ from mammogan.gan import networks
 from mammogan.gan.convolution import convolve, four_shifts
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.plan import count
-from mammogan.memory import keep_memory
+from mammogan.gan.plan import count, images_by_level
+from mammogan.gan.schedule import Schedule
+from mammogan.gan.settings import Config
+from mammogan.gan.training import device_of, use_tf32
 
 RESULTS = Path(__file__).parent / "results"
 RIVALS = ("plain", "GAN zoo")
 GIVEN_BACK = "memory given back"
 WARM = 2  # steps before the timed ones
-# Peak of dense products in float32 (TF32 off) and bfloat16, FLOP a second, as the vendors state.
-PEAK = {"H100": (67e12, 989e12), "H200": (67e12, 989e12)}
+# Peak of dense products, FLOP a second, as the vendors state.
+PEAK = {name: {"float32": 67e12, "tf32": 494e12, "bfloat16": 989e12} for name in ("H100", "H200")}
 
 
-def variants(device: str) -> dict[str, dict[str, bool]]:
-    """What is timed: the plain reference, ours, and ours with one change each."""
-    found = {
-        "plain": {"plain": True},
-        "ours": {},
-        "channels_last": {"channels_last": True},
-        "bfloat16": {"channels_last": True, "bfloat16": True},
-    }
+def variants(device: str) -> dict[str, dict[str, Any]]:
+    """What is timed: the plain reference, ours, and ours with a choice more each."""
+    found: dict[str, dict[str, Any]] = {"plain": {"plain": True}, "ours": {}}
     if device != "cpu":
-        found["compiled"] = {"channels_last": True, "bfloat16": True, "compiled": True}
-        return found
+        half = {"precision": "bfloat16,tf32", "channels_last": True}
+        return found | {
+            "tf32": {"precision": "tf32"},
+            "channels_last": {"precision": "tf32", "channels_last": True},
+            "bfloat16": half,
+            "compiled": half | {"compiled": True},
+        }
+    found["channels_last"] = {"channels_last": True}
+    found["bfloat16"] = {"precision": "bfloat16", "channels_last": True}
     compiled = {"compiled": {"compiled": True}} if shutil.which("g++") else {}
     return found | {GIVEN_BACK: {}} | compiled
 
@@ -83,10 +93,11 @@ class Step:
         device: str,
         plain: bool = False,
         channels_last: bool = False,
-        bfloat16: bool = False,
+        precision: str = "float32",
         compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
+        use_tf32("tf32" in precision)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.g = Generator(architecture).to(device).to(memory_format=layout)
         self.d = Discriminator(architecture).to(device).to(memory_format=layout)
@@ -94,7 +105,7 @@ class Step:
         self.z = torch.randn(batch, architecture.latent, device=device)
         self.real = torch.randn(batch, architecture.channels, *architecture.size(level), device=device)
         self.labels, self.mix = torch.zeros(batch, 0, device=device), torch.rand(batch, device=device)
-        self.level, self.device, self.plain, self.half = level, device, plain, bfloat16
+        self.level, self.device, self.plain, self.half = level, device, plain, "bfloat16" in precision
         self.draw: Callable[..., torch.Tensor] = torch.compile(self.g) if compiled else self.g
 
     def critic(self, images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
@@ -150,17 +161,17 @@ class ZooStep:
         self.model.optimizeParameters(self.real)
 
 
-def measure(name: str, level: int, options: argparse.Namespace) -> tuple[list[float], int]:
+def measure(name: str, level: int, batch: int, options: argparse.Namespace) -> tuple[list[float], int]:
     """Seconds of each step of a variant once warm, and its peak of memory in bytes."""
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     clock = time.process_time if options.processor_time else time.perf_counter
-    if options.device == "cpu" and name not in (*RIVALS, GIVEN_BACK):
-        keep_memory()
+    if name not in (*RIVALS, GIVEN_BACK):
+        device_of(options.device)
     step: Callable[[], None]
     if name == "GAN zoo":
-        step = ZooStep(options.zoo, architecture, level, options.batch)
+        step = ZooStep(options.zoo, architecture, level, batch)
     else:
-        step = Step(architecture, level, options.batch, options.device, **variants(options.device)[name])
+        step = Step(architecture, level, batch, options.device, **variants(options.device)[name])
     seconds = []
     for repeat in range(WARM + options.repeats):
         started = clock()
@@ -177,6 +188,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--levels", type=int, nargs="+", default=[3, 4])
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--paper", action="store_true", help="the paper's minibatches, and hours of its schedule")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each variant, in turn")
     parser.add_argument("--repeats", type=int, default=2, help="steps timed in each process")
     parser.add_argument("--square", action="store_true")
@@ -186,9 +198,11 @@ def main() -> None:
     parser.add_argument("--name", help="of the results")
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
+    config, paper = Config(), images_by_level(schedule(Config()))
     rows = []
     for level in options.levels:
-        named: dict[str, dict[str, bool]] = {
+        batch = config.batches[level] if options.paper else options.batch
+        named: dict[str, dict[str, Any]] = {
             k: v for k, v in variants(options.device).items() if k not in options.skip
         } | ({"GAN zoo": {}} if options.zoo else {})
         seconds: dict[str, list[list[float]]] = {name: [] for name in named}
@@ -197,19 +211,19 @@ def main() -> None:
             for name in named:
                 # A process of its own: one variant's memory would be in the way of another's.
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-                    found = process.submit(measure, name, level, options).result()
+                    found = process.submit(measure, name, level, batch, options).result()
                 seconds[name].append(found[0])
                 peak[name] = found[1]
                 print(f"level {level}, {name}: {', '.join(f'{s:.3g}' for s in found[0])} s", flush=True)
-        cost = count(architecture, level, options.batch, alpha=1.0)
-        row = {"level": level, "size": architecture.size(level), "flop": cost.flop, "peak_bytes": cost.peak_bytes}
+        cost = count(architecture, level, batch, alpha=1.0)
+        row = {"level": level, "size": architecture.size(level), "batch": batch, "flop": cost.flop}
+        row |= {"peak_bytes": cost.peak_bytes} | ({"images": paper[level]} if options.paper else {})
         rows.append({**row, "measured_peak_bytes": peak, "seconds": seconds})
     gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
     report = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": gpu or f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "clock": "processor" if options.processor_time else "wall",
-        "batch": options.batch,
         "rounds": options.rounds,
         "repeats": options.repeats,
         "rows": rows,
@@ -220,42 +234,72 @@ def main() -> None:
     print(table(report))
 
 
+def schedule(config: Config) -> Schedule:
+    """The paper's, of nine levels."""
+    return Schedule(len(config.batches), config.stable_images, config.fade_images, config.total_images, config.batches)
+
+
 def table(report: dict) -> str:
     """The results as Markdown; ratios are medians over rounds of the ratios of medians within a round."""
-    names = list(report["rows"][0]["seconds"])
+    rows = report["rows"]
+    names = list(rows[0]["seconds"])
     peak = next((value for key, value in PEAK.items() if key in report["device"]), None)
     rivals = [name for name in names if name in RIVALS]
     pairs = [(rival, name) for rival in rivals for name in names if name not in rivals]
-    heads = [*(f"{name}, s" for name in names), *(f"{rival} / {name}" for rival, name in pairs)]
-    lines = [
-        f"{report['date']}; {report['device']}; {report['clock']} time; minibatch of {report['batch']}; medians "
-        f"over {report['rounds']} processes, {report['repeats']} timed in each, warm, full widths.",
-        "",
-        f"| Size | GFLOP an image | Memory, GB (counted) | {' | '.join(heads)} | GFLOP/s (best) |"
-        + (" Share of peak |" if peak else ""),
-        "|---" * (4 + len(heads) + bool(peak)) + "|",
+    gpu, paper = "thread" not in report["device"], "images" in rows[0]
+    heads = [
+        *("Size", "Minibatch", "GFLOP an image", "Memory, GB (counted)"),
+        *(f"{name}, s" for name in names),
+        *(f"{rival} / {name}" for rival, name in pairs),
+        *("GFLOP/s (best)", "Best"),
+        *(("Share of peak",) if peak else ()),
+        *(("Memory of the best, GB (measured)",) if gpu else ()),
+        *(("Images of the paper's schedule", "Hours (best)") if paper else ()),
     ]
-    for row in report["rows"]:
-        seconds = row["seconds"]
-        rounds = {name: [statistics.median(steps) for steps in found] for name, found in seconds.items()}
+    lines = [
+        f"{report['date']}; {report['device']}; {report['clock']} time; medians over {report['rounds']} processes, "
+        f"{report['repeats']} timed in each, warm, full widths.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+    ]
+    total = 0.0
+    for row in rows:
+        rounds = {name: [statistics.median(steps) for steps in found] for name, found in row["seconds"].items()}
         middle = {name: statistics.median(values) for name, values in rounds.items()}
         ratios = [
             statistics.median(p / s for p, s in zip(rounds[rival], rounds[name], strict=True)) for rival, name in pairs
         ]
         best = min(set(middle) - set(rivals), key=lambda name: middle[name])
-        speed = row["flop"] * report["batch"] / middle[best]
+        speed = row["flop"] * row["batch"] / middle[best]
         cells = [
             f"{row['size'][0]} x {row['size'][1]}",
+            f"{row['batch']}",
             f"{row['flop'] / 1e9:.4g}",
             f"{row['peak_bytes'] / 1e9:.2f}",
             *(f"{middle[name]:.3g}" for name in names),
             *(f"{ratio:.2f}" for ratio in ratios),
             f"{speed / 1e9:,.0f}",
+            best,
         ]
         if peak:
-            cells.append(f"{100 * speed / peak[best in ('bfloat16', 'compiled')]:.0f} %")
+            cells.append(f"{100 * speed / peak[products(best)]:.0f} %")
+        if gpu:
+            cells.append(f"{row['measured_peak_bytes'][best] / 1e9:.2f}")
+        if paper:
+            hours = row["images"] / row["batch"] * middle[best] / 3600
+            total += hours
+            cells += [f"{row['images']:,}", f"{hours:.3g}"]
         lines.append(f"| {' | '.join(cells)} |")
+    if paper:
+        images = sum(row["images"] for row in rows)
+        lines += ["", f"{images:,} images of the paper's schedule: {total:.3g} hours."]
     return "\n".join(lines) + "\n"
+
+
+def products(name: str) -> str:
+    """The type in which a variant on a GPU multiplies most: the key of its peak."""
+    return str(variants("cuda")[name].get("precision", "float32")).split(",")[0]
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from mammogan.gan.reals import Reals, to_grey
 from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.schedule import Schedule
 from mammogan.gan.settings import Config, preset
-from mammogan.gan.training import Run
+from mammogan.gan.training import Run, device_of
 
 TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
 
@@ -249,12 +251,46 @@ def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def split_store(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same images, every third of them held out."""
+    path = tmp_path_factory.mktemp("split") / "store"
+    shutil.copytree(store.path, path)
+    held_out = np.arange(len(store)) % 3 == 2
+    manifest = store.manifest.assign(split=np.where(held_out, "validation", "train"))
+    manifest.to_parquet(path / "manifest.parquet", index=False)
+    return Store.open(path)
+
+
 @pytest.mark.parametrize("kill_at", [100, 230, 330])
 def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
     store: Store, finished: Path, tmp_path: Path, kill_at: int
 ) -> None:
-    folder = tmp_path / "killed"
-    command = [sys.executable, "-c", SCRIPT, str(store.path), str(folder), json.dumps(SETTINGS)]
+    command = [sys.executable, "-c", SCRIPT, str(store.path), str(tmp_path / "killed"), json.dumps(SETTINGS)]
+    kill_and_continue(command, kill_at)
+    assert_same_end(tmp_path / "killed", finished)
+
+
+# A target below all overfitting: augmentation sets in at once.
+AUGMENTED = {**SETTINGS, "condition": "view", "augment": -1.0, "augment_images": 500, "split": "train", "micro": 4}
+
+
+def test_killed_run_with_augmentation_ends_bit_for_bit_where_an_unbroken_one_ends(
+    split_store: Store, tmp_path: Path
+) -> None:
+    commands = [
+        [sys.executable, "-c", SCRIPT, str(split_store.path), str(tmp_path / name), json.dumps(AUGMENTED)]
+        for name in ("whole", "killed")
+    ]
+    subprocess.run([*commands[0], "0"], check=True)
+    kill_and_continue(commands[1], 230)
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    assert everything(tmp_path / "whole")[1]["augment_p"] > 0
+
+
+def kill_and_continue(command: list[str], kill_at: int) -> None:
+    """Kill a run once it has seen `kill_at` images, and let the same command end it."""
+    folder = Path(command[4])
     broken = subprocess.Popen([*command, "0.05"])
     log = folder / "stats.jsonl"
     deadline = time.time() + 90
@@ -267,7 +303,6 @@ def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
     broken.wait()
     assert checkpoints.latest(folder)[1]["images"] < SETTINGS["total_images"]
     subprocess.run([*command, "0"], check=True)
-    assert_same_end(folder, finished)
 
 
 def assert_same_end(folder: Path, finished: Path) -> None:
@@ -350,6 +385,30 @@ def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Pa
     run.skipped = 100
     with pytest.raises(RunError, match="non-finite"):
         run._update(run.adam_d)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16,tf32"])
+def test_a_gpu_rounds_factors_only_where_it_may(store: Store, tmp_path: Path, precision: str) -> None:
+    run = Run(store, tmp_path / "run", Config().changed({**SETTINGS, "precision": precision}))
+    run.step(run.schedule.at(0))
+    kinds = {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision}
+    assert kinds == {"tf32" if "tf32" in precision else "ieee"}
+    device_of("cpu")
+    assert {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}
+
+
+def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # "meta" stands for a GPU: an operation that mixes it with the processor fails. It has no values and no autocast.
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: True)
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: devices.append(tensor.device.type) or 0.5)
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *args: False)
+    devices: list[str] = []
+    run = Run(split_store, tmp_path / "run", Config().changed(AUGMENTED), "meta")
+    phase = run.schedule.at(96)
+    assert 0 < phase.alpha < 1
+    run._steer_augmentation(phase, run.step(phase), 8)
+    assert set(devices) == {"meta"}
 
 
 def test_samples_depend_on_seed_and_index_alone(finished: Path, tmp_path: Path) -> None:

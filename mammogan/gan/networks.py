@@ -146,7 +146,8 @@ def activate(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     """Each pixel's vector of maps at unit mean square (4.2; networks.py:120)."""
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + eps)
+    # Autocast takes the root in float32 on a GPU; maps stay what they are.
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + eps).to(x)
 
 
 def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:

@@ -9,7 +9,7 @@ from mammogan.gan.checkpoints import RunError
 from mammogan.gan.losses import LOSSES
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Config:
         augment_images: images in which the probability of augmentation may rise from 0 to 1.
         micro: images that are computed at once where memory is short, a multiple of 4; the minibatch and its gradient
             stay what they are. 0 takes the whole minibatch.
-        precision: "float32", or "bfloat16" for all but the penalty.
+        precision: "float32"; "tf32", a GPU may multiply factors of 10 bits after the point; "bfloat16" for all but the
+            penalty; "bfloat16,tf32", for the penalty as "tf32".
         channels_last: memory layout of the maps.
         split: images of this split are trained on; "" for all.
         checkpoint_images: images between two checkpoints; 0 writes one only at the end of each phase.

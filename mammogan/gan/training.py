@@ -184,6 +184,7 @@ class Run:
         Every process draws the random numbers of the whole minibatch and takes its share of them, piece by piece.
         """
         c, n, level, alpha = self.config, phase.batch, phase.level, phase.alpha
+        use_tf32("tf32" in c.precision)
         random = generator_at(c.seed, self.images)
         reals = self._level_reals(level)
         z = torch.randn(n, c.latent, generator=random)
@@ -243,7 +244,7 @@ class Run:
         return {name: float(value) for name, value in sums.items()}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled="bfloat16" in self.config.precision)
 
     @torch.no_grad()
     def _steer_augmentation(self, phase: Phase, scores: dict[str, float], images: int) -> None:
@@ -353,9 +354,19 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return bool(every) and before // every != after // every
 
 
+def use_tf32(use: bool) -> None:
+    """Whether a GPU may round factors of float32 to TF32; PyTorch lets it do so in convolutions unless told."""
+    kind = "tf32" if use else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = kind
+
+
 def device_of(name: str = "") -> str:
-    """`name`, or the best device of this machine; also makes CPU runs repeat bit for bit."""
+    """`name`, or the best device of this machine; also makes CPU runs repeat bit for bit, and float32 be float32."""
+    use_tf32(False)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Deterministic algorithms fill fresh memory before it is written, for programs that read it too early.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
