@@ -366,7 +366,7 @@ def device_of(name: str = "") -> str:
     use_tf32(False)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic algorithms fill fresh memory before it is written, for programs that read it too early.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
