@@ -1,7 +1,7 @@
 """Seconds of one training step (an update of D and one of G), level by level, beside a plain reference.
 
     python benchmarks/training.py [--device cpu] [--levels 0 1 2 3] [--square] [--rounds 2] [--zoo DIR] [--name NAME]
-    python benchmarks/training.py --paper --levels 0 1 2 3 4 5 6 7 8 --rounds 1 --repeats 5        on a GPU
+    python benchmarks/training.py --paper --levels 0 1 2 3 4 5 6 7 8 --rounds 1 --repeats 5 --store STORE     on a GPU
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
@@ -10,7 +10,8 @@ keeps freed memory, as training does; "memory given back" does not. "tf32" and "
 the second derivatives of D's penalty and needs a C++ compiler on a processor.
 
 --paper takes each level's minibatch of the paper's schedule and adds up the hours that all its images would take at the
-speed of the levels measured. On a GPU memory is measured, too.
+speed of the levels measured. On a GPU memory is measured, too. --store adds how long its minibatches take to be read,
+which training does ahead of time.
 
 Variants take turns, each in a process of its own, warm; the table gives medians over rounds and medians of the ratios
 within a round. --square counts 4 x 4 doubled, to compare with ports that know squares only. --processor-time counts
@@ -39,14 +40,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from mammogan.data.store import Store
 from mammogan.gan import networks
 from mammogan.gan.convolution import convolve, four_shifts
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.plan import count, images_by_level
+from mammogan.gan.reals import Reals
 from mammogan.gan.schedule import Schedule
 from mammogan.gan.settings import Config
 from mammogan.gan.training import device_of, use_tf32
+from mammogan.memory import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 RIVALS = ("plain", "GAN zoo")
@@ -183,6 +187,17 @@ def measure(name: str, level: int, batch: int, options: argparse.Namespace) -> t
     return seconds, torch.cuda.max_memory_allocated()
 
 
+def reading(store: Store, size: tuple[int, int], batch: int) -> float:
+    """Seconds until a minibatch of real images is ready: the median of ten."""
+    keep_memory()
+    reals, seconds = Reals(store, size, "", seed=0), []
+    for repeat in range(10):
+        started = time.perf_counter()
+        reals.batch(repeat * batch, batch)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -191,6 +206,7 @@ def main() -> None:
     parser.add_argument("--paper", action="store_true", help="the paper's minibatches, and hours of its schedule")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each variant, in turn")
     parser.add_argument("--repeats", type=int, default=2, help="steps timed in each process")
+    parser.add_argument("--store", type=Path, help="of real images, of all these levels")
     parser.add_argument("--square", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], help="variants to leave out")
     parser.add_argument("--processor-time", action="store_true")
@@ -218,6 +234,8 @@ def main() -> None:
         cost = count(architecture, level, batch, alpha=1.0)
         row = {"level": level, "size": architecture.size(level), "batch": batch, "flop": cost.flop}
         row |= {"peak_bytes": cost.peak_bytes} | ({"images": paper[level]} if options.paper else {})
+        if options.store:
+            row["reading"] = reading(Store.open(options.store), row["size"], batch)
         rows.append({**row, "measured_peak_bytes": peak, "seconds": seconds})
     gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
     report = {
@@ -252,6 +270,7 @@ def table(report: dict) -> str:
         *(f"{name}, s" for name in names),
         *(f"{rival} / {name}" for rival, name in pairs),
         *("GFLOP/s (best)", "Best"),
+        *(("Reading, s",) if "reading" in rows[0] else ()),
         *(("Share of peak",) if peak else ()),
         *(("Memory of the best, GB (measured)",) if gpu else ()),
         *(("Images of the paper's schedule", "Hours (best)") if paper else ()),
@@ -281,6 +300,7 @@ def table(report: dict) -> str:
             *(f"{ratio:.2f}" for ratio in ratios),
             f"{speed / 1e9:,.0f}",
             best,
+            *([f"{row['reading']:.2g}"] if "reading" in row else ()),
         ]
         if peak:
             cells.append(f"{100 * speed / peak[products(best)]:.0f} %")

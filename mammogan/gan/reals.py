@@ -59,8 +59,10 @@ class Reals:
         positions = range(count) if own is None else own.tolist()
         indices = [self._order((images + i) // n)[(images + i) % n] for i in positions]
         pixels = self.memory[indices] if self.memory is not None else np.stack([self.array[i] for i in indices])
-        scaled = torch.from_numpy(pixels.astype(np.float32)[:, None] * (2 / self.top) - 1)
-        return scaled, torch.from_numpy(self._labels[indices])
+        scaled = pixels[:, None].astype(np.float32)
+        scaled *= 2 / self.top
+        scaled -= 1
+        return torch.from_numpy(scaled), torch.from_numpy(self._labels[indices])
 
     def next_batch(self, images: int, count: int, own: Tensor) -> tuple[Tensor, Tensor]:
         """`batch`, and start to read the one behind it, so that training does not wait for the disk."""

@@ -368,7 +368,5 @@ def device_of(name: str = "") -> str:
     # Deterministic algorithms fill fresh memory before it is written, for programs that read it too early.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu":
-        keep_memory()
-    return name
+    keep_memory()
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
