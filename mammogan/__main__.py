@@ -440,8 +440,18 @@ def reference(
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
     from mammogan.reference import export
 
-    _clear(out, force)
-    print(f"The reference is {export(run, real, out, origin, count=count, seed=seed)}")
+    if not force or not out.exists():
+        export(run, real, out, origin, count=count, seed=seed)
+    else:
+        if (out / "labels").exists():
+            raise Failure(f"{out / 'labels'} would be lost with {out}; move it away, or give another --out.")
+        # What is there goes once its successor stands.
+        aside = out.with_name(f".{out.name}.aside")
+        _clear(aside, force)
+        export(run, real, aside, origin, count=count, seed=seed)
+        _clear(out, force)
+        aside.rename(out)
+    print(f"The reference is {out}")
 
 
 @app.command()

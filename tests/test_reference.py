@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from mammogan import beyond
+from mammogan.__main__ import app
 from mammogan.artifacts.inspection import read_key
 from mammogan.artifacts.report import tables as labelled
 from mammogan.artifacts.study import TABLES, read_study
@@ -105,6 +107,26 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
         export(kept[0], store.path, kept[1], "phantoms")
     with pytest.raises(ExportError, match="no origin 'x'"):
         export(kept[0], store.path, kept[1].parent / "x", "x")
+
+
+def test_force_loses_neither_labels_nor_what_has_no_successor(
+    kept: tuple[Path, Path], store: Store, tmp_path: Path
+) -> None:
+    out = tmp_path / "kept"
+    out.mkdir()
+    (out / "old").touch()
+    command = ["reference", str(kept[0]), "--real", str(store.path), "--out", str(out), "--count", "16", "--force"]
+    assert CliRunner().invoke(app, [*command, "--origin", "x"]).exit_code != 0
+    assert (out / "old").exists()
+    command += ["--origin", "phantoms"]
+    (out / "labels").mkdir()
+    refused = CliRunner().invoke(app, command)
+    assert "labels would be lost" in str(refused.exception)
+    (out / "labels").rmdir()
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert (out / "moments.csv").read_bytes() == (kept[1] / "moments.csv").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert not (out / "old").exists()
 
 
 def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path) -> None:
