@@ -7,7 +7,7 @@ The plain reference is the same arithmetic as a paper would state it: three pass
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
 keeps freed memory, as training does; "memory given back" does not. "tf32" and "bfloat16" are these settings of
 `precision`, on a GPU with the penalty in TF32. "compiled" has the generator go through torch.compile, which cannot take
-the second derivatives of D's penalty and needs a C++ compiler on a processor.
+the second derivatives of D's penalty and needs a compiler. A variant that fails at a level is said and left out there.
 
 --paper takes each level's minibatch of the paper's schedule and adds up the hours that all its images would take at the
 speed of the levels measured. Memory is the device's, on a processor that of the whole process. Speed is compared with
@@ -33,7 +33,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,12 @@ def variants(device: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {"plain": {"plain": True}, "ours": {}}
     if device != "cpu":
         half = {"precision": "bfloat16,tf32", "channels_last": True}
-        return found | {
+        found |= {
             "tf32": {"precision": "tf32"},
             "channels_last": {"precision": "tf32", "channels_last": True},
             "bfloat16": half,
-            "compiled": half | {"compiled": True},
         }
+        return found | ({"compiled": half | {"compiled": True}} if shutil.which("gcc") else {})
     found["channels_last"] = {"channels_last": True}
     found["bfloat16"] = {"precision": "bfloat16", "channels_last": True}
     compiled = {"compiled": {"compiled": True}} if shutil.which("g++") else {}
@@ -172,6 +172,8 @@ def measure(name: str, level: int, batch: int, options: argparse.Namespace) -> t
     clock = time.process_time if options.processor_time else time.perf_counter
     if name not in (*RIVALS, GIVEN_BACK):
         device_of(options.device)
+    if options.device != "cpu":
+        torch.cuda.set_device(options.device)
     step: Callable[[], None]
     if name == "GAN zoo":
         step = ZooStep(options.zoo, architecture, level, batch)
@@ -210,6 +212,9 @@ def product_speed(device: str, precision: str) -> float:
         started = time.perf_counter()
         (a @ b)[0, 0].item()
         seconds.append(time.perf_counter() - started)
+    if device != "cpu":
+        del a, b
+        torch.cuda.empty_cache()  # for the processes that follow
     return 2 * side**3 / min(seconds)
 
 
@@ -230,7 +235,19 @@ def main() -> None:
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     config, paper = Config(), images_by_level(schedule(Config()))
-    rows = []
+    if options.device != "cpu":
+        options.device = "cuda:0" if options.device == "cuda" else options.device
+        torch.cuda.set_device(options.device)
+    gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
+    report = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": gpu or f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "clock": "processor" if options.processor_time else "wall",
+        "rounds": options.rounds,
+        "repeats": options.repeats,
+    }
+    path = RESULTS / (options.name or f"training-{'gpu' if gpu else 'cpu'}")
+    rows: list[dict[str, Any]] = []
     for level in options.levels:
         batch = config.batches[level] if options.paper else options.batch
         named: dict[str, dict[str, Any]] = {
@@ -242,7 +259,11 @@ def main() -> None:
             for name in named:
                 # A process of its own: one variant's memory would be in the way of another's.
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-                    found = process.submit(measure, name, level, batch, options).result()
+                    try:
+                        found = process.submit(measure, name, level, batch, options).result()
+                    except (RuntimeError, BrokenExecutor) as error:  # of memory, of a compiler
+                        print(f"level {level}, {name}: {error}", flush=True)
+                        continue
                 seconds[name].append(found[0])
                 peak[name] = found[1]
                 print(f"level {level}, {name}: {', '.join(f'{s:.3g}' for s in found[0])} s", flush=True)
@@ -255,18 +276,10 @@ def main() -> None:
         kinds = {variants(options.device).get(name, {}).get("precision", "float32") for name in named}
         row["product_speed"] = {kind: product_speed(options.device, kind) for kind in sorted(kinds)}
         rows.append({**row, "measured_peak_bytes": peak, "seconds": seconds})
-    gpu = torch.cuda.get_device_name() if options.device != "cpu" else ""
-    report = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": gpu or f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
-        "clock": "processor" if options.processor_time else "wall",
-        "rounds": options.rounds,
-        "repeats": options.repeats,
-        "rows": rows,
-    }
-    path = RESULTS / (options.name or f"training-{'gpu' if gpu else 'cpu'}")
-    path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").write_text(table(report))
+        report["rows"] = rows
+        # After each level: what is measured stays where a later one takes too long.
+        path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+        path.with_suffix(".md").write_text(table(report))
     print(table(report))
 
 
@@ -278,7 +291,7 @@ def schedule(config: Config) -> Schedule:
 def table(report: dict) -> str:
     """The results as Markdown; ratios are medians over rounds of the ratios of medians within a round."""
     rows = report["rows"]
-    names = list(rows[0]["seconds"])
+    names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
     peak = next((value for key, value in PEAK.items() if key in report["device"]), None)
     rivals = [name for name in names if name in RIVALS]
     pairs = [(rival, name) for rival in rivals for name in names if name not in rivals]
@@ -304,9 +317,12 @@ def table(report: dict) -> str:
     total = 0.0
     for row in rows:
         rounds = {name: [statistics.median(steps) for steps in found] for name, found in row["seconds"].items()}
-        middle = {name: statistics.median(values) for name, values in rounds.items()}
+        middle = {name: statistics.median(values) for name, values in rounds.items() if values}
         ratios = [
-            statistics.median(p / s for p, s in zip(rounds[rival], rounds[name], strict=True)) for rival, name in pairs
+            f"{statistics.median(p / s for p, s in zip(rounds[rival], rounds[name], strict=True)):.2f}"
+            if rival in middle and len(rounds[rival]) == len(rounds[name])
+            else "-"
+            for rival, name in pairs
         ]
         best = min(set(middle) - set(rivals), key=lambda name: middle[name])
         speed = row["flop"] * row["batch"] / middle[best]
@@ -315,8 +331,8 @@ def table(report: dict) -> str:
             f"{row['batch']}",
             f"{row['flop'] / 1e9:.4g}",
             f"{row['peak_bytes'] / 1e9:.2f}",
-            *(f"{middle[name]:.3g}" for name in names),
-            *(f"{ratio:.2f}" for ratio in ratios),
+            *(f"{middle[name]:.3g}" if name in middle else "-" for name in names),
+            *ratios,
             f"{speed / 1e9:,.0f}",
             best,
             *([f"{row['reading']:.2g}"] if "reading" in row else ()),

@@ -231,6 +231,7 @@ def train(
         board.close()
     if not processes.rank():
         print(f"{training.images} images seen; the run is {run}")
+    processes.stop()
 
 
 @app.command()

@@ -223,6 +223,7 @@ def test_reals_are_every_image_once_an_epoch(store: Store) -> None:
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
     "total_images": 480, "batches": "8", "checkpoint_images": 96, "sample_images": 0, "ema": 0.9,
+    "learning_rate": "0.001 0.002",
 }  # fmt: skip
 SCRIPT = """
 import json, sys, time
@@ -351,8 +352,6 @@ def test_a_checkpoint_that_is_cut_short_loses_nothing(store: Store, finished: Pa
 
 
 def test_a_broken_checkpoint_falls_back_to_the_one_before(finished: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(finished, tmp_path / "run")
     newest = checkpoints.checkpoints(copy)[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
@@ -372,6 +371,42 @@ def test_another_store_or_setting_is_refused(store: Store, finished: Path) -> No
         Config().changed({"levels": "many"})
     with pytest.raises(RunError, match="no training profile"):
         preset("nope")
+
+
+def test_a_run_may_go_on_in_smaller_pieces(store: Store, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    Run(store, folder, Config().changed({**SETTINGS, "micro": 4}))
+    assert json.loads((folder / "config.json").read_text())["config"]["micro"] == 4
+
+
+def test_learning_rates_are_the_levels(store: Store, tmp_path: Path) -> None:
+    run = Run(store, tmp_path / "run", Config().changed(SETTINGS))
+    assert run.config.learning_rate == (0.001, 0.002, 0.002)
+    rates = []
+    for images in (0, 64, 479):
+        phase = run.schedule.at(images)
+        run.step(phase)
+        rates.append((phase.level, run.adam_g.param_groups[0]["lr"], run.adam_d.param_groups[0]["lr"]))
+    assert rates == [(0, 0.001, 0.001), (1, 0.002, 0.002), (2, 0.002, 0.002)]
+
+
+def test_moments_come_back_in_the_layout_of_their_weights(store: Store, tmp_path: Path) -> None:
+    settings = Config().changed({**SETTINGS, "channels_last": True, "total_images": 32})
+    Run(store, tmp_path / "run", settings).train()
+    run = Run(store, tmp_path / "run", settings)
+    states = [(p, state["exp_avg_sq"]) for p, state in run.adam_d.state.items()]
+    assert any(p.dim() == 4 and not p.is_contiguous() for p, _ in states)
+    assert all(p.stride() == value.stride() for p, value in states)
+
+
+def test_too_little_memory_says_what_to_do(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(run: Run, phase: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = Run(store, tmp_path / "run", Config().changed(SETTINGS))
+    monkeypatch.setattr(Run, "step", too_much)
+    with pytest.raises(RunError, match="--set micro=4"):
+        run.train()
 
 
 def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.plan import Counter, count, images_by_level
-from mammogan.gan.schedule import Schedule
+from mammogan.gan.plan import Counter, count, images_by_level, plan, table
+from mammogan.gan.schedule import Phase, Schedule
 from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
 
@@ -84,6 +84,24 @@ def test_dry_run_prints_a_line_a_level_and_leaves_no_run(store: Store, tmp_path:
         assert line.endswith(" h")
     assert "in all" in lines[4]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_level_that_does_not_fit_is_said_and_the_rest_shown(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Run.step
+
+    def small(run: Run, phase: Phase) -> dict[str, float]:
+        if phase.level == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(run, phase)
+
+    monkeypatch.setattr(Run, "step", small)
+    rows = list(plan(store, Config().changed(SMALL), "cpu"))
+    assert [row.fits for row in rows] == [True, True, False]
+    text = table(rows).splitlines()
+    assert "! " in text[3] and text[3].strip().startswith("20 x 16")
+    assert "set micro" in text[-1]
 
 
 def test_tensorboard_shows_the_log(store: Store, tmp_path: Path) -> None:

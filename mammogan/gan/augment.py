@@ -41,16 +41,17 @@ def apply(images: Tensor, changes: Tensor) -> Tensor:
     flip, angle, scale, aspect, down, right, contrast, brightness = changes.to(images).unbind(1)
     h, w = images.shape[2:]
     cos, sin = angle.cos(), angle.sin()
-    # Output to input, in coordinates that run from -1 to 1 along each side: rotation needs the sides' ratio.
+    # Output to input, in coordinates that run from -1 to 1 along each side: rotation needs the sides' ratio. Sums are
+    # written out: the product of matrices in torch's affine_grid is rounded where half precision or TF32 is allowed.
+    y, x = ((torch.arange(n, device=images.device, dtype=images.dtype) * 2 + 1) / n - 1 for n in (h, w))
+
+    def place(by_x: Tensor, by_y: Tensor, shift: Tensor) -> Tensor:
+        return by_x[:, None, None] * x + by_y[:, None, None] * y[:, None] + shift[:, None, None]
+
     x_scale, y_scale = flip / (scale * aspect), aspect / scale
-    theta = torch.stack(
-        [
-            torch.stack([cos * x_scale, sin * y_scale * (h / w), 2 * right], 1),
-            torch.stack([-sin * x_scale * (w / h), cos * y_scale, 2 * down], 1),
-        ],
-        1,
-    )
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    across = place(cos * x_scale, sin * y_scale * (h / w), 2 * right)
+    along = place(-sin * x_scale * (w / h), cos * y_scale, 2 * down)
+    grid = torch.stack([across, along], 3)
     moved = F.grid_sample(images - BLACK, grid, align_corners=False) + BLACK
     return moved * contrast[:, None, None, None] + brightness[:, None, None, None]
 

@@ -140,3 +140,8 @@ def restore(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimizer
                 index, _, slot = rest.partition("/")
                 content["state"].setdefault(int(index), {})[slot] = value
         optimizer.load_state_dict(content)
+        # In the layout of their weights, as they were: all weights are updated in one go only then.
+        for parameter, slots in optimizer.state.items():
+            for slot, value in slots.items():
+                if value.shape == parameter.shape:
+                    slots[slot] = torch.empty_like(parameter).copy_(value)

@@ -146,8 +146,9 @@ def activate(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     """Each pixel's vector of maps at unit mean square (4.2; networks.py:120)."""
-    # Autocast takes the root in float32 on a GPU; maps stay what they are.
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + eps).to(x)
+    # Autocast takes squares and roots in float32 on a GPU; products, and so the maps, stay what they are.
+    mean = (x * x).mean(1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+    return x * torch.rsqrt(mean + eps).to(x)
 
 
 def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:

@@ -138,6 +138,7 @@ class Row:
         cost: counted, for the images that are computed at once.
         seconds: of a step, the median of a few; None where it was not tried.
         hours: of the level; from `seconds`, or from the arithmetic speed of the finest level that was tried.
+        fits: into the device's memory; where it does not, there are no seconds, and the hours are a guess.
     """
 
     size: tuple[int, int]
@@ -147,6 +148,7 @@ class Row:
     cost: Cost
     seconds: float | None
     hours: float
+    fits: bool = True
 
 
 def images_by_level(schedule: Schedule) -> list[int]:
@@ -170,15 +172,17 @@ def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> I
         for level, images in enumerate(images_by_level(run.schedule)):
             batch = run.config.batches[level]
             cost = count(run.architecture, level, config.micro or batch, loss=config.loss)
-            seconds = None
+            seconds, fits = None, True
             work = cost.flop * batch
             if per_flop is None or per_flop * work < patience / 4:
                 phase = Phase(level, 0.5 if level else 1.0, batch, 0)
-                seconds = statistics.median(_timed(run, phase) for _ in range(4))
-                per_flop = seconds / work
-            assert per_flop is not None
-            hours = (seconds or per_flop * work) * images / batch / 3600
-            yield Row(store.sizes[level], run.architecture.maps(level), batch, images, cost, seconds, hours)
+                try:
+                    seconds = statistics.median(_timed(run, phase) for _ in range(4))
+                    per_flop = seconds / work
+                except torch.OutOfMemoryError:
+                    fits = False
+            hours = (seconds or (per_flop or 0) * work) * images / batch / 3600
+            yield Row(store.sizes[level], run.architecture.maps(level), batch, images, cost, seconds, hours, fits)
 
 
 def _timed(run: Run, phase: Phase) -> float:
@@ -192,7 +196,7 @@ def table(rows: list[Row]) -> str:
     head = f"{'level':>12} {'maps':>5} {'parameters':>11} {'memory':>8} {'GFLOP':>8} {'batch':>6} {'images':>11}"
     lines = [f"{head} {'step':>9} {'time':>9}"]
     for row in rows:
-        step = "-" if row.seconds is None else f"{row.seconds:.3g} s"
+        step = f"{row.seconds:.3g} s" if row.seconds else "-" if row.fits else "!"
         lines.append(
             f"{f'{row.size[0]} x {row.size[1]}':>12} {row.maps:>5} {sum(row.cost.parameters):>11,} "
             f"{row.cost.peak_bytes / 1e9:>5.2f} GB {row.cost.flop / 1e9:>8.3g} {row.batch:>6} {row.images:>11,} "
@@ -200,6 +204,8 @@ def table(rows: list[Row]) -> str:
         )
     hours = sum(row.hours for row in rows)
     lines.append(f"in all {hours:.3g} hours; GFLOP are an image's, memory is a step's in float32")
-    if any(row.seconds is None for row in rows):
+    if any(not row.fits for row in rows):
+        lines.append("! the device has too little memory for the minibatch: set micro, as --set micro=4")
+    if any(row.seconds is None and row.fits for row in rows):
         lines.append("a step without a time was too long to try; its level's time follows from its arithmetic")
     return "\n".join(lines)

@@ -17,15 +17,28 @@ from mammogan.gan.networks import GROUP
 
 
 def start(device: str) -> str:
-    """Join the processes that torchrun started, if it did; returns the device of this one."""
+    """Join the processes that torchrun started, if it did; returns the device of this one.
+
+    Raises:
+        RunError: all of them were given the same GPU.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return device
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    if device == "cuda":
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        if device != "cuda":
+            raise RunError(f"Each process of torchrun takes a GPU of its own; say --device cuda, not {device}.")
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=torch.device(device) if on_gpu else None)
     return device
+
+
+def stop() -> None:
+    """Leave the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def rank() -> int:

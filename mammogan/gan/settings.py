@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.losses import LOSSES
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
+# What may change when a run is continued: what it computes stays, but for rounding.
+CHANGEABLE = ("micro", "checkpoint_images", "sample_images")
 PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 
 
@@ -24,7 +27,7 @@ class Config:
         stable_images, fade_images: length of each phase, in images shown to D.
         total_images: length of the run, in images shown to D.
         batches: minibatch of each level; the last entry serves for levels beyond it.
-        learning_rate: of both Adams.
+        learning_rate: of both Adams at each level; the last entry serves for levels beyond it.
         adam_beta1, adam_beta2, adam_eps: of both Adams.
         ema: decay of the running average of G's weights, a minibatch.
         repeats: minibatches between two looks at the schedule.
@@ -52,7 +55,7 @@ class Config:
     fade_images: int = 600_000
     total_images: int = 12_000_000
     batches: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4, 4)
-    learning_rate: float = 0.001
+    learning_rate: tuple[float, ...] = (0.001,) * 8 + (0.0015,)
     adam_beta1: float = 0.0
     adam_beta2: float = 0.99
     adam_eps: float = 1e-8
@@ -101,6 +104,11 @@ class Config:
         return tuple(name for name in self.condition.replace(",", " ").split())
 
 
+def by_level(values: tuple[Any, ...], levels: int) -> tuple[Any, ...]:
+    """A value each level, the last one for levels beyond."""
+    return tuple(values[min(level, len(values) - 1)] for level in range(levels))
+
+
 # What differs from the original's values in a profile; the paper's own are not known (its supplement is not at hand).
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -115,7 +123,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "total_images": 32_000,
         "batches": (16,),
         "ema": 0.99,
-        "learning_rate": 0.003,
+        "learning_rate": (0.003,),
         "checkpoint_images": 4000,
         "sample_images": 0,
     },
@@ -143,4 +151,5 @@ def _parse(value: Any, kind: Any) -> Any:
             raise TypeError
         return kind(value)
     items = value.replace(",", " ").split() if isinstance(value, str) else value
-    return tuple(int(item) for item in items)
+    item_kind = get_args(kind)[0]
+    return tuple(_parse(item, item_kind) for item in (items if isinstance(items, Iterable) else [items]))

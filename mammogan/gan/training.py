@@ -22,8 +22,9 @@ from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.reals import Reals, blend, population, to_grey
 from mammogan.gan.schedule import Phase, Schedule
-from mammogan.gan.settings import CONDITIONS, Config
+from mammogan.gan.settings import CHANGEABLE, CONDITIONS, Config, by_level
 from mammogan.memory import keep_memory
+from mammogan.results import write_json
 
 MOST_BASE = 16  # pixels of a side at which growing may begin
 
@@ -59,10 +60,8 @@ class Run:
                 f"The store {store.path} has {len(store.sizes)} levels up to {store.sizes[-1][0]} x "
                 f"{store.sizes[-1][1]}; train {len(store.sizes)} or ingest at a larger size."
             )
-        batches = tuple(
-            (config.batches[level] if level < len(config.batches) else config.batches[-1]) for level in range(levels)
-        )
-        self.config = config = replace(config, levels=levels, batches=batches)
+        batches, rates = by_level(config.batches, levels), by_level(config.learning_rate, levels)
+        self.config = config = replace(config, levels=levels, batches=batches, learning_rate=rates)
         self.store, self.folder, self.device = store, Path(folder), torch.device(processes.start(device))
         self.schedule = Schedule(levels, config.stable_images, config.fade_images, config.total_images, batches)
         self.architecture = Architecture(
@@ -108,13 +107,13 @@ class Run:
         if record.is_file():
             before = json.loads(record.read_text())
             # A setting that did not exist when the run began has its default.
-            defaults = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(Config()).items()}
-            other = [k for k, v in identity["config"].items() if before["config"].get(k, defaults[k]) != v]
+            began = Config().changed(before["config"])
+            began = replace(began, learning_rate=by_level(began.learning_rate, began.levels))
+            other = [k for k, v in asdict(self.config).items() if getattr(began, k) != v and k not in CHANGEABLE]
             if other or before["store"] != identity["store"]:
                 what = f"other settings ({', '.join(other)})" if other else "another store"
                 raise RunError(f"{self.folder} holds a run with {what}; give another --run or delete it.")
-        else:
-            record.write_text(json.dumps(identity, indent=1) + "\n")
+        write_json(record, identity)
         self._restore()
         # Lines behind the checkpoint are written again.
         for name in checkpoints.LOGS:
@@ -126,7 +125,7 @@ class Run:
         processes.wait()
 
     def _restore(self) -> None:
-        found = checkpoints.latest(self.folder, self.device)
+        found = checkpoints.latest(self.folder)
         if found:
             tensors, state = found
             self.images, self.skipped = state["images"], state["skipped"]
@@ -144,7 +143,7 @@ class Run:
 
     def _new_optimizers(self) -> None:
         c = self.config
-        options: dict[str, Any] = {"lr": c.learning_rate, "betas": (c.adam_beta1, c.adam_beta2), "eps": c.adam_eps}
+        options: dict[str, Any] = {"lr": c.learning_rate[0], "betas": (c.adam_beta1, c.adam_beta2), "eps": c.adam_eps}
         self.adam_g = torch.optim.Adam(self.generator.parameters(), **options)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **options)
 
@@ -185,6 +184,8 @@ class Run:
         """
         c, n, level, alpha = self.config, phase.batch, phase.level, phase.alpha
         use_tf32("tf32" in c.precision)
+        for adam in (self.adam_d, self.adam_g):
+            adam.param_groups[0]["lr"] = c.learning_rate[level]
         random = generator_at(c.seed, self.images)
         reals = self._level_reals(level)
         z = torch.randn(n, c.latent, generator=random)
@@ -256,7 +257,9 @@ class Run:
         for own in processes.shares(n, c.micro):
             real, y = (tensor.to(self.device) for tensor in held_out.batch(self.images, n, own))
             real = augment.apply(blend(real, phase.alpha), changes[own])
-            total += self.discriminator(real, phase.level, phase.alpha, y).sum() / n
+            with self._autocast():
+                scores_here = self.discriminator(real, phase.level, phase.alpha, y)
+            total += scores_here.float().sum() / n
         processes.add_up([total])
         now = augment.overfitting(scores["real_score"], float(total), scores["fake_score"])
         # A minibatch says little: a running mean over some twenty looks.
@@ -280,7 +283,7 @@ class Run:
         """Train to the end of the schedule; `progress` gets every line of the log with the speed added."""
         c = self.config
         started = last = time.perf_counter()
-        if not checkpoints.checkpoints(self.folder):
+        if not self.images:
             self.save()
             self._sheet(self.schedule.at(self.images))
         while self.images < c.total_images:
@@ -290,9 +293,15 @@ class Run:
                 self.optimizer_epoch = phase.optimizer_epoch
             before = self.images
             sums: dict[str, float] = {}
-            for _ in range(c.repeats):
-                for name, value in self.step(phase).items():
-                    sums[name] = sums.get(name, 0) + value / c.repeats
+            try:
+                for _ in range(c.repeats):
+                    for name, value in self.step(phase).items():
+                        sums[name] = sums.get(name, 0) + value / c.repeats
+            except torch.OutOfMemoryError:
+                raise RunError(
+                    f"{self.device} has too little memory for {phase.batch} images at a time; continue with a smaller "
+                    "setting of micro, as --set micro=4."
+                ) from None
             if c.augment:
                 self._steer_augmentation(phase, sums, self.images - before)
                 sums |= {"augment_p": self.augment_p, "overfit": self.overfit}
