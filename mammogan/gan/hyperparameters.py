@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from mammogan.gan.settings import Config
@@ -36,5 +37,6 @@ def table(config: Config) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return " ".join(map(str, value))
+        runs = [(item, len(list(same))) for item, same in groupby(value)]
+        return ", ".join(f"{count} x {item}" if count > 1 else str(item) for item, count in runs)
     return f"{value:,}".replace(",", " ") if isinstance(value, int) and not isinstance(value, bool) else str(value)
