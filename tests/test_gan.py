@@ -369,6 +369,8 @@ def test_another_store_or_setting_is_refused(store: Store, finished: Path) -> No
         Config().changed({"speed": 1})
     with pytest.raises(RunError, match="not of type"):
         Config().changed({"levels": "many"})
+    with pytest.raises(RunError, match="not of type"):
+        Config().changed({"batches": ""})
     with pytest.raises(RunError, match="no training profile"):
         preset("nope")
 

@@ -16,6 +16,7 @@ import torch
 from mammogan.data.store import Store
 from mammogan.gan import augment, checkpoints, losses, networks, processes
 from mammogan.gan.checkpoints import RunError
+from mammogan.gan.hyperparameters import table
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase
 from mammogan.gan.settings import Config
@@ -256,5 +257,7 @@ def test_hyper_parameters_are_the_originals() -> None:
         int(total) * 10**6,
     )
     assert numbers("minibatch on one GPU") == list(c.batches)
+    shown = {row["setting"]: row["here"] for row in table(c)}
+    assert shown["batches"] == "3 x 128, 64, 32, 16, 8, 2 x 4"
     # config.py:100 as well: "G_lrate_dict = {1024: 0.0015}", which the notes leave out.
     assert c.learning_rate == (0.001,) * 8 + (0.0015,)

@@ -151,5 +151,7 @@ def _parse(value: Any, kind: Any) -> Any:
             raise TypeError
         return kind(value)
     items = value.replace(",", " ").split() if isinstance(value, str) else value
-    item_kind = get_args(kind)[0]
-    return tuple(_parse(item, item_kind) for item in (items if isinstance(items, Iterable) else [items]))
+    found = tuple(_parse(item, get_args(kind)[0]) for item in (items if isinstance(items, Iterable) else [items]))
+    if not found:
+        raise ValueError("empty")
+    return found
