@@ -5,9 +5,10 @@
 
 The plain reference is the same arithmetic as a paper would state it: three passes of D (real, generated, between), maps
 in rows, PyTorch's own convolutions. Ours takes real and generated images in one pass, by convolutions of its own, and
-keeps freed memory, as training does; "memory given back" does not. "tf32" and "bfloat16" are these settings of
-`precision`, on a GPU with the penalty in TF32. "compiled" has the generator go through torch.compile, which cannot take
-the second derivatives of D's penalty and needs a compiler. A variant that fails at a level is said and left out there.
+keeps freed memory, with deterministic algorithms, as training does; "memory given back" does neither. "tf32" and
+"bfloat16" are these settings of `precision`, on a GPU with the penalty in TF32. "compiled" has the generator go through
+torch.compile, which cannot take the second derivatives of D's penalty and needs a compiler. A variant that fails at a
+level is said and left out there.
 
 --paper takes each level's minibatch of the paper's schedule and adds up the hours that all its images would take at the
 speed of the levels measured. Memory is the device's, on a processor that of the whole process. Speed is compared with
