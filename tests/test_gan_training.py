@@ -126,8 +126,7 @@ def test_two_processes_train_and_continue_as_one(store: Store, tmp_path: Path) -
     one, two = (checkpoints.latest(tmp_path / name) for name in ("one", "two"))
     assert one[1]["images"] == two[1]["images"] == 96
     for name, value in one[0].items():
-        # Sums are rounded in another order, and Adam takes no notice of a gradient's size.
-        torch.testing.assert_close(two[0][name], value, rtol=0.02, atol=0.02, msg=name)
+        torch.testing.assert_close(two[0][name], value, rtol=1e-3, atol=1e-3, msg=name)  # sums in another order
 
 
 def test_torchrun_gives_out_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
