@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from training import PEAK, schedule
+from training import PEAK, paper_schedule
 
 from mammogan.gan.convolution import directly
 from mammogan.gan.losses import gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator
 from mammogan.gan.plan import Counter, count, images_by_level
-from mammogan.gan.settings import PRECISIONS, Config
+from mammogan.gan.settings import PRECISIONS
 
 RESULT = Path(__file__).parent / "results" / "paper_schedule.md"
 DEVICE = "H200"
@@ -48,7 +48,7 @@ def hours(precision: str, rest: float, penalty: float) -> float:
 
 
 def main() -> None:
-    architecture, config = Architecture(), Config()
+    architecture, schedule = Architecture(), paper_schedule()
     lines = [
         f"{datetime.now(UTC).date().isoformat()}; counted.",
         "",
@@ -56,8 +56,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     total = penalties = 0.0
-    for level, images in enumerate(images_by_level(schedule(config))):
-        batch = config.batches[level]
+    for level, images in enumerate(images_by_level(schedule)):
+        batch = schedule.batches[level]
         cost, penalty = count(architecture, level, batch, alpha=1.0), penalty_flop(architecture, level, batch)
         total += images * cost.flop
         penalties += images * penalty

@@ -235,7 +235,8 @@ def main() -> None:
     parser.add_argument("--name", help="of the results")
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
-    config, paper = Config(), images_by_level(schedule(Config()))
+    schedule = paper_schedule()
+    paper = images_by_level(schedule)
     if options.device != "cpu":
         options.device = "cuda:0" if options.device == "cuda" else options.device
         torch.cuda.set_device(options.device)
@@ -250,7 +251,7 @@ def main() -> None:
     path = RESULTS / (options.name or f"training-{'gpu' if gpu else 'cpu'}")
     rows: list[dict[str, Any]] = []
     for level in options.levels:
-        batch = config.batches[level] if options.paper else options.batch
+        batch = schedule.batches[level] if options.paper else options.batch
         named: dict[str, dict[str, Any]] = {
             k: v for k, v in variants(options.device).items() if k not in options.skip
         } | ({"GAN zoo": {}} if options.zoo else {})
@@ -268,6 +269,9 @@ def main() -> None:
                 seconds[name].append(found[0])
                 peak[name] = found[1]
                 print(f"level {level}, {name}: {', '.join(f'{s:.3g}' for s in found[0])} s", flush=True)
+        if not peak.keys() - RIVALS:
+            print(f"level {level}: nothing of ours could be measured", flush=True)
+            continue
         cost = count(architecture, level, batch, alpha=1.0)
         row = {"level": level, "size": architecture.size(level), "batch": batch, "flop": cost.flop}
         row |= {"peak_bytes": cost.peak_bytes} | ({"images": paper[level]} if options.paper else {})
@@ -281,12 +285,14 @@ def main() -> None:
         # After each level: what is measured stays where a later one takes too long.
         path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
         path.with_suffix(".md").write_text(table(report))
-    print(table(report))
+    if rows:
+        print(table(report))
 
 
-def schedule(config: Config) -> Schedule:
-    """The paper's, of nine levels."""
-    return Schedule(len(config.batches), config.stable_images, config.fade_images, config.total_images, config.batches)
+def paper_schedule() -> Schedule:
+    """Of nine levels."""
+    c = Config()
+    return Schedule(len(c.batches), c.stable_images, c.fade_images, c.total_images, c.batches)
 
 
 def table(report: dict) -> str:

@@ -407,8 +407,29 @@ def test_too_little_memory_says_what_to_do(store: Store, tmp_path: Path, monkeyp
 
     run = Run(store, tmp_path / "run", Config().changed(SETTINGS))
     monkeypatch.setattr(Run, "step", too_much)
-    with pytest.raises(RunError, match="--set micro=4"):
+    with pytest.raises(RunError, match="8 images at a time; continue with --set micro=4"):
         run.train()
+    # Four images are the fewest: the groups of D's standard deviation.
+    run = Run(store, tmp_path / "run", Config().changed({**SETTINGS, "micro": 4}))
+    with pytest.raises(RunError, match="4 images at a time; continue on a device that has more"):
+        run.train()
+
+
+@pytest.mark.parametrize("what", ["config.json", "samples/000000000000.npy", "stats.jsonl"])
+def test_a_full_disk_is_said_whatever_is_written(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if what == "config.json":
+        monkeypatch.setattr("mammogan.gan.training.write_json", full)
+    elif what == "stats.jsonl":
+        (tmp_path / "run" / what).mkdir(parents=True)  # as little to be written to as a full disk
+    else:
+        monkeypatch.setattr(np, "save", full)
+    with pytest.raises(RunError, match=f"{what} cannot be written .*; free disk space and run again"):
+        Run(store, tmp_path / "run", Config().changed(SETTINGS)).train()
 
 
 def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Path) -> None:

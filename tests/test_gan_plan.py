@@ -101,7 +101,7 @@ def test_a_level_that_does_not_fit_is_said_and_the_rest_shown(
     assert [row.fits for row in rows] == [True, True, False]
     text = table(rows).splitlines()
     assert "! " in text[3] and text[3].strip().startswith("20 x 16")
-    assert "set micro" in text[-1]
+    assert "--set micro=4" in text[-1]
 
 
 def test_tensorboard_shows_the_log(store: Store, tmp_path: Path) -> None:

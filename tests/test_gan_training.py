@@ -87,7 +87,11 @@ def on_two_processes(script: str, *arguments: str) -> None:
         )
         for rank in range(2)
     ]
-    assert [worker.wait(300) for worker in workers] == [0, 0]
+    try:
+        assert [worker.wait(300) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 def test_two_processes_have_the_gradient_of_one(store: Store, tmp_path: Path) -> None:
@@ -256,7 +260,11 @@ def test_hyper_parameters_are_the_originals() -> None:
         int(total) * 10**6,
     )
     assert numbers("minibatch on one GPU") == list(c.batches)
-    shown = {row["setting"]: row["here"] for row in table(c)}
-    assert shown["batches"] == "3 x 128, 64, 32, 16, 8, 2 x 4"
+
+
+def test_learning_rates_are_the_originals_and_shown_by_level() -> None:
     # config.py:100 as well: "G_lrate_dict = {1024: 0.0015}", which the notes leave out.
-    assert c.learning_rate == (0.001,) * 8 + (0.0015,)
+    assert Config().learning_rate == (0.001,) * 8 + (0.0015,)
+    shown = {row["setting"]: row["here"] for row in table(Config())}
+    assert shown["learning_rate"] == "8 x 0.001, 0.0015"
+    assert shown["batches"] == "3 x 128, 64, 32, 16, 8, 2 x 4"

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from mammogan.data.store import Store
 from mammogan.gan.convolution import directly
 from mammogan.gan.losses import discriminator_loss, generator_loss
-from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase, Schedule
 from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
@@ -205,7 +205,10 @@ def table(rows: list[Row]) -> str:
     hours = sum(row.hours for row in rows)
     lines.append(f"in all {hours:.3g} hours; GFLOP are an image's, memory is a step's in float32")
     if any(not row.fits for row in rows):
-        lines.append("! the device has too little memory for the minibatch: set micro, as --set micro=4")
+        lines.append(
+            f"! the device has too little memory: minibatches of more than {GROUP} can be taken in pieces, as by --set "
+            f"micro={GROUP}; below, take another device"
+        )
     if any(row.seconds is None and row.fits for row in rows):
         lines.append("a step without a time was too long to try; its level's time follows from its arithmetic")
     return "\n".join(lines)

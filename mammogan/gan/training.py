@@ -6,7 +6,8 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mammogan.data.store import Store
 from mammogan.gan import augment, checkpoints, processes
 from mammogan.gan.checkpoints import RunError
 from mammogan.gan.losses import discriminator_loss, generator_loss
-from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
 from mammogan.gan.reals import Reals, blend, population, to_grey
 from mammogan.gan.schedule import Phase, Schedule
 from mammogan.gan.settings import CHANGEABLE, CONDITIONS, Config, by_level
@@ -104,8 +105,8 @@ class Run:
         (self.folder / "samples").mkdir(exist_ok=True)
         record = self.folder / "config.json"
         identity = self._identity()
-        if record.is_file():
-            before = json.loads(record.read_text())
+        before = json.loads(record.read_text()) if record.is_file() else None
+        if before:
             # A setting that did not exist when the run began has its default.
             began = Config().changed(before["config"])
             began = replace(began, learning_rate=by_level(began.learning_rate, began.levels))
@@ -113,15 +114,18 @@ class Run:
             if other or before["store"] != identity["store"]:
                 what = f"other settings ({', '.join(other)})" if other else "another store"
                 raise RunError(f"{self.folder} holds a run with {what}; give another --run or delete it.")
-        write_json(record, identity)
+        if before != identity:
+            with _writing(record):
+                write_json(record, identity)
         self._restore()
         # Lines behind the checkpoint are written again.
         for name in checkpoints.LOGS:
             log = self.folder / name
             if log.is_file():
                 aside = log.with_name(f".{name}.aside")
-                aside.write_text(checkpoints.logged(log, self.images))
-                aside.replace(log)
+                with _writing(log):
+                    aside.write_text(checkpoints.logged(log, self.images))
+                    aside.replace(log)
         processes.wait()
 
     def _restore(self) -> None:
@@ -298,9 +302,10 @@ class Run:
                     for name, value in self.step(phase).items():
                         sums[name] = sums.get(name, 0) + value / c.repeats
             except torch.OutOfMemoryError:
+                pieces = max(map(len, processes.shares(phase.batch, c.micro)))
+                way = f"with --set micro={GROUP}" if pieces > GROUP else "on a device that has more"
                 raise RunError(
-                    f"{self.device} has too little memory for {phase.batch} images at a time; continue with a smaller "
-                    "setting of micro, as --set micro=4."
+                    f"{self.device} has too little memory for {pieces} images at a time; continue {way}."
                 ) from None
             if c.augment:
                 self._steer_augmentation(phase, sums, self.images - before)
@@ -333,13 +338,9 @@ class Run:
     def _log(self, name: str, line: dict[str, Any]) -> None:
         if processes.rank():
             return
-        try:
-            with (self.folder / name).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"{self.folder / name} cannot be written ({error}); free disk space and run again."
-            ) from None
+        path = self.folder / name
+        with _writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _as_left(self, phase: Phase) -> tuple[int, float]:
         """Level and share of it at which the phase leaves the generator, also where the next level begins just now."""
@@ -356,7 +357,17 @@ class Run:
         z = torch.randn(16, self.config.latent, generator=random).to(self.device)
         y = self._level_reals(level).draw_labels(16, random).to(self.device)
         images = self.average(z, level, alpha, y)[:, 0].cpu().numpy()
-        np.save(self.folder / "samples" / f"{self.images:012d}.npy", to_grey(images, self.store.bits))
+        path = self.folder / "samples" / f"{self.images:012d}.npy"
+        with _writing(path):
+            np.save(path, to_grey(images, self.store.bits))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error}); free disk space and run again.") from None
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
