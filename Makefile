@@ -1,6 +1,6 @@
 # make book   everything from a clean clone to the HTML book     PROFILE=smoke DATA=folder of real images
 # make test   all tests, in the same environment
-# make lint   style and types                                     make coverage   all tests, with a report of coverage
+# make lint   style, types, rooms, spelling                       make coverage   all tests, with a report of coverage
 # make pdf    the book as one PDF (needs Chromium)                make links      whether links that leave the book are alive
 # make setup  only the environment: .venv and node_modules
 
@@ -35,6 +35,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 setup: $(MARK) $(NODE_MARK)
 

@@ -29,18 +29,19 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from mammogan.data.sets import patients
+from mammogan.data.pairs import patients
 from mammogan.data.store import Store
 from mammogan.gan import augment, checkpoints
+from mammogan.gan.config import Config
+from mammogan.gan.dataset import RealImages
+from mammogan.gan.device import configure_device
 from mammogan.gan.networks import Architecture, Discriminator
-from mammogan.gan.reals import Reals
 from mammogan.gan.sampling import Sampler
-from mammogan.gan.settings import Config
-from mammogan.gan.training import Run, device_of
+from mammogan.gan.training import Run
 from mammogan.metrics.distances import patches, sliced_wasserstein
 from mammogan.metrics.features import pixel_features
-from mammogan.metrics.memorisation import audit
-from mammogan.results import Results
+from mammogan.metrics.memorization import audit
+from mammogan.report.results import Results
 
 RESULT = Path(__file__).parent / "results" / "ablation.json"
 WHOLE: dict[str, Any] = {
@@ -113,7 +114,7 @@ def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str
     (undone, seed), store = job, Store.open(path)
     torch.set_num_threads(1)
     config = Config().changed({**WHOLE, **UNDONE[undone], "total_images": images, "seed": seed})
-    run = Run(store, folder / f"{undone}-{seed}", config, device_of("cpu"))
+    run = Run(store, folder / f"{undone}-{seed}", config, configure_device("cpu"))
     run.train()
     sampler = Sampler.open(run.folder)
     real = Real(store, sampler.size)
@@ -140,7 +141,7 @@ def overfitting(run: Path, store: Store, sampler: Sampler) -> float:
 
     scores = []
     for split in ("train", "validation"):
-        reals = Reals(store, sampler.size, split, 0, sampler.conditions)
+        reals = RealImages(store, sampler.size, split, 0, sampler.conditions)
         count = int((store.manifest["split"] == split).sum()) // 4 * 4
         scores.append(score(*reals.batch(0, count)))
     z, labels = sampler.inputs(1, range(count))

@@ -28,16 +28,16 @@ from scipy import stats
 from sklearn.feature_selection import mutual_info_classif
 from threadpoolctl import threadpool_limits
 
-from mammogan.data.passes import per_image
-from mammogan.data.phantom import render
+from mammogan.data.phantom.render import render
 from mammogan.data.shards import Level
 from mammogan.data.store import Store, StoreWriter
 from mammogan.metrics.coverage import pair_scores, support_coverage
 from mammogan.metrics.density import Grid, density
 from mammogan.metrics.fidelity import manifold
-from mammogan.metrics.information import label_information, ross
+from mammogan.metrics.information import label_information, mutual_information
 from mammogan.metrics.moments import image_moments
-from mammogan.metrics.resampling import Plan
+from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.parallel import map_images
 
 RESULT = Path(__file__).parent / "results" / "alignment"
 GOALS = {"moments": 10, "seconds": 60, "gigabytes": 4, "pass": 0.8}
@@ -79,7 +79,7 @@ def rivals(repeats: int) -> list[dict]:
         ("five moments of an image, 1280 x 1024", "scipy.stats", lambda: image_moments(image[None], 12),
          lambda: by_hand(image)),
         ("information of five moments, 10,000 + 10,000", "sklearn mutual_info_classif",
-         lambda: [ross(a[:, j], b[:, j]) for j in range(5)],
+         lambda: [mutual_information(a[:, j], b[:, j]) for j in range(5)],
          lambda: mutual_info_classif(np.r_[a, b], labels, discrete_features=False, random_state=0)),
         ("two densities on 200 x 200, 2000 + 2000", "scipy gaussian_kde",
          lambda: [density(x[:, 1:3], grid) for x in (c, d)],
@@ -101,7 +101,7 @@ def rivals(repeats: int) -> list[dict]:
 def statistics(count: int) -> dict[str, float]:
     """Seconds and gigabytes of the whole statistics stage, from tables of moments to all rows."""
     real, synthetic = tables(count, 2)
-    plan = Plan(count, count)
+    plan = ResamplingDesign(count, count)
     found: dict[str, float] = {}
     for name, task in (
         ("Table 2", lambda: label_information(real, synthetic, plan)),
@@ -131,7 +131,7 @@ def through_the_store(repeats: int, workers: int) -> dict[str, object]:
         images = Store.open(Path(name) / "store").images()
         turns = []
         for _ in range(repeats):
-            turns.append([spent(lambda f=f, a=a: per_image(images, f, *a)) for f, a in PASSES])
+            turns.append([spent(lambda f=f, a=a: map_images(images, f, *a)) for f, a in PASSES])
             print(turns[-1], flush=True)
         dask = [[_rate(images, f, a, workers) for f, a in PASSES] for _ in range(repeats)]
         memory = [_memory(images, count) for count in (256, 1024)]
@@ -155,10 +155,10 @@ def _rate(images: Level, function: Callable, arguments: tuple, workers: int) -> 
     marks: list[tuple[float, int]] = []
     rows = np.resize(np.arange(len(images)), 2048)
 
-    def done(images: int) -> None:
+    def done(task: str, images: int, total: int = 0, note: str = "") -> None:
         marks.append((time.perf_counter(), images))
 
-    per_image(images, function, *arguments, rows=rows, workers=workers, progress=done)
+    map_images(images, function, *arguments, rows=rows, workers=workers, progress=done)
     return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
 
 
@@ -169,7 +169,7 @@ def _memory(images: Level, count: int) -> float:
 
 
 def _pass(images: Level, count: int) -> float:
-    per_image(images, image_moments, 12, rows=np.resize(np.arange(len(images)), count))
+    map_images(images, image_moments, 12, rows=np.resize(np.arange(len(images)), count))
     return _peak()
 
 

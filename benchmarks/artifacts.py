@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from planted_damage import DAMAGE, plant
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from mammogan.artifacts.candidates import DETECTORS, Candidates, facts_table
-from mammogan.artifacts.damage import DAMAGE, plant
-from mammogan.artifacts.sources import Images, open_images
+from mammogan.artifacts.detectors import DETECTORS, Detectors
+from mammogan.artifacts.facts import facts_table
+from mammogan.data.images import Images, open_images
 from mammogan.data.store import quantize
 
 RESULT = Path(__file__).with_name("results") / "artifacts.md"
@@ -33,7 +34,7 @@ def detection(images: Images, seed: int) -> pd.DataFrame:
     names = np.unique(images.patients)
     half = np.isin(images.patients, rng.permutation(names)[: len(names) // 2])
     pixels = np.asarray(images.pixels[:])
-    fitted = Candidates(facts_table(pixels[half], images.bits), images.patients[half], images.views[half])
+    fitted = Detectors(facts_table(pixels[half], images.bits), images.patients[half], images.views[half])
     clean = fitted.scores(facts_table(pixels[~half], images.bits), images.views[~half])
     rows = []
     for kind in DAMAGE:

@@ -4,7 +4,8 @@
 
 Three tasks: the output; output and both gradients; the gradient by the image differentiated by the weights, as the
 penalty does. Ratios are of processor time, medians over repeats in one process, minibatch of 8. From it comes
-`mammogan.gan.convolution.NARROWEST`. The table is printed and kept as benchmarks/results/convolution.md and .json.
+`mammogan.gan.ops.conv2d_gradfix.NARROWEST`. The table is printed
+and kept as benchmarks/results/convolution.md and .json.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mammogan.gan import convolution, winograd
-from mammogan.memory import keep_memory
+from mammogan.gan.ops import conv2d_gradfix, winograd
+from mammogan.parallel import keep_memory
 
 RESULT = Path(__file__).parent / "results" / "convolution"
 LAYERS = (
@@ -36,14 +37,14 @@ def pytorch(x: Tensor, weight: Tensor, kind: str) -> Tensor:
     if kind == "same":
         return F.conv2d(x, weight, padding=1)
     if kind == "down":
-        return F.conv2d(x, convolution.four_shifts(weight) / 4, stride=2, padding=1)
-    kernel = convolution.four_shifts(weight.flip(2, 3).transpose(0, 1))
+        return F.conv2d(x, conv2d_gradfix.four_shifts(weight) / 4, stride=2, padding=1)
+    kernel = conv2d_gradfix.four_shifts(weight.flip(2, 3).transpose(0, 1))
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 def direct(x: Tensor, weight: Tensor, kind: str) -> Tensor:
-    with convolution.directly():
-        return convolution.convolve(x, weight, weight.new_zeros(len(weight)), kind)  # type: ignore[arg-type]
+    with conv2d_gradfix.plain_convolutions():
+        return conv2d_gradfix.convolve(x, weight, weight.new_zeros(len(weight)), kind)  # type: ignore[arg-type]
 
 
 WAYS = {"PyTorch": pytorch, "direct": direct, "Winograd": winograd.convolve}
@@ -58,7 +59,7 @@ def task(name: str, way, x: Tensor, weight: Tensor, kind: str, grad: Tensor) -> 
     if name == "gradients":
         torch.autograd.grad(y, (x, weight), grad)
         return
-    with convolution.by_images_only():
+    with conv2d_gradfix.no_weight_gradients():
         (first,) = torch.autograd.grad(y, x, grad, create_graph=True)
     torch.autograd.grad(first.square().sum(), weight)
 

@@ -31,15 +31,15 @@ from torch.utils.flop_counter import flop_registry
 
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
-from mammogan.gan.convolution import directly
-from mammogan.gan.finished import publish_run
+from mammogan.gan.dataset import RealImages
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.reals import Reals
+from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
 from mammogan.gan.sampling import Sampler
-from mammogan.memory import keep_memory
+from mammogan.gan.snapshot import publish_run
 from mammogan.metrics.distances import patches, sliced_wasserstein
-from mammogan.results import Results
+from mammogan.parallel import keep_memory
+from mammogan.report.results import Results
 
 RESULT = Path(__file__).parent / "results" / "deviations.json"
 IMAGES = 64  # a minibatch of the comparisons
@@ -168,7 +168,7 @@ def unfused(network: Any) -> Any:
 
 def directly_stepped(pair: Pair) -> None:
     """A step without Winograd's convolutions."""
-    with directly():
+    with plain_convolutions():
         pair.step(pair.loss)
 
 
@@ -183,7 +183,7 @@ def trained(run: Path, store: Store) -> tuple[Pair, Tensor]:
     for name, net in nets.items():
         net.load_state_dict(checkpoints.part(tensors, name))
     level = Sampler.open(run).level
-    images = Reals(store, store.sizes[level], state["config"]["split"], seed=0).batch(0, 2 * IMAGES)[0]
+    images = RealImages(store, store.sizes[level], state["config"]["split"], seed=0).batch(0, 2 * IMAGES)[0]
     return Pair(nets["average"], nets["discriminator"], level, images[:IMAGES]), images[IMAGES:]
 
 
@@ -240,7 +240,7 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
         results.value(name, distance, how="sliced Wasserstein distance x 1000, finest band")
 
     exact = wide.in_float64().gradient()
-    with directly():
+    with plain_convolutions():
         direct = wide.gradient()
         results.value("winograd.direct", apart(exact, direct), fmt=".0e", how=EXACT)
     results.value(

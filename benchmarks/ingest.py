@@ -37,10 +37,10 @@ from skimage.transform import resize as naive_resize
 from mammogan.data import dicom
 from mammogan.data import ingest as stage
 from mammogan.data.decoders import decoded
-from mammogan.data.export import build
+from mammogan.data.dicom_writer import build
 from mammogan.data.geometry import resize
 from mammogan.data.ingest import Settings, ingest
-from mammogan.data.phantom import render
+from mammogan.data.phantom.render import render
 from mammogan.data.store import Store
 
 RESULT = Path(__file__).parent / "results" / "ingest"
@@ -122,7 +122,7 @@ def ours(files: list[Path], folder: Path, workers: int) -> dict[str, float]:
     """The whole ingest: from the image after `SKIP` to the finished store."""
     watch, cpu, parent = Stopwatch(), 0.0, 0.0
 
-    def progress(done: int, _: int) -> None:
+    def progress(task: str, done: int, total: int = 0, note: str = "") -> None:
         nonlocal watch, cpu, parent
         if done == SKIP:
             watch = Stopwatch()

@@ -17,11 +17,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from training import PEAK, paper_schedule
 
-from mammogan.gan.convolution import directly
+from mammogan.gan.config import PRECISIONS
+from mammogan.gan.cost import Counter, count, images_by_level
 from mammogan.gan.losses import gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator
-from mammogan.gan.plan import Counter, count, images_by_level
-from mammogan.gan.settings import PRECISIONS
+from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
 
 RESULT = Path(__file__).parent / "results" / "paper_schedule.md"
 DEVICE = "H200"
@@ -30,7 +30,7 @@ GOAL = 24.0  # hours
 
 def penalty_flop(architecture: Architecture, level: int, batch: int) -> float:
     """Floating-point operations of the gradient penalty, derivatives by D's weights included, an image."""
-    with FakeTensorMode(), directly():
+    with FakeTensorMode(), plain_convolutions():
         d = Discriminator(architecture)
         real, fake = (torch.empty(batch, architecture.channels, *architecture.size(level)) for _ in range(2))
         with Counter() as counter:

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mammogan import plots
-from mammogan.data.geometry import breast_mask, chest_side
 from mammogan.data.ingest import Settings, ingest
-from mammogan.data.phantom import write_population
+from mammogan.data.phantom.population import write_population
+from mammogan.data.segmentation import breast_mask, chest_side
 from mammogan.data.store import Store
-from mammogan.metrics.figures import moment_scatter
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.metrics.spectrum import radial_power_spectrum
+from mammogan.report import style
+from mammogan.report.alignment_figures import moment_scatter
 
 SIZE = (640, 512)
 RESULT = Path(__file__).parent / "results" / "phantom_realism.md"
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    plots.style()
+    style.style()
     settings = Settings(height=SIZE[0], width=SIZE[1])
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -100,7 +100,7 @@ def main() -> None:
                 for store, chosen in zip(stores.values(), rows, strict=True)
                 for i in chosen
             ]
-            sheet = plots.contact_sheet(np.stack(images), 12, 8, ["real"] * 16 + ["phantom"] * 16)
+            sheet = style.contact_sheet(np.stack(images), 12, 8, ["real"] * 16 + ["phantom"] * 16)
             sheet.savefig(arguments.out / f"sheet_{view}.png", dpi=150)
         counts = {name: len(store) for name, store in stores.items()}
     header = [

@@ -27,16 +27,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mammogan.readers.database import responses
-from mammogan.readers.design import FORMAT, SECRET, Study, write_application
-from mammogan.results import write_json
+from mammogan.atomic import write_json
+from mammogan.reader_study.database import responses
+from mammogan.reader_study.design import FORMAT, SECRET, ReaderStudy, write_application
 
 RESULT = Path(__file__).parent / "results" / "reader_server"
 PAIRS = 10
 SETTINGS = {"a second of thought": 1.0, "no thought": 0.0}
 
 
-def made_study(folder: Path) -> Study:
+def made_study(folder: Path) -> ReaderStudy:
     """A study with pools of a thousand names; answering touches no picture."""
     (folder / "public").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def made_study(folder: Path) -> Study:
         for name in ("real", "synthetic")
     }
     write_json(folder / SECRET, {"format": FORMAT, "title": "", "note": "", "seed": 0, "pairs": PAIRS, "pools": pools})
-    study = Study.open(folder)
+    study = ReaderStudy.open(folder)
     write_application(study, folder / "public", (1280, 1024), browser=False)
     return study
 

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import simulated_readers
+from simulated_readers import SCENARIOS, outcomes
 
-from mammogan import provenance
-from mammogan.readers import simulation
-from mammogan.readers.simulation import SCENARIOS, outcomes
+from mammogan.report import provenance
 
 RESULTS = Path(__file__).with_name("results")
 BLOCK = 25  # studies
-ANALYSES = {"classical": simulation.classical, "mixed": simulation.mixed}
+ANALYSES = {"classical": simulated_readers.classical, "mixed": simulated_readers.mixed}
 
 
 def block(path: Path, analysis: str, name: str, numbers: range) -> None:
@@ -38,7 +38,7 @@ def block(path: Path, analysis: str, name: str, numbers: range) -> None:
 
 def main(studies: int = 1000, mixed_studies: int = 100, minutes: int = 24 * 60) -> None:
     end = time.monotonic() + 60 * minutes
-    code = provenance.code_hash([Path(simulation.__file__).read_text(encoding="utf-8")])
+    code = provenance.code_hash([Path(simulated_readers.__file__).read_text(encoding="utf-8")])
     kept = provenance.ROOT / "runs" / "benchmarks" / f"readers-{code[:12]}"
     kept.mkdir(parents=True, exist_ok=True)
     counts = {"classical": studies, "mixed": mixed_studies}

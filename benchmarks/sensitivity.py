@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from damage_sensitivity import sensitivity
 
 from mammogan.data.store import Store
-from mammogan.metrics.sensitivity import seen, sensitivity
+from mammogan.report.sensitivity import seen
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -44,15 +44,15 @@ import torch.nn.functional as F
 
 from mammogan.data.store import Store
 from mammogan.gan import networks
-from mammogan.gan.convolution import convolve, four_shifts
+from mammogan.gan.config import Config
+from mammogan.gan.cost import count, images_by_level
+from mammogan.gan.dataset import RealImages
+from mammogan.gan.device import allow_tf32, configure_device
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.plan import count, images_by_level
-from mammogan.gan.reals import Reals
+from mammogan.gan.ops.conv2d_gradfix import convolve, four_shifts
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.settings import Config
-from mammogan.gan.training import device_of, use_tf32
-from mammogan.memory import keep_memory
+from mammogan.parallel import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 RIVALS = ("plain", "GAN zoo")
@@ -103,7 +103,7 @@ class Step:
         compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
-        use_tf32("tf32" in precision)
+        allow_tf32("tf32" in precision)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.g = Generator(architecture).to(device).to(memory_format=layout)
         self.d = Discriminator(architecture).to(device).to(memory_format=layout)
@@ -172,7 +172,7 @@ def measure(name: str, level: int, batch: int, options: argparse.Namespace) -> t
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     clock = time.process_time if options.processor_time else time.perf_counter
     if name not in (*RIVALS, GIVEN_BACK):
-        device_of(options.device)
+        configure_device(options.device)
     if options.device != "cpu":
         torch.cuda.set_device(options.device)
     step: Callable[[], None]
@@ -194,7 +194,7 @@ def measure(name: str, level: int, batch: int, options: argparse.Namespace) -> t
 def reading(store: Store, size: tuple[int, int], batch: int) -> float:
     """Seconds until a minibatch of real images is ready: the median of ten."""
     keep_memory()
-    reals, seconds = Reals(store, size, "", seed=0), []
+    reals, seconds = RealImages(store, size, "", seed=0), []
     for repeat in range(10):
         started = time.perf_counter()
         reals.batch(repeat * batch, batch)
@@ -205,7 +205,7 @@ def reading(store: Store, size: tuple[int, int], batch: int) -> float:
 def product_speed(device: str, precision: str) -> float:
     """FLOP a second of one large product of matrices, the best of five: what convolutions can be measured by."""
     kind = torch.bfloat16 if "bfloat16" in precision else torch.float32
-    use_tf32("tf32" in precision)
+    allow_tf32("tf32" in precision)
     side = 4096 if device == "cpu" else 16384
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
     seconds = []

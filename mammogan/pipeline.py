@@ -26,9 +26,10 @@ from typing import Any
 
 import yaml
 
-from mammogan import provenance
-from mammogan.provenance import ROOT, sha256
-from mammogan.results import write_json
+from mammogan.atomic import write_json
+from mammogan.errors import PipelineError
+from mammogan.report import provenance
+from mammogan.report.provenance import ROOT, sha256
 
 DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
@@ -46,10 +47,6 @@ def single_page(made: Path) -> Path:
     page = made / "book" / "index.html"
     (page.parent / "_static").symlink_to(made / "_static")
     return page
-
-
-class PipelineError(Exception):
-    """The run cannot start or a stage failed; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -382,9 +379,9 @@ class Pipeline:
         Raises:
             PipelineError: a stage has no good results, or the build failed; the last good book stays.
         """
-        from mammogan.readers.page import sources, write_page
+        from mammogan.reader_study.browser import sources, write_demo
 
-        page_code = "from mammogan.readers.page import write_page"
+        page_code = "from mammogan.reader_study.browser import write_demo"
         self._check_standing()
         build = self.root / "_build" / self.name
         html = build / "html"
@@ -405,7 +402,7 @@ class Pipeline:
             self.folder("02_progressive_training") / "synthetic",
         )
         trained = "mammograms" if self.data else self.data_name.removesuffix(" (statistics only)")
-        write_page(None if self.data else store, synthetic, made / "reader_study", trained)
+        write_demo(None if self.data else store, synthetic, made / "reader_study", trained)
         old = build / "old"
         shutil.rmtree(old, ignore_errors=True)
         if html.exists():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mammogan.data.ingest import Settings, ingest
-from mammogan.data.phantom import write_population
+from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -17,11 +17,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mammogan.__main__ import app
-from mammogan.align import notes
-from mammogan.data.passes import per_image
-from mammogan.data.sets import SetsError, Source, compare_stores, open_pair, patients
+from mammogan.data.pairs import Source, compare_stores, open_pair, patients
 from mammogan.data.store import Store, StoreWriter
+from mammogan.errors import InputError
 from mammogan.metrics.moments import image_moments
+from mammogan.parallel import map_images
+from mammogan.report.comparison import notes
 
 QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
 
@@ -144,15 +145,15 @@ def test_pictures_give_the_moments_of_the_store_that_they_came_from(pair: tuple[
 
 def test_what_cannot_be_compared_is_refused_with_what_to_do(pair: tuple[Store, Store], tmp_path: Path) -> None:
     write_pngs(pair[1], tmp_path / "pngs", bits=8)
-    with pytest.raises(SetsError, match=r"8 bits .* compared at 12.*--bits"):
+    with pytest.raises(InputError, match=r"8 bits .* compared at 12.*--bits"):
         open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "out")
     other = make(tmp_path / "other", 2, 3, size=(36, 28))
-    with pytest.raises(SetsError, match=r"36 x 28.*--height"):
+    with pytest.raises(InputError, match=r"36 x 28.*--height"):
         open_pair(pair[0].path, other.path, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SetsError, match="no image"):
+    with pytest.raises(InputError, match="no image"):
         Source.at(tmp_path / "empty")
-    with pytest.raises(SetsError, match="There is no folder"):
+    with pytest.raises(InputError, match="There is no folder"):
         Source.at(tmp_path / "nowhere")
 
 
@@ -169,7 +170,7 @@ def test_stores_that_look_different_are_refused(tmp_path: Path, change: dict, se
     looks = {"window": "0", "laterality": "keep"}
     one = make(tmp_path / "one", 2, 1, **looks)
     other = make(tmp_path / "other", 2, 2, **{**looks, **change})
-    with pytest.raises(SetsError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         compare_stores(one, other)
 
 
@@ -178,7 +179,7 @@ def test_sizes(pair: tuple[Store, Store], tmp_path: Path) -> None:
     assert compare_stores(pair[0], coarse) == (20, 16)
     assert compare_stores(pair[0], pair[1]) == (40, 32)
     assert compare_stores(pair[0], pair[1], (10, 8)) == (10, 8)
-    with pytest.raises(SetsError, match="40 x 32"):
+    with pytest.raises(InputError, match="40 x 32"):
         compare_stores(pair[0], coarse, (40, 32))
     assert len(set(patients(pair[0]))) == 20
 
@@ -187,11 +188,12 @@ def test_a_pass_on_dask_is_a_pass_here(pair: tuple[Store, Store]) -> None:
     images = pair[0].images()
     here = image_moments(images[:], 12)
     seen: list[int] = []
-    np.testing.assert_array_equal(per_image(images, image_moments, 12, progress=seen.append), here)
+    moments = map_images(images, image_moments, 12, progress=lambda task, done, total: seen.append(done))
+    np.testing.assert_array_equal(moments, here)
     assert seen == [16, 32, 40]
     rows = np.array([31, 2, 17])
-    np.testing.assert_array_equal(per_image(images, image_moments, 12, rows=rows), here[rows])
-    np.testing.assert_array_equal(per_image(images, image_moments, 12, workers=2), here)
+    np.testing.assert_array_equal(map_images(images, image_moments, 12, rows=rows), here[rows])
+    np.testing.assert_array_equal(map_images(images, image_moments, 12, workers=2), here)
 
 
 def page_faults(images: np.ndarray) -> np.ndarray:
@@ -203,7 +205,7 @@ def page_faults(images: np.ndarray) -> np.ndarray:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the memory of glibc can be told to stay")
 def test_a_worker_keeps_the_memory_of_its_images(tmp_path: Path) -> None:
     images = make(tmp_path / "store", 1, 1, size=(640, 512)).images()
-    found = per_image(images, page_faults, rows=np.zeros(320, int), workers=2)[::16]  # a row a task
+    found = map_images(images, page_faults, rows=np.zeros(320, int), workers=2)[::16]  # a row a task
     for worker in np.unique(found[:, 0]):
         more = np.diff(found[found[:, 0] == worker, 1])
         # An image takes 160 pages, and a task 2,560 where each is asked for anew.

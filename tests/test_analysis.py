@@ -9,13 +9,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_readers
 from scipy import stats
 
-from mammogan.readers import analysis, published, simulation
-from mammogan.readers import statistics as rs
-from mammogan.readers.mixed import mixed_logistic
-from mammogan.readers.responses import NEEDED, check
-from mammogan.results import Results
+from mammogan.paper import table3
+from mammogan.report import reader_study
+from mammogan.report.results import Results
+from mammogan.stats import equivalence, proportions, rank_tests
+from mammogan.stats.mixed import mixed_logistic
+from mammogan.stats.responses import NEEDED, check
 
 LME4 = json.loads(Path(__file__).with_name("r_mixed.json").read_text())
 READERS, QUESTIONS = 14, 6
@@ -49,8 +51,8 @@ def answers() -> pd.DataFrame:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysis")
     answers().to_csv(folder / "responses.csv", index=False)
-    study = analysis.read_study(folder / "responses.csv", simulations=200, margin=0.2)
-    return analysis.analyse(study, folder / "out").parent
+    study = reader_study.read_study(folder / "responses.csv", simulations=200, margin=0.2)
+    return reader_study.analyse(study, folder / "out").parent
 
 
 def test_numbers_equal_scipy(report: Path) -> None:
@@ -89,8 +91,8 @@ def test_the_report_holds_every_section(report: Path) -> None:
 
 def test_three_columns_are_enough(tmp_path: Path) -> None:
     answers().iloc[: READERS * QUESTIONS][list(NEEDED)].to_csv(tmp_path / "a.csv", index=False)
-    study = analysis.read_study(tmp_path / "a.csv", simulations=99)
-    page = analysis.analyse(study, tmp_path / "out", chapter="other").read_text()
+    study = reader_study.read_study(tmp_path / "a.csv", simulations=99)
+    page = reader_study.analyse(study, tmp_path / "out", chapter="other").read_text()
     assert {"response times", "images as random effects", "groups against each other"} <= set(study.missing)
     assert "there is no column seconds" in page
     assert "other.rate" in json.loads((tmp_path / "out" / "results.json").read_text())
@@ -119,7 +121,7 @@ def test_mixed_model_refuses_what_it_cannot_fit() -> None:
 
 def differing_images(spread: float) -> pd.DataFrame:
     """A study of three columns and the images shown; they differ by `spread` in log odds."""
-    y, shown = simulation.Readers(images=spread, readers=80, pool=25).draw(np.random.default_rng(1))
+    y, shown = simulated_readers.Readers(images=spread, readers=80, pool=25).draw(np.random.default_rng(1))
     reader, question = np.indices(y.shape)
     columns = {"reader": reader, "question": question + 1, "correct": y, "real_id": shown}
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()}).astype(str)
@@ -128,8 +130,8 @@ def differing_images(spread: float) -> pd.DataFrame:
 def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     said = {}
     for spread in (0.0, 0.9):
-        study = analysis.Study(check(differing_images(spread)), simulations=99)
-        page = analysis.analyse(study, tmp_path / str(spread)).read_text()
+        study = reader_study.StudyAnswers(check(differing_images(spread)), simulations=99)
+        page = reader_study.analyse(study, tmp_path / str(spread)).read_text()
         found = json.loads((tmp_path / str(spread) / "results.json").read_text())
         said[spread] = "real images differ by more than chance" in page
         assert ("too narrow" in found["study.rate"]["how"]) is said[spread]
@@ -154,13 +156,15 @@ def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
 
 def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> None:
     tables = [check(differing_images(spread)) for spread in (0.0, 0.9)]
-    table = analysis.spread([analysis.Study(t) for t in tables], [analysis.overall]).set_index("key")
+    table = reader_study.spread([reader_study.StudyAnswers(t) for t in tables], [reader_study.overall]).set_index("key")
     rates = sorted(t["correct"].mean() for t in tables)
     assert table.loc["rate", ["lowest", "highest"]].tolist() == pytest.approx(rates)
-    low = [rs.exact_interval(t["correct"].sum(), 800)[0] for t in tables]
+    low = [proportions.exact_interval(t["correct"].sum(), 800)[0] for t in tables]
     assert table.loc["rate, low", ["lowest", "highest"]].tolist() == pytest.approx(sorted(low))
     results = Results(tmp_path, "chapter")
-    part = analysis.distribution(analysis.Study(tables[0], note="A note.", simulations=99), results.part("again"))
+    part = reader_study.distribution(
+        reader_study.StudyAnswers(tables[0], note="A note.", simulations=99), results.part("again")
+    )
     assert part.pictures[0].caption.startswith("A note. ")
     assert plt.gcf().get_suptitle() == "A note."
     plt.close("all")
@@ -170,51 +174,51 @@ def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> N
 
 
 def test_sizes_of_the_next_study() -> None:
-    needed = rs.answers_for_equivalence(0.1, 0.9)
-    assert rs.power_of_equivalence(needed, 0.1) >= 0.9 > rs.power_of_equivalence(needed - 20, 0.1)
-    needed = rs.answers_for_difference(0.7, 0.9)
-    assert rs.power_of_difference(needed, 0.7) >= 0.9 > rs.power_of_difference(needed - 20, 0.7)
+    needed = equivalence.answers_for_equivalence(0.1, 0.9)
+    assert equivalence.power_of_equivalence(needed, 0.1) >= 0.9 > equivalence.power_of_equivalence(needed - 20, 0.1)
+    needed = equivalence.answers_for_difference(0.7, 0.9)
+    assert equivalence.power_of_difference(needed, 0.7) >= 0.9 > equivalence.power_of_difference(needed - 20, 0.7)
     with pytest.raises(ValueError, match="one half"):
-        rs.answers_for_difference(0.5, 0.9)
+        equivalence.answers_for_difference(0.5, 0.9)
 
 
 def test_simulated_readers() -> None:
     rng = np.random.default_rng(0)
-    answers, shown = simulation.Readers(rate=0.7, learning=0.3, readers=4000).draw(rng)
+    answers, shown = simulated_readers.Readers(rate=0.7, learning=0.3, readers=4000).draw(rng)
     assert answers.mean() == pytest.approx(0.66, abs=0.03)
     assert answers[:, -1].mean() - answers[:, 0].mean() > 0.3
     assert shown.max() < 60
-    lost, _ = simulation.Readers(rate=0.9, gave_up=1.0, readers=4000).draw(rng)
+    lost, _ = simulated_readers.Readers(rate=0.9, gave_up=1.0, readers=4000).draw(rng)
     assert lost[:, 0].mean() == pytest.approx(0.9, abs=0.02)
     assert lost[:, -1].mean() == pytest.approx(0.5, abs=0.03)
-    spread, _ = simulation.Readers(ability=1.0, readers=4000).draw(rng)
+    spread, _ = simulated_readers.Readers(ability=1.0, readers=4000).draw(rng)
     assert spread.sum(1).var() > 1.5 * 2.5
     # The shortcut in `classical` is the test of the analysis.
-    small, _ = simulation.Readers(readers=40, questions=4).draw(rng)
+    small, _ = simulated_readers.Readers(readers=40, questions=4).draw(rng)
     counts = small.sum(0)
     first, second = np.triu_indices(4, 1)
-    closed = published.conover_p(np.abs(counts[first] - counts[second]), counts, 40)
-    np.testing.assert_allclose(rs.conover(list(small.T))[first, second], closed, rtol=1e-9)
+    closed = table3.conover_p(np.abs(counts[first] - counts[second]), counts, 40)
+    np.testing.assert_allclose(rank_tests.conover(list(small.T))[first, second], closed, rtol=1e-9)
 
 
 def test_simulated_studies_find_what_is_there() -> None:
-    chosen = {name: simulation.SCENARIOS[name] for name in ("all guess", "both differ")}
-    table = simulation.simulate(50, scenarios=chosen)
+    chosen = {name: simulated_readers.SCENARIOS[name] for name in ("all guess", "both differ")}
+    table = simulated_readers.simulate(50, scenarios=chosen)
     for test in ("beta-binomial, readers differ", "Tarone, readers differ", "Tarone, images differ"):
         assert table.loc[test, "both differ"] > 0.8 > 0.2 > table.loc[test, "all guess"]
     assert table.loc["coverage: t interval over readers and images"].min() >= 0.88
     assert table.loc["coverage: exact interval", "both differ"] < 0.85
-    pd.testing.assert_frame_equal(table, simulation.simulate(50, scenarios=chosen))
+    pd.testing.assert_frame_equal(table, simulated_readers.simulate(50, scenarios=chosen))
 
 
 def test_simulated_studies_do_not_depend_on_how_they_are_cut() -> None:
-    name, readers = "readers learn", simulation.SCENARIOS["readers learn"]
-    whole = simulation.outcomes(name, readers, range(4))
-    parts = [simulation.outcomes(name, readers, numbers) for numbers in (range(2), range(2, 4))]
+    name, readers = "readers learn", simulated_readers.SCENARIOS["readers learn"]
+    whole = simulated_readers.outcomes(name, readers, range(4))
+    parts = [simulated_readers.outcomes(name, readers, numbers) for numbers in (range(2), range(2, 4))]
     pd.testing.assert_frame_equal(whole, pd.concat(parts))
-    other = simulation.outcomes(name, readers, range(4), seed=1)
+    other = simulated_readers.outcomes(name, readers, range(4), seed=1)
     assert not whole.equals(other)
-    found = simulation.outcomes(name, readers, range(2), analysis=simulation.mixed)
+    found = simulated_readers.outcomes(name, readers, range(2), analysis=simulated_readers.mixed)
     assert list(found.columns) == [
         "coverage: mixed model, averaged",
         "mixed model, readers differ",

@@ -9,21 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from planted_damage import DAMAGE, plant
 from scipy import ndimage, stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from mammogan.artifacts import labels as lab
-from mammogan.artifacts.candidates import DETECTORS, Candidates, facts_table, grid_peak, surprise
+from mammogan import errors
+from mammogan.artifacts import labels
+from mammogan.artifacts.blobs import compare_blobs, find_blobs
 from mammogan.artifacts.classes import CLASSES, KEYS
-from mammogan.artifacts.damage import DAMAGE, plant
-from mammogan.artifacts.inspection import InspectionError, contact_sheet, make_inspection, read_key
-from mammogan.artifacts.report import report
-from mammogan.artifacts.sources import Images, SourceError, open_images
-from mammogan.artifacts.spots import compare_spots, find_spots
-from mammogan.artifacts.study import study
+from mammogan.artifacts.detectors import DETECTORS, Detectors, surprise
+from mammogan.artifacts.facts import facts_table, grid_peak
+from mammogan.artifacts.inspection import contact_sheet, make_inspection, read_key
+from mammogan.data.images import Images, open_images
 from mammogan.data.store import quantize
-from mammogan.provenance import ROOT
+from mammogan.errors import InputError, InspectionError
+from mammogan.report.inspection import compare_images
+from mammogan.report.labels import report
+from mammogan.report.provenance import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = (80, 64)
@@ -115,7 +118,7 @@ def test_planted_damage_is_found(
     population: Images, facts: pd.DataFrame, kind: str, detector: str, least: float
 ) -> None:
     reference = np.arange(len(population)) < 48  # twelve patients
-    fitted = Candidates(facts[reference], population.patients[reference], population.views[reference])
+    fitted = Detectors(facts[reference], population.patients[reference], population.views[reference])
     views = population.views[~reference]
     rng = np.random.default_rng(3)
     damaged = np.stack([quantize(plant(p / 4095, kind, rng), 12) for p in population.pixels[~reference]])
@@ -126,7 +129,7 @@ def test_planted_damage_is_found(
 
 def test_texture_along_the_axes_and_a_lit_background_are_found(population: Images, facts: pd.DataFrame) -> None:
     """What a small generator does everywhere, where planted damage is in one place: no pixel alone shows it."""
-    fitted = Candidates(facts[:48], population.patients[:48], population.views[:48])
+    fitted = Detectors(facts[:48], population.patients[:48], population.views[:48])
     rng = np.random.default_rng(4)
     later, views = population.pixels[48:] / 4095, population.views[48:]
     clean = fitted.scores(facts[48:], views)
@@ -143,7 +146,7 @@ def test_texture_along_the_axes_and_a_lit_background_are_found(population: Image
 
 
 def test_no_image_is_its_own_neighbor(population: Images, facts: pd.DataFrame) -> None:
-    fitted = Candidates(facts, population.patients, population.views)
+    fitted = Detectors(facts, population.patients, population.views)
     assert fitted.distance(facts).min() < fitted.distance(facts, fitted.patients).min()
     own = fitted.own_scores()
     assert list(own) == [*DETECTORS, "any"]
@@ -166,29 +169,29 @@ def test_planted_spots_are_counted_with_their_size_and_lines_are_not() -> None:
     image = np.maximum(
         image, breast * (0.3 + 0.4) * (np.abs(columns - 20 - 0.3 * rows) < 1.5) * (rows < 140)
     )  # a vessel
-    found = find_spots(np.clip(image, 0, 1), mm).sort_values("y_mm").reset_index(drop=True)
+    found = find_blobs(np.clip(image, 0, 1), mm).sort_values("y_mm").reset_index(drop=True)
     assert len(found) == 4
     for (y, x, radius), row in zip(sorted(places), found.itertuples(), strict=True):
         assert row.y_mm == pytest.approx((y + 0.5) * mm, abs=mm)
         assert row.x_mm == pytest.approx((x + 0.5) * mm, abs=mm)
         assert row.diameter_mm == pytest.approx(2 * radius, rel=0.45)
         assert row.contrast == pytest.approx(0.4, abs=0.1)
-    assert find_spots(0.3 * breast, mm).empty
-    assert find_spots(np.zeros((h, w)), mm).empty
+    assert find_blobs(0.3 * breast, mm).empty
+    assert find_blobs(np.zeros((h, w)), mm).empty
 
 
 def test_spots_compared_by_patient() -> None:
     real = np.array([4, 4, 0, 0] * 20)
-    table = compare_spots(real, np.zeros(50, int), np.repeat(np.arange(40), 2), bootstraps=200)
+    table = compare_blobs(real, np.zeros(50, int), np.repeat(np.arange(40), 2), bootstraps=200)
     assert table.loc["real", "mean"] == 2
     assert table.loc["real", "mean_low"] < 2 < table.loc["real", "mean_high"]
     assert table.loc["ratio", "mean"] == 0
     assert table.loc["synthetic", "share_high"] == pytest.approx(1 - 0.025 ** (1 / 50))
     # Two images of a patient that agree count as one: the interval is wider than that of independent images.
-    alone = compare_spots(real, np.zeros(50, int), bootstraps=2000)
-    together = compare_spots(real, np.zeros(50, int), np.repeat(np.arange(40), 2), bootstraps=2000)
+    alone = compare_blobs(real, np.zeros(50, int), bootstraps=2000)
+    together = compare_blobs(real, np.zeros(50, int), np.repeat(np.arange(40), 2), bootstraps=2000)
     assert together.loc["real", "mean_high"] > alone.loc["real", "mean_high"]
-    assert np.isnan(compare_spots(np.zeros(9, int), np.ones(9, int)).loc["ratio", "mean"])
+    assert np.isnan(compare_blobs(np.zeros(9, int), np.ones(9, int)).loc["ratio", "mean"])
 
 
 def write_labels(path: Path, observer: str, found: dict[int, str]) -> Path:
@@ -203,7 +206,7 @@ def test_rates_against_the_papers_own_counts(tmp_path: Path) -> None:
     found = dict.fromkeys(range(1, 2401), "")
     found |= dict.fromkeys(range(1, 65), "outline") | dict.fromkeys(range(1001, 1137), "vessel;grid")
     found |= dict.fromkeys(range(2001, 2005), "outline")
-    table = lab.rates(lab.read_labels([write_labels(tmp_path / "a.csv", "A", found)], 2400), key)
+    table = labels.rates(labels.read_labels([write_labels(tmp_path / "a.csv", "A", found)], 2400), key)
     row = table.query("artifact == 'any' and view == 'MLO' and kind == 'synthetic'").iloc[0]
     assert (row.found, row.shown) == (136, 1000)
     assert (100 * row.low, 100 * row.high) == pytest.approx((11.5, 15.9), abs=0.06)
@@ -211,7 +214,7 @@ def test_rates_against_the_papers_own_counts(tmp_path: Path) -> None:
     cc = table.query("artifact == 'any' and view == 'CC' and kind == 'synthetic'").iloc[0]
     assert cc.excess == pytest.approx((0.064 - 0.02) / 0.98)
     assert cc.excess_low < cc.excess < cc.excess_high
-    compared = lab.views_compared(table).query("artifact == 'any'").iloc[0]
+    compared = labels.views_compared(table).query("artifact == 'any'").iloc[0]
     assert compared.ratio == pytest.approx(2.125)
     assert compared.p == pytest.approx(9e-8, rel=0.1)
 
@@ -224,14 +227,14 @@ def test_kappa_and_its_interval(tmp_path: Path) -> None:
         write_labels(tmp_path / f"{name}.csv", name, {k + 1: "grid" if a else "" for k, a in enumerate(answer)})
         for name, answer in answers.items()
     ]
-    row = lab.agreement(lab.read_labels(files)).query("artifact == 'any'").iloc[0]
+    row = labels.agreement(labels.read_labels(files)).query("artifact == 'any'").iloc[0]
     counts = pd.crosstab(answers["A"], answers["B"]).to_numpy()
     oracle = cohens_kappa(counts)
     assert row.kappa == pytest.approx(oracle.kappa)
     assert row.low == pytest.approx(oracle.kappa_low, abs=0.02)
     assert row.high == pytest.approx(oracle.kappa_upp, abs=0.02)
     assert row.images == 400
-    nobody = lab.agreement(lab.read_labels(files)).query("artifact == 'vessel'").iloc[0]
+    nobody = labels.agreement(labels.read_labels(files)).query("artifact == 'vessel'").iloc[0]
     assert np.isnan(nobody.kappa)
 
 
@@ -240,7 +243,7 @@ def test_excess_rate_covers_the_truth() -> None:
     p, f, inside = 0.10, 0.05, 0
     for _ in range(200):
         found = rng.binomial(1000, p + (1 - p) * f)
-        _, low, high = lab.excess_rate(found, 1000, rng.binomial(200, f), 200)
+        _, low, high = labels.excess_rate(found, 1000, rng.binomial(200, f), 200)
         inside += low <= p <= high
     assert stats.binomtest(inside, 200, 0.95).pvalue > 1e-3
 
@@ -257,8 +260,8 @@ def test_excess_rate_covers_the_truth() -> None:
 def test_foreign_labels_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
-    with pytest.raises(lab.LabellingError, match=sentence):
-        lab.read_labels([path], 10)
+    with pytest.raises(errors.TableError, match=sentence):
+        labels.read_labels([path], 10)
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +324,7 @@ def test_a_folder_of_pictures_is_read_whatever_it_shows(population: Images, phan
     assert len(set(dicom.patients)) == 4
     (tmp_path / "empty").mkdir()
     for folder, sentence in (("empty", "no image in"), ("nowhere", "no folder")):
-        with pytest.raises(SourceError, match=sentence):
+        with pytest.raises(InputError, match=sentence):
             open_images(tmp_path / folder)
 
 
@@ -391,7 +394,7 @@ def test_labelling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
             view.click("#download")
         file = tmp_path / "ada.csv"
         download.value.save_as(file)
-        table = lab.read_labels([file], 28)
+        table = labels.read_labels([file], 28)
         assert set(table["observer"]) == {"Ada, L."}
         assert table.set_index("number").loc[order[2], "border"]
         assert table["any"].sum() == 2
@@ -441,7 +444,7 @@ def test_labelling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
 
 def test_a_draw_of_many_real_images_judges_and_the_nearest_is_named_in_the_whole_set(population: Images) -> None:
     made = part(population, slice(64, 80))
-    tables = study(population, made, most=12, most_real=40, seed=3)
+    tables = compare_images(population, made, most=12, most_real=40, seed=3)
     assert len(tables["real"]) == 40
     assert len(tables["synthetic"]) == 12
     rows = np.random.default_rng(3).permutation(80)[:40]

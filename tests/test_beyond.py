@@ -13,15 +13,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from mammogan import beyond
-from mammogan.alignment import Comparison
 from mammogan.metrics.moments import image_moments
-from mammogan.metrics.resampling import Plan
-from mammogan.results import Results
+from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.report import copies, fidelity
+from mammogan.report.alignment import Comparison
+from mammogan.report.results import Results
 
 
 def comparison(real: np.ndarray, synthetic: np.ndarray, **more: Any) -> Comparison:
-    plan = Plan(np.arange(len(real)) // 2, len(synthetic), draws=4, splits=4)
+    plan = ResamplingDesign(np.arange(len(real)) // 2, len(synthetic), draws=4, splits=4)
     moments = [image_moments(images, 12) for images in (real, synthetic)]
     return Comparison(*moments, plan, images=(real, synthetic), bits=12, **more)
 
@@ -36,7 +36,7 @@ def images() -> np.ndarray:
 
 def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path) -> None:
     results = Results(tmp_path, "alignment")
-    for section in beyond.SECTIONS:
+    for section in copies.SECTIONS:
         made = section(comparison(images[:60], images[60:])).keep(results)
         assert made.tables and made.pictures and made.text
     results.save()
@@ -50,11 +50,11 @@ def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path)
 def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
     synthetic = images[60:].copy()
     synthetic[[5, 17]] = images[[40, 3]]
-    section = beyond.memorisation(comparison(images[:60], synthetic))
+    section = copies.memorisation(comparison(images[:60], synthetic))
     pairs = section.rows[["synthetic", "training"]].head(2).to_numpy().tolist()
     assert sorted(pairs) == [[5, 40], [17, 3]]
     trained = np.arange(60) < 40
-    again = beyond.memorisation(comparison(images[:60], synthetic, trained=trained)).rows
+    again = copies.memorisation(comparison(images[:60], synthetic, trained=trained)).rows
     assert again.loc[0, ["synthetic", "training"]].tolist() == [17, 3] and again["training"].max() < 40
 
 
@@ -62,17 +62,17 @@ def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
     labels = np.arange(60) < 6
     spoiled = images[60:].copy()
     spoiled[:6] = spoiled[:6] // 4
-    rows = beyond.pruned(comparison(images[:60], spoiled), labels).rows
+    rows = copies.pruned(comparison(images[:60], spoiled), labels).rows
     rate = rows[rows["score"] == "artifact rate"].set_index("share")["value"]
     assert rate[0.0] == pytest.approx(0.1) and rate[0.2] < 0.02
 
 
 def test_what_is_kept_reads_back_and_shows_no_image(images: np.ndarray, tmp_path: Path) -> None:
     given = comparison(images[:60], images[60:], public=False)
-    beyond.keep(given, tmp_path / "kept")
+    copies.keep(given, tmp_path / "kept")
     assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".json", ".csv"}
-    for measure in beyond.SECTIONS:
-        made, read = measure(given), beyond.kept(tmp_path / "kept", measure.__name__)
+    for measure in copies.SECTIONS:
+        made, read = measure(given), copies.kept(tmp_path / "kept", measure.__name__)
         assert (read.title, read.text) == (made.title, made.text)
         for (caption, table), (expected, whole) in zip(read.tables, made.tables, strict=True):
             assert caption == expected
@@ -86,7 +86,7 @@ def test_what_is_kept_reads_back_and_shows_no_image(images: np.ndarray, tmp_path
             # Six digits of a number move an edge of a line by less than one sees.
             assert np.mean(pixels(drawn) != pixels(first)) < 0.001 and not any(axis.images for axis in drawn.axes)
     with pytest.raises(FileNotFoundError, match="export the run again"):
-        beyond.kept(tmp_path, "texture")
+        copies.kept(tmp_path, "texture")
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -96,19 +96,19 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def test_of_many_images_some_are_drawn(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beyond, "MOST", 20)
-    real, synthetic, plan = beyond.sampled(comparison(images[:60], images[60:]), 3)
+    monkeypatch.setattr(fidelity, "MOST", 20)
+    real, synthetic, plan = fidelity.sampled(comparison(images[:60], images[60:]), 3)
     assert (len(real), len(synthetic), plan.size, plan.draws) == (40, 20, 20, 3)
     assert len(np.unique(real.rows)) == 40 and plan.groups.tolist() == (real.rows // 2).tolist()
     assert plan.half >= 19
     np.testing.assert_array_equal(real.chosen(np.array([3, 1]))[:], images[real.rows[[3, 1]]])
-    one = beyond.texture(comparison(images[:60], images[60:]))
+    one = fidelity.texture(comparison(images[:60], images[60:]))
     assert one.rows["n"].tolist() == [20] * len(one.rows)
 
 
 def test_moments_alone_are_refused(images: np.ndarray) -> None:
     whole = comparison(images[:60], images[60:])
     bare = Comparison(whole.real, whole.synthetic, whole.plan)
-    for section in beyond.SECTIONS:
+    for section in copies.SECTIONS:
         with pytest.raises(ValueError, match="give the two sets of images"):
             section(bare)

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from mammogan import provenance
 from mammogan.metrics.moments import MOMENT_NAMES
-from mammogan.provenance import ROOT
+from mammogan.report import provenance
+from mammogan.report.provenance import ROOT
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import listing
@@ -48,7 +48,7 @@ def figure_cell(chapter: str, name: str, label: str, picture: bytes, classes: st
 
     output = nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(picture).decode(), "text/plain": ""})
     cell = nbformat.v4.new_code_cell(
-        f'results.figure("{name}", plots.spectra(a, b), data);', outputs=[output], execution_count=1
+        f'results.figure("{name}", style.spectra(a, b), data);', outputs=[output], execution_count=1
     )
     caption = f"Figure {label}. n = {{val}}`{chapter}.size` {{csv}}`{chapter}/{name}`"
     cell.metadata = {
@@ -75,7 +75,7 @@ def stage_files(executed: Path, stage: str, profile: str = "smoke", keys: tuple[
     text = f"# Chapter {chapter}\n\nSize {{val}}`{chapter}.size` ({{val}}`{chapter}.size:interval`).\n\n"
     text += f"```{{compare}} {chapter}.size\n```\n"
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
-    made.cells.append(nbformat.v4.new_code_cell("from mammogan import plots", metadata={"tags": ["hide-input"]}))
+    made.cells.append(nbformat.v4.new_code_cell("from mammogan.report import style", metadata={"tags": ["hide-input"]}))
     names = ["points", *(f"figure{k}" for k in range(len(labels)))]
     for number, (name, label) in enumerate(zip(names, [f"fig-{chapter}-first", *labels], strict=True)):
         picture = ramp(folder / "figures" / f"{name}.png")
@@ -97,7 +97,7 @@ def stage_files(executed: Path, stage: str, profile: str = "smoke", keys: tuple[
         "stage": stage, "profile": profile, "data": "embedded phantoms", "commit": "0123456789abcdef", "dirty": False,
         "date": "2026-01-02T03:04:05+00:00", "device": "CPU", "seed": 0, "seconds": 60.0, "data_hash": "ff",
         "parameters": {"n": 4}, "versions": {"python": "3.11"}, "needs": [],
-        "modules": {"mammogan/plots.py": provenance.file_hash(ROOT / "mammogan" / "plots.py")},
+        "modules": {"mammogan/report/style.py": provenance.file_hash(ROOT / "mammogan" / "report" / "style.py")},
         "notebook": provenance.notebook_hash(ROOT / "notebooks" / f"{stage}.ipynb"),
         "files": {path.relative_to(folder).as_posix(): provenance.file_hash(path) for path in files},
     }  # fmt: skip
@@ -180,7 +180,7 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert 'href="../../data/05_reader_statistics/points.csv"' in chapter
     assert (source / "_build/html/data/05_reader_statistics/points.csv").read_text() == "a,b\n1,2\n"
     assert 'href="../../code/05_reader_statistics.html#points"' in chapter
-    assert "plots.spectra" in re.sub("<[^>]+>", "", page(source, "code/05_reader_statistics"))
+    assert "style.spectra" in re.sub("<[^>]+>", "", page(source, "code/05_reader_statistics"))
     assert "def spectra" in re.sub("<[^>]+>", "", page(source, "code/05_reader_statistics"))
     assert 'data-stale="current"' in chapter
     assert 'data-stale="current"' in page(source, "book/index")
@@ -199,7 +199,7 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
         record = json.loads(path.read_text()) | {"profile": "reference"}
         record["files"]["results.json"] = provenance.file_hash(path.with_name("results.json"))
         # Code that changed since is shown, and does not fail a profile that is not run again in minutes.
-        record["modules"]["mammogan/plots.py"] = "another"
+        record["modules"]["mammogan/report/style.py"] = "another"
         path.write_text(json.dumps(record))
     done = build(source)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -208,7 +208,7 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert "run-banner-calm" in chapter
     assert "SMOKE" not in chapter
     assert 'data-stale="stale"' in chapter
-    assert re.search(r"mammogan/plots\.py</code> <strong>changed</strong>", chapter)
+    assert re.search(r"mammogan/report/style\.py</code> <strong>changed</strong>", chapter)
 
 
 def test_what_fails_a_build(source: Path) -> None:
@@ -230,7 +230,9 @@ def test_what_fails_a_build(source: Path) -> None:
     results = executed / "03_artifact_inspection" / "results.json"
     results.write_text(results.read_text().replace("12.34", "12.35"))
     record = executed / "04_moment_alignment" / "provenance.json"
-    record.write_text(record.read_text().replace(json.loads(record.read_text())["modules"]["mammogan/plots.py"], "00"))
+    record.write_text(
+        record.read_text().replace(json.loads(record.read_text())["modules"]["mammogan/report/style.py"], "00")
+    )
     results = executed / "05_reader_statistics" / "results.json"
     results.write_text(results.read_text().replace("reproduced", "not reproduced"))
     done = build(source)
@@ -241,7 +243,7 @@ def test_what_fails_a_build(source: Path) -> None:
         "01_preprocessing.ipynb is missing",
         "02_progressive_training holds a failed cell (ValueError)",
         "03_artifact_inspection/results.json is not what its notebook wrote",
-        "the numbers of 04_moment_alignment are stale, mammogan/plots.py changed",
+        "the numbers of 04_moment_alignment are stale, mammogan/report/style.py changed",
         "the verdict of readers.size does not follow from its numbers",
     ):
         assert sentence in said, sentence
@@ -310,7 +312,11 @@ def test_the_badge_of_this_checkout_names_all_modules_of_a_stage() -> None:
 
     pipeline = Pipeline()
     modules = provenance.modules(pipeline._code("04_moment_alignment"))
-    assert {"mammogan/metrics/information.py", "mammogan/metrics/moments.py", "mammogan/results.py"} <= modules.keys()
+    assert {
+        "mammogan/metrics/information.py",
+        "mammogan/metrics/moments.py",
+        "mammogan/report/results.py",
+    } <= modules.keys()
     assert "mammogan/pipeline.py" not in modules
 
 
@@ -332,25 +338,25 @@ def test_durations_and_energy() -> None:
 
 
 def test_code_behind_a_figure(tmp_path: Path) -> None:
-    source = 'results.figure("spectra", plots.spectra(f, p), data)\nresults.table(f"x{n}", t)'
+    source = 'results.figure("spectra", style.spectra(f, p), data)\nresults.table(f"x{n}", t)'
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("from mammogan import plots"), nbformat.v4.new_code_cell(source)]
+        cells=[nbformat.v4.new_code_cell("from mammogan.report import style"), nbformat.v4.new_code_cell(source)]
     )
     nbformat.write(notebook, tmp_path / "n.ipynb")
     assert listing.drawn(tmp_path / "n.ipynb") == {"spectra": source}
     # A cell that only shows a figure is listed with the cell that made it.
     show = nbformat.v4.new_code_cell("section.figure")
     show.metadata["mystnb"] = {"figure": {"caption": "n = 2 {csv}`alignment/support`"}}
-    made = nbformat.v4.new_code_cell("section = plots.growth(x)")
+    made = nbformat.v4.new_code_cell("section = style.growth(x)")
     nbformat.write(nbformat.v4.new_notebook(cells=[made, show]), tmp_path / "m.ipynb")
-    assert listing.drawn(tmp_path / "m.ipynb") == {"support": "section = plots.growth(x)\n\nsection.figure"}
+    assert listing.drawn(tmp_path / "m.ipynb") == {"support": "section = style.growth(x)\n\nsection.figure"}
     known = listing.names(tmp_path / "n.ipynb")
-    assert listing.called(source, known, ROOT) == [("mammogan/plots.py", "spectra")]
-    text = (ROOT / "mammogan" / "plots.py").read_text()
+    assert listing.called(source, known, ROOT) == [("mammogan/report/style.py", "spectra")]
+    text = (ROOT / "mammogan" / "report" / "style.py").read_text()
     body, first, last = listing.definition(text, "spectra")
     assert body.startswith("def spectra(") and text.splitlines()[first - 1 : last] == body.splitlines()
-    record = {"commit": provenance.commit()[0], "modules": {"mammogan/plots.py": provenance.sha256("")}}
-    assert "as it ran" not in listing.at_commit(record, "mammogan/plots.py", ROOT)[1].split(",")[0]
+    record = {"commit": provenance.commit()[0], "modules": {"mammogan/report/style.py": provenance.sha256("")}}
+    assert "as it ran" not in listing.at_commit(record, "mammogan/report/style.py", ROOT)[1].split(",")[0]
 
 
 def test_pictures_keep_their_grey_levels(tmp_path: Path) -> None:
@@ -396,11 +402,15 @@ SETTINGS = {"95 %", "97 %", "99 %", "90 %", "6 %", "5 %", "99.99", "0.5", "0.9",
 
 def printed() -> set[float]:
     """Every number that the paper prints and the library holds: prose may quote it."""
-    from mammogan import paper
-    from mammogan.metrics import published as alignment
-    from mammogan.readers import published as readers
+    from mammogan.paper import consistency
+    from mammogan.paper import printed as alignment
+    from mammogan.paper import printed as readers
 
-    found = {quote.value for quote in paper.QUOTES} | {readers.RADIOLOGISTS_P, readers.CHI_SQUARE_P, readers.KRUSKAL_P}
+    found = {quote.value for quote in consistency.QUOTES} | {
+        readers.RADIOLOGISTS_P,
+        readers.CHI_SQUARE_P,
+        readers.KRUSKAL_P,
+    }
     found |= {group.rate for group in readers.TABLE4} | set(readers.TABLE3.values())
     for table in (alignment.TABLE1, alignment.TABLE2_INFORMATION, alignment.TABLE2_NEIGHBORS):
         found |= set(np.ravel(table).tolist())

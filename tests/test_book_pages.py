@@ -15,7 +15,7 @@ from test_book import build, moments, whole_book
 
 from mammogan.metrics.coverage import area_coverage
 from mammogan.pipeline import single_page
-from mammogan.provenance import ROOT
+from mammogan.report.provenance import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
 from mammogan.data.dicom import read_mammogram
-from mammogan.data.display import Refused, apply_window, padding_of
-from mammogan.data.export import Header, Window, build, code
+from mammogan.data.dicom_writer import Header, Window, build, code
+from mammogan.data.display import apply_window, padding_of
+from mammogan.errors import Refused
 
 PIXELS = np.random.default_rng(1).integers(0, 4096, (70, 90)).astype(np.uint16)
 HEADER = Header("MLO", "R", "k", "s", "PHANTOM^1", age=61, windows=(Window(1500, 2000), Window(1800, 900, "HARDER")))
@@ -78,7 +79,7 @@ def test_window_of_width_one_is_a_threshold() -> None:
         ({"PartialView": "YES"}, "partial"),
         ({"EstimatedRadiographicMagnificationFactor": "1.8"}, "magnified"),
         ({"NumberOfFrames": "3"}, "multi_frame"),
-        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "colour"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "color"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "tomosynthesis"),
         ({"ViewCodeSequence": None, "ViewPosition": "ML"}, "view"),
         ({"PixelData": None}, "no_pixels"),

@@ -13,19 +13,16 @@ from scipy import stats
 
 from mammogan.metrics.distances import (
     PATCH,
-    SCALE_WEIGHTS,
-    diversity,
     enlarge,
     laplacian_pyramid,
     laplacian_sizes,
-    ms_ssim,
     patches,
-    similarity_scales,
     sliced_wasserstein,
     sliced_wasserstein_table,
 )
-from mammogan.metrics.resampling import Plan
+from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.metrics.spectrum import image_spectra, radial_power_spectrum, spectral_distance
+from mammogan.metrics.ssim import SCALE_WEIGHTS, diversity, ms_ssim, similarity_scales
 
 # The oracle's own window is float32, whose rounding costs it five digits.
 WINDOW = torch.exp(-(torch.arange(-5, 6, dtype=torch.float64) ** 2) / (2 * 1.5**2))
@@ -129,7 +126,7 @@ def test_damage_shows_where_it_is() -> None:
     brighter = (other + 200).astype(np.uint16)
     tables = {
         name: sliced_wasserstein_table(
-            real, x, 12, Plan(64, 64, draws=4, splits=4), count=32, projections=64
+            real, x, 12, ResamplingDesign(64, 64, draws=4, splits=4), count=32, projections=64
         ).set_index(["size", "normalization"])
         for name, x in {"none": other, "blur": blurred, "brighter": brighter}.items()
     }

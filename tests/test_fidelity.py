@@ -11,23 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prdc import compute_prdc
 
-from mammogan.metrics.features import (
-    FeatureError,
-    Standardizer,
-    extract,
-    grey_features,
-    pixel_features,
-    torchscript_feature,
-)
-from mammogan.metrics.fidelity import (
-    fidelity_table,
-    frechet_distance,
-    frechet_extrapolated,
-    kernel_distance,
-    manifold,
-)
-from mammogan.metrics.memorisation import audit, nearest_training, pairs_figure, pruning
-from mammogan.metrics.resampling import Plan
+from mammogan.errors import InputError
+from mammogan.metrics.features import Standardizer, extract, grey_features, pixel_features, torchscript_feature
+from mammogan.metrics.fidelity import fidelity_table, frechet_distance, frechet_extrapolated, kernel_distance, manifold
+from mammogan.metrics.memorization import audit, nearest_training, pruning
+from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.report.alignment_figures import pairs_figure
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -96,7 +85,7 @@ def test_intervals_of_kid_and_of_fid_without_its_bias_cover() -> None:
     fid = 3 * 0.5**2
     covered = np.zeros(2, int)
     for seed in range(30):
-        plan = Plan(80, 80, seed=seed, draws=16, splits=2)
+        plan = ResamplingDesign(80, 80, seed=seed, draws=16, splits=2)
         table = fidelity_table(normal(80, 3, seed), normal(80, 3, seed + 500, 0.5), plan).set_index("measure")
         for place, (name, truth) in enumerate({"KID": kid, "FID, infinite n": fid}.items()):
             covered[place] += table.loc[name, "low"] <= truth <= table.loc[name, "high"]
@@ -134,7 +123,7 @@ def test_extrapolation_takes_the_bias_out() -> None:
 
 
 def test_the_table_holds_real_against_real() -> None:
-    plan = Plan(np.arange(120) // 2, 100, draws=8, splits=8)
+    plan = ResamplingDesign(np.arange(120) // 2, 100, draws=8, splits=8)
     table = fidelity_table(normal(120, 3, 1), normal(100, 3, 2, 1.0), plan).set_index("measure")
     assert list(table.index) == ["precision", "recall", "density", "coverage", "KID", "FID", "FID, infinite n"]
     assert (table["ceiling_low"] <= table["ceiling"]).all()
@@ -178,9 +167,9 @@ def test_pixel_features_ignore_gain_and_offset() -> None:
 def test_extract_does_not_depend_on_the_block_and_says_what_is_wrong() -> None:
     pictures = images(10)
     np.testing.assert_allclose(extract(pictures, 12, grey_features, block=3), extract(pictures, 12, grey_features))
-    with pytest.raises(FeatureError, match="must give"):
+    with pytest.raises(InputError, match="must give"):
         extract(pictures, 12, lambda x: x)
-    with pytest.raises(FeatureError, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         extract(pictures, 12, lambda x: np.full((len(x), 2), np.nan))
     with pytest.raises(ValueError, match="no image"):
         extract(pictures[:0], 12, grey_features)
@@ -205,10 +194,10 @@ def test_torchscript_feature(tmp_path: Path) -> None:
     found = extract(pictures, 12, torchscript_feature(tmp_path / "mean.pt", channels=3, white=255.0))
     np.testing.assert_allclose(found[:, 0], pictures.mean((1, 2)) / 4095 * 255, rtol=1e-5)
     assert (found[:, 1] == 3).all()
-    with pytest.raises(FeatureError, match="no file"):
+    with pytest.raises(InputError, match="no file"):
         torchscript_feature(tmp_path / "none.pt")
     (tmp_path / "bad.pt").write_bytes(b"nothing")
-    with pytest.raises(FeatureError, match="no TorchScript"):
+    with pytest.raises(InputError, match="no TorchScript"):
         torchscript_feature(tmp_path / "bad.pt")
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mammogan.data.foreign import FLAGS, flags_of, remove_labels
-from mammogan.data.geometry import breast_mask, crop_white_border
-from mammogan.data.ingest import IngestError, Settings, ingest
-from mammogan.data.phantom import render
-from mammogan.data.pictures import Labels, LabelsError
+from mammogan.data.geometry import crop_white_border
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.metadata import Labels
+from mammogan.data.phantom.render import render
+from mammogan.data.quality import FLAGS, flags_of, remove_labels
+from mammogan.data.segmentation import breast_mask
+from mammogan.errors import InputError, TableError
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_a_flag_can_be_a_reason(breast: np.ndarray, tmp_path: Path) -> None:
     store = ingest([tmp_path / "in"], tmp_path / "s", strict, assume=assume)
     assert list(store.refused["reason"]) == ["clips"]
     assert len(store) == 1
-    with pytest.raises(IngestError, match="There is no flag 'rust'"):
+    with pytest.raises(InputError, match="There is no flag 'rust'"):
         Settings(refuse_flags=("rust",))
 
 
@@ -149,7 +151,7 @@ def test_labels_are_found_by_the_end_of_the_path(tmp_path: Path) -> None:
     assert labels.get(Path("/any/a.png")) is None  # which one it is cannot be said
     assert labels.get(Path("/any/b.dcm")) == {"view": "CC", "age": 70}
     assert labels.get(Path("c.png")) == labels.get(Path("d.png")) == {"view": "CC"}
-    with pytest.raises(LabelsError, match="no column view"):
+    with pytest.raises(TableError, match="no column view"):
         Labels([tmp_path / "t.csv"], {"view": "position"})
-    with pytest.raises(LabelsError, match="no fact 'size'"):
+    with pytest.raises(TableError, match="no fact 'size'"):
         Labels([], {"size": "x"})

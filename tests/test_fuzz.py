@@ -18,11 +18,11 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
-from mammogan.data import guard
+from mammogan import parallel
 from mammogan.data.dicom import read_mammogram
-from mammogan.data.export import Header, Window, build
+from mammogan.data.dicom_writer import Header, Window, build
 from mammogan.data.ingest import Settings, _outcome, read_source
-from mammogan.data.phantom import render
+from mammogan.data.phantom.render import render
 from mammogan.data.store import quantize
 
 COUNT = int(os.environ.get("FUZZ", "300"))
@@ -102,7 +102,7 @@ def test_mutated_files_get_an_outcome(originals: list[bytes], tmp_path: Path) ->
     for original in originals:
         read_mammogram(original)  # they are good before they are broken
     rng = np.random.default_rng(2021)
-    children = guard.pool()
+    children = parallel.guarded_pool()
     reasons: Counter[str] = Counter()
     slowest = 0.0
     try:
@@ -114,7 +114,7 @@ def test_mutated_files_get_an_outcome(originals: list[bytes], tmp_path: Path) ->
                 reasons["unwritable"] += 1
                 continue
             started = time.perf_counter()
-            found = _outcome(guard.submit(children, read_source, path, None, SETTINGS))
+            found = _outcome(parallel.submit_guarded(children, read_source, path, None, SETTINGS))
             slowest = max(slowest, time.perf_counter() - started)
             reason, sentence = found.get("refused", ("accepted", ""))
             assert "PLANTED" not in sentence + str(found["facts"]), number
@@ -127,6 +127,6 @@ def test_mutated_files_get_an_outcome(originals: list[bytes], tmp_path: Path) ->
         said = f"{COUNT:,} broken files, the slowest took {slowest:.1f} s.\n\n| Outcome | Files |\n|---|---|\n{rows}"
         (Path(__file__).parents[1] / "benchmarks" / "results" / "fuzz.md").write_text(said)
     assert sum(reasons.values()) == COUNT
-    assert slowest < guard.SECONDS
+    assert slowest < parallel.SECONDS
     assert len(reasons) > 5
     assert reasons["unwritable"] < COUNT / 10

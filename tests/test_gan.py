@@ -20,15 +20,16 @@ from safetensors import safe_open
 from torch import nn
 
 from mammogan.data.store import Store
+from mammogan.errors import RunError
 from mammogan.gan import checkpoints
-from mammogan.gan.checkpoints import RunError
+from mammogan.gan.config import Config, preset
+from mammogan.gan.dataset import RealImages, to_grey
+from mammogan.gan.device import configure_device
 from mammogan.gan.losses import discriminator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
-from mammogan.gan.reals import Reals, to_grey
 from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.settings import Config, preset
-from mammogan.gan.training import Run, device_of
+from mammogan.gan.training import Run
 
 TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
 
@@ -208,7 +209,7 @@ def test_adam_starts_afresh_at_both_ends_of_a_fade() -> None:
 
 
 def test_reals_are_every_image_once_an_epoch(store: Store) -> None:
-    reals = Reals(store, (5, 4), "", seed=3)
+    reals = RealImages(store, (5, 4), "", seed=3)
     epoch = torch.cat([reals.batch(start, 4)[0] for start in range(0, 16, 4)])
     assert epoch.min() >= -1
     assert epoch.max() <= 1
@@ -230,10 +231,11 @@ import json, sys, time
 import torch
 torch.set_num_threads(1)
 from mammogan.data.store import Store
-from mammogan.gan.settings import Config
-from mammogan.gan.training import Run, device_of
-run = Run(Store.open(sys.argv[1]), sys.argv[2], Config().changed(json.loads(sys.argv[3])), device_of("cpu"))
-run.train(lambda line: time.sleep(float(sys.argv[4])))
+from mammogan.gan.config import Config
+from mammogan.gan.device import configure_device
+from mammogan.gan.training import Run
+run = Run(Store.open(sys.argv[1]), sys.argv[2], Config().changed(json.loads(sys.argv[3])), configure_device("cpu"))
+run.train(log=lambda line: time.sleep(float(sys.argv[4])))
 """
 
 
@@ -451,7 +453,7 @@ def test_a_gpu_rounds_factors_only_where_it_may(store: Store, tmp_path: Path, pr
     run.step(run.schedule.at(0))
     kinds = {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision}
     assert kinds == {"tf32" if "tf32" in precision else "ieee"}
-    device_of("cpu")
+    configure_device("cpu")
     assert {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from gan_zoo import from_gan_zoo, kernel_of_transposed
 
-from mammogan.gan.checkpoints import RunError
-from mammogan.gan.convert import from_gan_zoo, kernel_of_transposed
+from mammogan.errors import RunError
 from mammogan.gan.networks import Discriminator, Generator
 
 WIDTHS, LATENT = [8, 8, 4], 6

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mammogan.gan import convolution, winograd
-from mammogan.gan.plan import Counter
+from mammogan.gan.cost import Counter
+from mammogan.gan.ops import conv2d_gradfix, winograd
 
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor, kind: str) -> Tensor:
@@ -28,7 +28,7 @@ def with_derivatives(function, x: Tensor, weight: Tensor, bias: Tensor, kind: st
     return [y, *first, *torch.autograd.grad(norms, (x, weight, bias))]
 
 
-@pytest.mark.parametrize("function", [convolution.convolve, by_winograd])
+@pytest.mark.parametrize("function", [conv2d_gradfix.convolve, by_winograd])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("kind", "size"), [("same", 3), ("same", 1), ("up", 3), ("down", 3)])
 def test_values_and_two_derivatives_are_pytorchs(function, layout, kind, size):
@@ -61,20 +61,20 @@ def test_wide_layers_on_a_processor_take_winograd_and_narrow_ones_do_not(monkeyp
         return plain(x, weight, None, kind)
 
     monkeypatch.setattr(winograd, "convolve", seen)
-    wide = convolution.NARROWEST
+    wide = conv2d_gradfix.NARROWEST
     fitting = [(wide, "same", 4), (wide, "up", 2), (wide, "down", 4)]
     for width, kind, rows in [*fitting, (wide - 1, "same", 4), (wide, "same", 5)]:
-        convolution.convolve(torch.randn(1, wide, rows, 4), torch.randn(width, wide, 3, 3), torch.zeros(width), kind)
-    with convolution.directly():
-        convolution.convolve(torch.randn(1, wide, 4, 4), torch.randn(wide, wide, 3, 3), torch.zeros(wide))
+        conv2d_gradfix.convolve(torch.randn(1, wide, rows, 4), torch.randn(width, wide, 3, 3), torch.zeros(width), kind)
+    with conv2d_gradfix.plain_convolutions():
+        conv2d_gradfix.convolve(torch.randn(1, wide, 4, 4), torch.randn(wide, wide, 3, 3), torch.zeros(wide))
     assert taken == fitting
 
 
 def test_gradients_of_images_alone_compute_none_of_weights():
     """Else a penalty would pay for one more derivative by every weight, and throw it away."""
     x, weight = torch.randn(1, 4, 8, 8, requires_grad=True), torch.randn(4, 4, 3, 3, requires_grad=True)
-    y = convolution.convolve(x, weight, torch.zeros(4)).square().sum()
-    with Counter() as counter, convolution.by_images_only():
+    y = conv2d_gradfix.convolve(x, weight, torch.zeros(4)).square().sum()
+    with Counter() as counter, conv2d_gradfix.no_weight_gradients():
         (gradient,) = torch.autograd.grad(y, x, create_graph=True)
     assert counter.flop == 2 * 9 * 4 * 4 * 64
     assert torch.autograd.grad(gradient.square().sum(), weight)[0].abs().sum() > 0
@@ -84,7 +84,7 @@ def test_half_precision_reaches_the_convolution_and_its_gradient():
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
     weight, bias = torch.randn(6, 4, 3, 3, requires_grad=True), torch.zeros(6, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        y = convolution.convolve(x, weight, bias, "down")
+        y = conv2d_gradfix.convolve(x, weight, bias, "down")
     assert y.dtype == torch.bfloat16
     y.float().square().sum().backward()
     assert {tensor.grad.dtype for tensor in (x, weight, bias)} == {torch.float32}

@@ -13,11 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
-from mammogan.gan.checkpoints import RunError
+from mammogan.errors import RunError
+from mammogan.gan.config import Config
+from mammogan.gan.cost import Counter, count, images_by_level, plan, table
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.plan import Counter, count, images_by_level, plan, table
 from mammogan.gan.schedule import Phase, Schedule
-from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
 
 SMALL = {"levels": "3", "latent": "8", "fmap_base": "64", "fmap_max": "8", "total_images": "192", "batches": "8",

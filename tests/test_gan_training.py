@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from mammogan.data.store import Store
-from mammogan.gan import augment, checkpoints, losses, networks, processes
-from mammogan.gan.checkpoints import RunError
-from mammogan.gan.hyperparameters import table
+from mammogan.errors import RunError
+from mammogan.gan import augment, checkpoints, distributed, losses, networks
+from mammogan.gan.config import Config
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.schedule import Phase
-from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
+from mammogan.report.hyperparameters import table
 
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
@@ -66,11 +66,11 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 from mammogan.data.store import Store
-from mammogan.gan import processes
+from mammogan.gan import distributed
 from test_gan_training import gradients_of_a_step
 found = gradients_of_a_step(Store.open(sys.argv[1]), Path(sys.argv[2]))
-assert processes.count() == 2
-torch.save(found, f"{sys.argv[3]}.{processes.rank()}")
+assert distributed.count() == 2
+torch.save(found, f"{sys.argv[3]}.{distributed.rank()}")
 """
 
 
@@ -109,14 +109,14 @@ import json, sys, time
 import torch
 torch.set_num_threads(1)
 from mammogan.data.store import Store
-from mammogan.gan import processes
-from mammogan.gan.settings import Config
+from mammogan.gan import distributed
+from mammogan.gan.config import Config
 from mammogan.gan.training import Run
 run = Run(Store.open(sys.argv[1]), sys.argv[2], Config().changed(json.loads(sys.argv[3])))
-if processes.rank():
+if distributed.rank():
     time.sleep(0.5)  # the first process has written its first checkpoint by then
 run.train()
-processes.stop()
+distributed.stop()
 """
 
 
@@ -134,23 +134,23 @@ def test_two_processes_train_and_continue_as_one(store: Store, tmp_path: Path) -
 
 
 def test_torchrun_gives_out_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert processes.start("cuda:1") == "cuda:1"
+    assert distributed.start("cuda:1") == "cuda:1"
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunError, match="say --device cuda, not cuda:1"):
-        processes.start("cuda:1")
+        distributed.start("cuda:1")
 
 
 def test_shares_keep_groups_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(distributed, "count", lambda: 2)
     seen = []
     for rank in range(2):
-        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
-        for piece in processes.shares(16, 4):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        for piece in distributed.shares(16, 4):
             assert len(set((piece % 4).tolist())) == 1  # the groups of 16 images are those with one remainder by 4
             seen += piece.tolist()
     assert sorted(seen) == list(range(16))
     with pytest.raises(RunError, match="multiples of 8"):
-        processes.shares(12)
+        distributed.shares(12)
 
 
 def test_labels_reach_both_networks() -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 from pebble import ProcessPool
 
-from mammogan.data import guard
-from mammogan.data.display import Refused
+from mammogan import parallel
+from mammogan.errors import Refused
 
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[ProcessPool]:
-    pool = guard.pool()
+    pool = parallel.guarded_pool()
     yield pool
     pool.stop()
     pool.join()
@@ -55,11 +55,11 @@ def test_a_bad_call_is_a_refusal_and_the_next_call_works(
     children: ProcessPool, function: object, arguments: tuple, reason: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        guard.outcome(guard.submit(children, function, *arguments, seconds=3))
+        parallel.guarded_result(parallel.submit_guarded(children, function, *arguments, seconds=3))
     assert refused.value.reason == reason
-    assert guard.outcome(guard.submit(children, abs, -3)) == 3
+    assert parallel.guarded_result(parallel.submit_guarded(children, abs, -3)) == 3
 
 
 def test_an_error_of_the_function_is_not_hidden(children: ProcessPool) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        guard.outcome(guard.submit(children, int, "x"))
+        parallel.guarded_result(parallel.submit_guarded(children, int, "x"))

@@ -7,21 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammogan.metrics import published
-from mammogan.metrics.identifiability import (
+from mammogan.metrics.information import MAXIMUM
+from mammogan.paper import printed, table1, table2
+from mammogan.paper.table1 import (
     BOUND,
     CORRELATION,
-    chance_information,
     definitions,
     information_of_shift,
     shift_of_information,
     shifts_of_table2,
     simulate,
-    simulation_figure,
     summary,
-    totals_by_entry,
 )
-from mammogan.metrics.information import MAXIMUM
+from mammogan.paper.table2 import chance_information, totals_by_entry
+from mammogan.report.alignment_figures import simulation_figure
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_no_score_on_common_bins_breaks_data_processing(seed: int, shift: float)
 
 def test_only_definitions_that_are_free_give_the_printed_pattern(table) -> None:
     found = summary(table).set_index("definition")
-    assert (published.excess_over_diagonal() > 0).all()
+    assert (table1.excess_over_diagonal() > 0).all()
     for name, bound in BOUND.items():
         if "bins" in name:
             assert bound and found.loc[name, "most_above"] == 0
@@ -72,14 +71,14 @@ def test_shifts_of_table_2_carry_its_information_and_go_together_where_the_momen
 
     exact, near = shifts_of_table2(), shifts_of_table2(0.0111)
     carried = [information_of_shift(abs(shift)) for shift in exact]
-    np.testing.assert_allclose(carried, published.TABLE2_INFORMATION, atol=1e-6)
+    np.testing.assert_allclose(carried, printed.TABLE2_INFORMATION, atol=1e-6)
     # Moments that are correlated at .95 and more move the same way.
     assert (exact[2:4] < 0).all() or (exact[2:4] > 0).all()
     for flip in np.eye(5):
         assert distance(exact) <= distance(exact * (1 - 2 * flip)) + 1e-9
     assert len(set(np.sign(near[2:]))) == 1
     carried = np.array([information_of_shift(abs(shift)) for shift in near])
-    assert (np.abs(carried - published.TABLE2_INFORMATION) <= 1.96 * 0.0111 + 1e-6).all()
+    assert (np.abs(carried - printed.TABLE2_INFORMATION) <= 1.96 * 0.0111 + 1e-6).all()
     assert distance(near) < distance(exact) / 4
 
 
@@ -93,10 +92,10 @@ def test_table_2_beside_chance() -> None:
 def test_totals_agree_with_the_inverse_digamma() -> None:
     # The entries allow for the rounding of the information, too: their range is a little wider.
     entries = totals_by_entry()
-    low, high = published.compatible_totals()
+    low, high = table2.compatible_totals()
     assert entries["low"].max() <= low < high <= entries["high"].min()
     assert low - entries["low"].max() < 0.05 * low and entries["high"].min() - high < 0.05 * high
     row = entries.set_index("moment").loc["M2"]
     for total, fits in ((row["low"], True), (row["low"] - 200, False)):
-        m = published.implied_neighbors(int(total))[1]
-        assert (abs(m - published.TABLE2_NEIGHBORS[1]) < 0.0051) == fits
+        m = table2.implied_neighbors(int(total))[1]
+        assert (abs(m - printed.TABLE2_NEIGHBORS[1]) < 0.0051) == fits

@@ -13,35 +13,35 @@ import pydicom
 import pytest
 from PIL import Image
 
-from mammogan.data import phantom
 from mammogan.data.dicom import read_mammogram
-from mammogan.data.export import Header, Window, build, write
+from mammogan.data.dicom_writer import Header, Window, build, write
 from mammogan.data.geometry import resize
+from mammogan.data.phantom import patient, population, render, texture
 from mammogan.metrics.spectrum import radial_power_spectrum
 
 
 def test_bytes_do_not_depend_on_the_workers(phantoms: Path, tmp_path: Path) -> None:
-    phantom.write_population(tmp_path, 6, seed=7, height=160, width=128, workers=2)
+    population.write_population(tmp_path, 6, seed=7, height=160, width=128, workers=2)
     for path in tmp_path.glob("*.dcm"):
         assert path.read_bytes() == (phantoms / path.name).read_bytes()
 
 
 def test_another_seed_or_index_is_another_breast() -> None:
-    first = phantom.render(0, 0, "CC", "L", height=80, width=64).shown
-    assert not np.array_equal(first, phantom.render(1, 0, "CC", "L", height=80, width=64).shown)
-    assert not np.array_equal(first, phantom.render(0, 1, "CC", "L", height=80, width=64).shown)
+    first = render.render(0, 0, "CC", "L", height=80, width=64).shown
+    assert not np.array_equal(first, render.render(1, 0, "CC", "L", height=80, width=64).shown)
+    assert not np.array_equal(first, render.render(0, 1, "CC", "L", height=80, width=64).shown)
 
 
-@pytest.mark.parametrize(("laterality", "view"), phantom.VIEWS)
+@pytest.mark.parametrize(("laterality", "view"), patient.VIEWS)
 def test_the_same_breast_at_two_sizes(laterality: str, view: str) -> None:
-    small = phantom.render(3, 2, view, laterality, height=320, width=256).shown
-    large = phantom.render(3, 2, view, laterality, height=640, width=512).shown
+    small = render.render(3, 2, view, laterality, height=320, width=256).shown
+    large = render.render(3, 2, view, laterality, height=640, width=512).shown
     assert np.corrcoef(resize(large, 160, 128).ravel(), resize(small, 160, 128).ravel())[0, 1] > 0.99
 
 
-@pytest.mark.parametrize(("laterality", "view"), phantom.VIEWS)
+@pytest.mark.parametrize(("laterality", "view"), patient.VIEWS)
 def test_chest_wall_and_background(laterality: str, view: str) -> None:
-    shown = phantom.render(0, 5, view, laterality, height=160, width=128).shown
+    shown = render.render(0, 5, view, laterality, height=160, width=128).shown
     chest, front = (0, -1) if laterality == "L" else (-1, 0)
     middle = slice(40, 120)
     assert shown[middle, chest].mean() > 0.05
@@ -53,7 +53,7 @@ def test_chest_wall_and_background(laterality: str, view: str) -> None:
 def test_density_classes_brighten_in_order() -> None:
     found: dict[str, list[float]] = {name: [] for name in "ABCD"}
     for number in range(60):
-        made = phantom.render(11, number, "CC", "L", height=80, width=64)
+        made = render.render(11, number, "CC", "L", height=80, width=64)
         inside = made.shown > 0.02
         # Tissue against the fat of the same image: the display's gain is the patient's own.
         found[made.density].append(float(np.mean(made.shown[inside] > 1.8 * np.quantile(made.shown[inside], 0.15))))
@@ -64,7 +64,7 @@ def test_density_classes_brighten_in_order() -> None:
 
 def test_texture_has_the_exponent_it_is_asked_for() -> None:
     rng = np.random.default_rng(0)
-    field = np.stack([phantom.texture(rng, rng, (640, 512), 3.0)[:512] for _ in range(4)])
+    field = np.stack([texture.texture(rng, rng, (640, 512), 3.0)[:512] for _ in range(4)])
     frequency, power = radial_power_spectrum(field)
     band = (frequency > 0.02) & (frequency < 0.2)
     assert -np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0] == pytest.approx(3.0, abs=0.2)
@@ -74,7 +74,7 @@ def test_texture_has_the_exponent_it_is_asked_for() -> None:
 def test_interior_follows_a_power_law_near_three() -> None:
     patches = []
     for number in range(6):
-        shown = phantom.render(2, number, "CC", "L", height=640, width=512).shown
+        shown = render.render(2, number, "CC", "L", height=640, width=512).shown
         patches.append(shown[256:384, 40:168])
     frequency, power = radial_power_spectrum(np.stack(patches))
     band = (frequency > 0.02) & (frequency < 0.15)
@@ -89,7 +89,7 @@ def test_population_holds_every_variant(phantoms: Path) -> None:
     assert "1.2.840.10008.1.2.4.90" in {h.file_meta.TransferSyntaxUID for h in headers}
     assert len({h.SOPInstanceUID for h in headers}) == 16
     assert len({h.PatientID for h in headers}) == 4
-    assert {(h.ImageLaterality, h.ViewPosition) for h in headers} == set(phantom.VIEWS)
+    assert {(h.ImageLaterality, h.ViewPosition) for h in headers} == set(patient.VIEWS)
     with (phantoms / "phantoms.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == sorted(path.name for path in phantoms.glob("*.dcm"))
@@ -97,8 +97,8 @@ def test_population_holds_every_variant(phantoms: Path) -> None:
 
 def test_files_show_what_was_drawn(phantoms: Path) -> None:
     for index in range(8):
-        laterality, view = phantom.VIEWS[index % 4]
-        drawn = phantom.render(7, index // 4, view, laterality, height=160, width=128)
+        laterality, view = patient.VIEWS[index % 4]
+        drawn = render.render(7, index // 4, view, laterality, height=160, width=128)
         read = read_mammogram((phantoms / f"{index:07d}.dcm").read_bytes())
         assert (read.facts["view"], read.facts["laterality"]) == (view, laterality)
         # A sigmoid window cannot reach 0 and 1, and stored values are whole.
@@ -139,17 +139,17 @@ def test_dcmtk_shows_the_same_picture(tmp_path: Path, inverted: bool) -> None:
 
 def test_bad_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="5 : 4"):
-        phantom.render(0, 0, "CC", "L", height=100, width=100)
+        render.render(0, 0, "CC", "L", height=100, width=100)
     with pytest.raises(ValueError, match="no view"):
-        phantom.render(0, 0, "ML", "L")
+        render.render(0, 0, "ML", "L")
     with pytest.raises(ValueError, match="count of 1"):
-        phantom.write_population(tmp_path, 0, 0)
+        population.write_population(tmp_path, 0, 0)
     with pytest.raises(ValueError, match="uint16"):
         build(np.zeros((4, 4), np.int32), Header("CC", "L", "k", "s", "P"))
 
 
 def test_only_phantoms_may_be_shown() -> None:
     drawn = pd.DataFrame({"manufacturer": ["Phantom Imaging", "Specimen Works"]})
-    assert phantom.are_phantoms(drawn)
+    assert patient.are_phantoms(drawn)
     for other in ("Hologic", None):
-        assert not phantom.are_phantoms(pd.concat([drawn, pd.DataFrame({"manufacturer": [other]})]))
+        assert not patient.are_phantoms(pd.concat([drawn, pd.DataFrame({"manufacturer": [other]})]))

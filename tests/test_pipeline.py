@@ -17,21 +17,22 @@ import nbformat
 import pytest
 import yaml
 
-from mammogan import provenance
-from mammogan.pipeline import Pipeline, PipelineError
-from mammogan.provenance import ROOT
-from mammogan.results import Results, verdict
+from mammogan.errors import PipelineError
+from mammogan.pipeline import Pipeline
+from mammogan.report import provenance
+from mammogan.report.provenance import ROOT
+from mammogan.report.results import Results, verdict
 
 FIRST = """
 from pathlib import Path
-from mammogan.results import Results
+from mammogan.report.results import Results
 results = Results(out, "preprocessing")
 results.value("n", n)
 results.save()
 """
 SECOND = """
 import json
-from mammogan.results import Results
+from mammogan.report.results import Results
 before = json.load(open(store + "/results.json"))["preprocessing.n"]["value"]
 results = Results(out, "training")
 results.value("twice", 2 * before)
@@ -147,7 +148,7 @@ def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
     meet = """
     from pathlib import Path
     import time
-    from mammogan.results import Results
+    from mammogan.report.results import Results
     Results(out, "training").save()
     (Path(out) / "here").touch()
     end = time.monotonic() + 30
@@ -163,7 +164,7 @@ def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
 
 def test_what_runs_beside_a_failure_is_finished(root: Path) -> None:
     notebook(root / "notebooks/01_one.ipynb", 'source = ""\nout = ""\nn = 1', "1 / 0")
-    late = 'import time\nfrom mammogan.results import Results\ntime.sleep(3)\nResults(out, "training").save();'
+    late = 'import time\nfrom mammogan.report.results import Results\ntime.sleep(3)\nResults(out, "training").save();'
     notebook(root / "notebooks/02_two.ipynb", 'store = ""\nout = ""', late)
     pipeline = Pipeline("alone", root=root)
     with pytest.raises(PipelineError, match="01_one failed"):
@@ -195,9 +196,9 @@ def test_two_runs_at_once_are_refused(root: Path) -> None:
 
 
 def test_code_hash_follows_imports_and_only_them() -> None:
-    readers = provenance.code_hash(["from mammogan.readers import published"])
-    assert readers == provenance.code_hash(["import mammogan.readers.published"])
-    assert readers != provenance.code_hash(["from mammogan.readers import statistics"])
+    readers = provenance.code_hash(["from mammogan.paper import table3"])
+    assert readers == provenance.code_hash(["import mammogan.paper.table3"])
+    assert readers != provenance.code_hash(["from mammogan.stats import mixed"])
     names = {path.name for path in provenance.imports(ROOT / "mammogan" / "gan" / "training.py")}
     assert {"training.py", "networks.py", "store.py"} <= names
     assert "coverage.py" not in names

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mammogan import __version__
-from mammogan.provenance import ROOT
+from mammogan.report.provenance import ROOT
 
 # conda-forge's name of a package that has another one at PyPI.
 CONDA = {"torch": "pytorch-gpu"}

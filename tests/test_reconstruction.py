@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mammogan.readers import published
-from mammogan.readers import reconstruction as rc
+from mammogan.paper import printed, table3
+from mammogan.paper import table4 as rc
 
 
 @pytest.fixture(scope="module")
@@ -51,25 +51,25 @@ def test_histograms_hold_the_one_they_came_from(scores: list[int], data: st.Data
 
 
 def test_only_these_counts_agree_with_table_3() -> None:
-    search = published.search_table3()
+    search = table3.search_table3()
     assert search.space == 134**10
     assert {int(row.sum()) % 10 for row in search.solutions} == {2, 8}  # neither 654 nor 655
     steps = {tuple(np.abs(row - row[0])) for row in search.solutions}
     assert steps == {(0, 10, 5, 15, 5, 8, 9, 11, 5, 4)}
-    assert published.table4_totals() == {652}
+    assert table3.table4_totals() == {652}
     # Rounding alone explains no solution, and the 117 first attempts explain none at all.
-    assert len(published.search_table3(tolerance=0.0005).solutions) == 0
-    assert len(published.search_table3(attempts=published.READERS).solutions) == 0
+    assert len(table3.search_table3(tolerance=0.0005).solutions) == 0
+    assert len(table3.search_table3(attempts=printed.READERS).solutions) == 0
 
 
 def test_the_search_finds_planted_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     planted = np.array([20, 25, 22, 30, 18, 21, 26, 24, 19, 28])
     table = {}
-    for a, b in published.TABLE3:
-        p = float(published.conover_p(abs(int(planted[a] - planted[b])), planted, 50))
+    for a, b in printed.TABLE3:
+        p = float(table3.conover_p(abs(int(planted[a] - planted[b])), planted, 50))
         table[a, b] = round(p, 3)
-    monkeypatch.setattr(published, "TABLE3", table)
-    found = published.search_table3(tolerance=0.0005 + 1e-9, attempts=50).solutions.tolist()
+    monkeypatch.setattr(table3, "TABLE3", table)
+    found = table3.search_table3(tolerance=0.0005 + 1e-9, attempts=50).solutions.tolist()
     assert planted.tolist() in found
     assert (50 - planted).tolist() in found  # the mirror image has the same P values
 
@@ -85,7 +85,7 @@ def test_ties_allow_the_printed_values_together() -> None:
 
 def test_the_reconstruction_meets_the_printed_figures(made: rc.Reconstruction) -> None:
     strata = made.strata()
-    for group in published.TABLE4[1:]:
+    for group in printed.TABLE4[1:]:
         scores = spread_out(strata[group.name][0])
         assert len(scores) == group.attempts
         assert abs(scores.mean() / 10 - group.rate) <= 0.0005 + 1e-9
@@ -162,7 +162,7 @@ def test_each_p_value_left_out(made: rc.Reconstruction, without: pd.DataFrame) -
             scores = [spread_out(strata[name][place]) for name in (part, rest)]
             assert round(float(stats.kruskal(*scores).pvalue), 4) == p
         for name in ("Radiologists", "Board qualified", "Specializing in breast", "Screening radiologist"):
-            group = next(group for group in published.TABLE4 if group.name == name)
+            group = next(group for group in printed.TABLE4 if group.name == name)
             scores = spread_out(strata[name][0])
             assert (len(scores), round(scores.mean() / 10, 3)) == (group.attempts, group.rate)
             assert round(scores.std() / 10, 3) == group.deviation
@@ -177,16 +177,16 @@ def test_sets_that_conflict(made: rc.Reconstruction, without: pd.DataFrame, monk
     assert among["P of all attempts"] == len(made.others.every)
     # The histograms that meet P = .4928 and no score above 8, one by one with SciPy.
     known = spread_out(made.known.every)
-    nonradiologists = rc.histograms(69, 340, rc.squares(published.TABLE4[2], 340)[0])
+    nonradiologists = rc.histograms(69, 340, rc.squares(printed.TABLE4[2], 340)[0])
     low = nonradiologists[(nonradiologists[:, 9:].sum(1) == 0)]
     near = low[np.abs(stats.chi2.sf(rc.kruskal_h(made.known.every, low + made.known.every), 1) - 0.4928) < 1e-3]
     agree = [round(float(stats.kruskal(known, spread_out(row)).pvalue), 4) == 0.4928 for row in near]
     assert among["P of first attempts"] == sum(agree) > 0
     assert (table > 0).groupby(level=0).sum().ge(2).all()
     # Were .490 printed for all participants, the rates would agree, and the set would be called no conflict.
-    first, *others = published.TABLE4
-    agreeing = published.Group(first.name, first.attempts, 0.490, first.deviation)
-    monkeypatch.setattr(published, "TABLE4", (agreeing, *others))
+    first, *others = printed.TABLE4
+    agreeing = printed.Group(first.name, first.attempts, 0.490, first.deviation)
+    monkeypatch.setattr(printed, "TABLE4", (agreeing, *others))
     with pytest.raises(ValueError, match="does not conflict"):
         rc.conflicts(made, without)
 

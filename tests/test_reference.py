@@ -12,23 +12,24 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from mammogan import beyond
 from mammogan.__main__ import app
 from mammogan.artifacts.inspection import read_key
-from mammogan.artifacts.report import tables as labelled
-from mammogan.artifacts.study import TABLES, read_study
 from mammogan.data.ingest import Settings, ingest
-from mammogan.data.phantom import write_population
+from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
-from mammogan.gan import checkpoints, growth
-from mammogan.gan.finished import Finished, publish_run
+from mammogan.errors import PipelineError, RunError
+from mammogan.gan import checkpoints
+from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
-from mammogan.gan.settings import Config
+from mammogan.gan.snapshot import Snapshot, publish_run
 from mammogan.gan.training import Run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.pipeline import Pipeline, PipelineError
-from mammogan.provenance import ROOT
-from mammogan.reference import ExportError, export
+from mammogan.pipeline import Pipeline
+from mammogan.report import copies, training
+from mammogan.report.inspection import TABLES, read_tables
+from mammogan.report.labels import tables as labelled
+from mammogan.report.provenance import ROOT
+from mammogan.report.reference import export
 
 SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4,), "stable_images": 8,
          "fade_images": 8, "total_images": 64, "checkpoint_images": 16, "sample_images": 16}  # fmt: skip
@@ -59,7 +60,7 @@ def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path,
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.999
     tensors, _ = checkpoints.latest(kept[1] / "run")
     assert all(name.startswith("average/") and str(t.dtype) == "torch.float16" for name, t in tensors.items())
-    run, again = Finished.open(kept[0]), Finished.open(kept[1] / "run")
+    run, again = Snapshot.open(kept[0]), Snapshot.open(kept[1] / "run")
     assert run == again
     full, _ = checkpoints.latest(kept[0])
     for name in ("generator", "discriminator"):
@@ -81,18 +82,18 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     found = moments.loc[moments["kind"] == "real", list(MOMENT_NAMES)].to_numpy(float)
     np.testing.assert_allclose(found, image_moments(store.images(), store.bits), rtol=1e-10)
     assert (moments["kind"] == "synthetic").sum() == 16
-    tables = read_study(kept[1] / "artifacts")
+    tables = read_tables(kept[1] / "artifacts")
     assert set(tables) == set(TABLES)
     assert len(tables["synthetic"]) == 16
     assert len(tables["real"]) == len(store)
     assert not {"id", "patient", "source_sha256"} & set(tables["real"].columns)
     distances = pd.read_csv(kept[1] / "run" / "distances.csv")
-    pd.testing.assert_frame_equal(distances, growth.distances(kept[0], store, seed=1))
+    pd.testing.assert_frame_equal(distances, training.distances(kept[0], store, seed=1))
     assert distances["images"].tolist()[-1] == 64
-    log, again = (growth.read_log(run) for run in (kept[0], kept[1] / "run"))
+    log, again = (training.read_log(run) for run in (kept[0], kept[1] / "run"))
     pd.testing.assert_frame_equal(log, again)
     assert (log["images_per_second"] > 0).all()
-    sections = [beyond.kept(kept[1] / "alignment", measure.__name__) for measure in beyond.SECTIONS]
+    sections = [copies.kept(kept[1] / "alignment", measure.__name__) for measure in copies.SECTIONS]
     assert [entry["value"] for s in sections for key, entry in s.values.items() if key.endswith(".n")] == [16, 16, 13]
     record = json.loads((kept[1] / "provenance.json").read_text())
     assert record["data_hash"] == store.fingerprint
@@ -103,9 +104,9 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     files = [p for p in kept[1].rglob("*") if p.is_file()]
     assert {p.suffix for p in files} <= {".md", ".json", ".jsonl", ".csv", ".npy", ".safetensors"}
     assert not any(str(kept[1].parent) in p.read_text() for p in files if p.suffix not in (".npy", ".safetensors"))
-    with pytest.raises(ExportError, match="not empty"):
+    with pytest.raises(RunError, match="not empty"):
         export(kept[0], store.path, kept[1], "phantoms")
-    with pytest.raises(ExportError, match="no origin 'x'"):
+    with pytest.raises(RunError, match="no origin 'x'"):
         export(kept[0], store.path, kept[1].parent / "x", "x")
 
 

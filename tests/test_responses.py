@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammogan.readers.responses import COLUMNS, ResponsesError, read_responses
+from mammogan.errors import TableError
+from mammogan.stats.responses import COLUMNS, read_responses
 
 
 def answers(sessions: int = 3, questions: int = 4) -> pd.DataFrame:
@@ -65,26 +66,26 @@ def test_read_back_in_order_with_types(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(tmp_path: Path, column: str, value: str, sentence: str) -> None:
     table = answers().astype(str)
     table.loc[0, column] = value
-    with pytest.raises(ResponsesError, match=sentence):
+    with pytest.raises(TableError, match=sentence):
         read(table, tmp_path)
 
 
 def test_a_trainee_is_not_board_certified(tmp_path: Path) -> None:
     table = answers()
     table.loc[table["session"] == "s1", "trainee"] = "yes"
-    with pytest.raises(ResponsesError, match="a trainee is board certified"):
+    with pytest.raises(TableError, match="a trainee is board certified"):
         read(table, tmp_path)
 
 
 def test_missing_columns_rows_and_files(tmp_path: Path) -> None:
-    with pytest.raises(ResponsesError, match="no column 'correct'"):
+    with pytest.raises(TableError, match="no column 'correct'"):
         read(answers().drop(columns="correct"), tmp_path)
-    with pytest.raises(ResponsesError, match="no answer"):
+    with pytest.raises(TableError, match="no answer"):
         read(answers().iloc[:0], tmp_path)
-    with pytest.raises(ResponsesError, match="cannot be read"):
+    with pytest.raises(TableError, match="cannot be read"):
         read_responses(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00" * 9)
-    with pytest.raises(ResponsesError):
+    with pytest.raises(TableError):
         read_responses(tmp_path / "binary.csv")
 
 
@@ -99,5 +100,5 @@ def test_tables_from_elsewhere(tmp_path: Path) -> None:
         ({"question": "one"}, "question is no number of 0 or more"),
         ({"reader": "one"}, "stands twice .tell attempts"),
     ):
-        with pytest.raises(ResponsesError, match=sentence):
+        with pytest.raises(TableError, match=sentence):
             read(made.assign(**change), tmp_path)

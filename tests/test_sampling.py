@@ -25,18 +25,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mammogan.data.dicom import read_mammogram
-from mammogan.data.geometry import chest_side
-from mammogan.data.pictures import Labels, is_labels
-from mammogan.data.store import Store, StoreError
-from mammogan.gan import checkpoints, figures, growth
-from mammogan.gan.checkpoints import RunError
-from mammogan.gan.files import FOLDER, Files
+from mammogan.data.metadata import Labels, is_labels
+from mammogan.data.segmentation import chest_side
+from mammogan.data.store import Store
+from mammogan.errors import RunError, StoreError
+from mammogan.gan import checkpoints
+from mammogan.gan.config import Config
+from mammogan.gan.dataset import population
 from mammogan.gan.networks import Generator
-from mammogan.gan.reals import population
 from mammogan.gan.sampling import Sampler, kinds_known, sample, slerp
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.settings import Config
 from mammogan.gan.training import Run
+from mammogan.gan.writers import FOLDER, Files
+from mammogan.report import training, training_figures
 
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
@@ -248,7 +249,7 @@ import sys, time
 import torch
 torch.set_num_threads(1)
 from mammogan.gan.sampling import sample
-def slow(done):
+def slow(task, done, total=0, note=""):
     print(done, flush=True)
     time.sleep(0.02)
 sample(sys.argv[1], sys.argv[2], int(sys.argv[3]), 5, sys.argv[4], progress=slow)
@@ -268,7 +269,7 @@ def killed(run: Path, out: Path, count: int, form: str, after: int) -> None:
 
 
 def stopped(run: Path, out: Path, count: int, form: str, after: int) -> None:
-    def stop(done: int) -> None:
+    def stop(task: str, done: int, total: int = 0, note: str = "") -> None:
         if done >= after:
             raise KeyboardInterrupt
 
@@ -402,23 +403,23 @@ def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
         for images, level, alpha in stats:
             size = ("5x4", "10x8")[level]
             log.write(json.dumps({"images": images, "level": level, "size": size, "alpha": alpha}) + "\n")
-    spans = list(figures.phases(growth.read_log(tmp_path)))
+    spans = list(training_figures.phases(training.read_log(tmp_path)))
     assert spans == [(0, 64, "5x4", False), (64, 192, "10x8", True), (192, 256, "10x8", False)]
-    assert "images_per_second" not in growth.read_log(tmp_path)
-    assert np.isnan(growth.minutes(growth.read_log(tmp_path)))
+    assert "images_per_second" not in training.read_log(tmp_path)
+    assert np.isnan(training.minutes(training.read_log(tmp_path)))
     (tmp_path / "timing.jsonl").write_text('{"images": 128, "seconds": 4.0, "images_per_second": 32.0}\n')
-    speed = growth.read_log(tmp_path)["images_per_second"]
+    speed = training.read_log(tmp_path)["images_per_second"]
     assert speed[1] == 32
     assert speed.isna().tolist() == [True, False, True, True]
-    assert np.isnan(growth.minutes(growth.read_log(tmp_path)))
+    assert np.isnan(training.minutes(training.read_log(tmp_path)))
     pieces = [(64, 32.0), (128, 16.0), (192, 64.0), (256, 1.0)]  # 2, 4, 1 and 64 s
     lines = (json.dumps({"images": images, "images_per_second": rate}) for images, rate in pieces)
     (tmp_path / "timing.jsonl").write_text("\n".join(lines))
-    assert growth.minutes(growth.read_log(tmp_path)) == pytest.approx(71 / 60)
+    assert training.minutes(training.read_log(tmp_path)) == pytest.approx(71 / 60)
 
 
 def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None:
-    kept = growth.sheets(run, Schedule(3, 64, 64, 448, (8, 8, 8)))
+    kept = training.sheets(run, Schedule(3, 64, 64, 448, (8, 8, 8)))
     assert [(s.images, s.level, s.alpha) for s in kept] == [
         (0, 0, 1), (64, 0, 1), (128, 1, 1), (192, 1, 1), (256, 2, 1), (448, 2, 1)
     ]  # fmt: skip
@@ -428,9 +429,9 @@ def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None
     assert [Sampler.open(run, at=s.images).size for s in kept[1:]] == [s.pixels.shape[1:] for s in kept[1:]]
     # What a fade shows is not yet the level, and only the ends of a level are its stages.
     more = [*kept[:2], replace(kept[2], images=100, alpha=0.5), *kept[2:5], replace(kept[4], images=300), kept[5]]
-    assert growth.stages(more) == kept
+    assert training.stages(more) == kept
     frames = [(s.label, np.hstack(s.pixels[:4])) for s in kept]
-    with Image.open(growth.write_film(frames, tmp_path / "film.gif", 12, height=40)) as film:
+    with Image.open(training.write_film(frames, tmp_path / "film.gif", 12, height=40)) as film:
         assert (film.n_frames, film.size) == (len(frames), (128, 40))
         film.seek(film.n_frames - 1)
         shown = np.asarray(film.convert("L"), float)[::2, ::2]
@@ -438,25 +439,25 @@ def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None
 
 
 def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = growth.distances(run, store, projections=32)
+    table = training.distances(run, store, projections=32)
     assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
     assert set(table["band"]) == {"20 x 16"}
     assert (table["distance"] > table["real"]).all()
-    ends = growth.level_by_level(table)
+    ends = training.level_by_level(table)
     assert ends.index.tolist() == ["5 x 4", "10 x 8", "20 x 16"]
     for size, images in zip(ends.index, (64, 192, 448), strict=True):
         assert ends["distance"][size] == table.loc[table["images"] == images, "distance"].mean()
     # Images of 5 x 4 drawn like the real ones keep no texture; those of 20 x 16 are the real ones themselves.
     real = {size: store.images(size)[:] for size in store.sizes}
     monkeypatch.setattr(Sampler, "draw", lambda self, count, seed, start=0: iter(real[self.size][:count]))
-    perfect = growth.distances(run, store, projections=32)["distance"]
+    perfect = training.distances(run, store, projections=32)["distance"]
     assert perfect.iloc[0] > perfect.iloc[1] > perfect.iloc[3]
     assert perfect.iloc[3] == perfect.iloc[6]
 
 
 def test_enlarged_images_keep_their_pixels() -> None:
     small = np.arange(12, dtype=np.uint16).reshape(2, 3, 2)
-    large = growth.enlarge(small, (6, 8))
+    large = training.enlarge(small, (6, 8))
     assert large.shape == (2, 6, 8)
     np.testing.assert_array_equal(large[:, ::2, ::4], small)
     np.testing.assert_array_equal(large[:, 1::2, 3::4], small)

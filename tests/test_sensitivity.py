@@ -7,18 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from damage_sensitivity import DAMAGES, Damage, detectable, power_of, quantized, sensitivity
 from scipy.ndimage import gaussian_filter
 
-from mammogan.metrics.sensitivity import (
-    DAMAGES,
-    Damage,
-    detectable,
-    power_of,
-    quantized,
-    seen,
-    sensitivity,
-    sensitivity_figure,
-)
+from mammogan.report.sensitivity import seen, sensitivity_figure
 
 BY_NAME = {damage.name: damage for damage in DAMAGES}
 

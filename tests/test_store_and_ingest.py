@@ -22,10 +22,13 @@ from hypothesis.extra.numpy import arrays
 from pandas.testing import assert_frame_equal
 from PIL import Image
 
-from mammogan.data.geometry import chest_side, crop_letterbox, fit, resize
-from mammogan.data.ingest import IngestError, Settings, ingest, salt_path, split_of, walk
-from mammogan.data.report import write_report
-from mammogan.data.store import Store, StoreError, StoreWriter, pyramid, pyramid_sizes, quantize
+from mammogan.data.deidentify import salt_path, split_of
+from mammogan.data.geometry import crop_letterbox, fit, resize
+from mammogan.data.ingest import Settings, ingest, walk
+from mammogan.data.segmentation import chest_side
+from mammogan.data.store import Store, StoreWriter, pyramid, pyramid_sizes, quantize
+from mammogan.errors import InputError, StoreError
+from mammogan.report.ingest import write_report
 
 SMALL = Settings(height=40, width=32)
 
@@ -175,10 +178,10 @@ def test_sources_that_changed_are_not_mixed_in(phantoms: Path, tmp_path: Path) -
     first = ingest([source], tmp_path / "s", SMALL)
     assert ingest([source], tmp_path / "s", SMALL).fingerprint == first.fingerprint
     shutil.copy(phantoms / "0000002.dcm", source)
-    with pytest.raises(IngestError, match="sources have changed"):
+    with pytest.raises(InputError, match="sources have changed"):
         ingest([source], tmp_path / "s", SMALL)
     (source / "0000002.dcm").rename(source / "-.dcm")
-    with pytest.raises(IngestError, match="sources have changed"):
+    with pytest.raises(InputError, match="sources have changed"):
         ingest([source], tmp_path / "s", SMALL)
 
 
@@ -264,7 +267,7 @@ def test_duplicates_and_strangers_are_refused(phantoms: Path, tmp_path: Path) ->
     (source / "broken.png").write_bytes(b"\x89PNG no more")
     found = ingest([source], tmp_path / "s", SMALL)
     assert len(found) == 1
-    assert sorted(found.refused["reason"]) == ["colour", "duplicate", "no_label", "not_an_image", "not_dicom"]
+    assert sorted(found.refused["reason"]) == ["color", "duplicate", "no_label", "not_an_image", "not_dicom"]
 
 
 def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
@@ -285,15 +288,15 @@ def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(IngestError, match="no file or folder"):
+    with pytest.raises(InputError, match="no file or folder"):
         ingest([tmp_path / "nothing"], tmp_path / "s1")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(IngestError, match="the folder is empty"):
+    with pytest.raises(InputError, match="the folder is empty"):
         ingest([tmp_path / "empty"], tmp_path / "s2")
     (tmp_path / "empty" / "a.txt").write_text("no image")
-    with pytest.raises(IngestError, match="1 not_dicom"):
+    with pytest.raises(InputError, match="1 not_dicom"):
         ingest([tmp_path / "empty"], tmp_path / "s3")
-    with pytest.raises(IngestError, match="keep or left"):
+    with pytest.raises(InputError, match="keep or left"):
         Settings(laterality="up")
 
 

@@ -15,9 +15,9 @@ import pytest
 from study import PASSWORD, made_store, ovals, served
 
 from mammogan.data.store import Store
-from mammogan.provenance import ROOT
-from mammogan.readers.design import Study, build
-from mammogan.readers.responses import read_responses
+from mammogan.reader_study.design import ReaderStudy, build
+from mammogan.report.provenance import ROOT
+from mammogan.stats.responses import read_responses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
@@ -47,7 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def study(store: Store, tmp_path: Path) -> Study:
+def study(store: Store, tmp_path: Path) -> ReaderStudy:
     return build(store.path, store.path, tmp_path / "study", seed=1, pairs=PAIRS)
 
 
@@ -127,7 +127,7 @@ class Tablet:
         )
 
 
-def answers(study: Study) -> list[tuple]:
+def answers(study: ReaderStudy) -> list[tuple]:
     with closing(sqlite3.connect(study.folder / "responses.sqlite")) as connection:
         return connection.execute("SELECT session, question, chosen_side FROM answers ORDER BY 1, 2").fetchall()
 
@@ -140,7 +140,7 @@ def axe(tablet: Tablet) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("device", SIZES)
-def test_by_touch_at_every_size(browser: Any, study: Study, device: str) -> None:
+def test_by_touch_at_every_size(browser: Any, study: ReaderStudy, device: str) -> None:
     width, height = SIZES[device]
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/", (width, height), touch=True)
@@ -215,7 +215,7 @@ def test_by_touch_at_every_size(browser: Any, study: Study, device: str) -> None
     assert answers(study) == [(1, number, "right") for number in range(1, PAIRS + 1)]
 
 
-def test_by_mouse(browser: Any, study: Study) -> None:
+def test_by_mouse(browser: Any, study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         page = tablet.page
@@ -261,7 +261,7 @@ def test_by_mouse(browser: Any, study: Study) -> None:
     assert answers(study) == [(1, number, "left") for number in range(1, PAIRS + 1)]
 
 
-def test_by_keyboard_alone(browser: Any, study: Study) -> None:
+def test_by_keyboard_alone(browser: Any, study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         page = tablet.page
@@ -324,7 +324,7 @@ def test_by_keyboard_alone(browser: Any, study: Study) -> None:
     assert [row[2] for row in answers(study)] == ["left", "right", "left", "right"]
 
 
-def test_reloads_and_a_second_tab(browser: Any, study: Study) -> None:
+def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         page = tablet.page
@@ -360,7 +360,7 @@ def test_reloads_and_a_second_tab(browser: Any, study: Study) -> None:
     assert answers(study) == [(1, 1, "right"), (1, 2, "left"), (1, 3, "left"), (1, 4, "right")]
 
 
-def test_the_network_is_lost_in_the_middle(browser: Any, study: Study) -> None:
+def test_the_network_is_lost_in_the_middle(browser: Any, study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         page = tablet.page
@@ -431,7 +431,7 @@ def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path
 def test_tiles_and_the_administrators_page(
     browser: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mammogan.readers import design
+    from mammogan.reader_study import design
 
     monkeypatch.setattr(design, "PLAIN", 24)
     monkeypatch.setattr(design, "TILE", 16)

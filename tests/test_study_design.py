@@ -18,10 +18,11 @@ from sklearn.model_selection import cross_val_predict
 from study import made_store, ovals
 
 from mammogan.data.store import Store, StoreWriter
-from mammogan.provenance import ROOT
-from mammogan.readers import design
-from mammogan.readers.design import Pair, Study, StudyError, build, displayed, equalized
-from mammogan.readers.page import write_page
+from mammogan.errors import StudyError
+from mammogan.reader_study import design
+from mammogan.reader_study.browser import write_demo
+from mammogan.reader_study.design import Pair, ReaderStudy, build, displayed, equalized
+from mammogan.report.provenance import ROOT
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
@@ -39,12 +40,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def study(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> ReaderStudy:
     return build(*stores, tmp_path_factory.mktemp("studies") / "study", seed=3)
 
 
 def test_sessions_are_functions_of_the_seed_and_balanced(
-    study: Study, stores: tuple[Path, Path], tmp_path: Path
+    study: ReaderStudy, stores: tuple[Path, Path], tmp_path: Path
 ) -> None:
     again = build(*stores, tmp_path / "study", seed=3)
     other = build(*stores, tmp_path / "other", seed=4)
@@ -69,7 +70,7 @@ def test_sessions_are_functions_of_the_seed_and_balanced(
     assert abs(np.mean(repeats) - expected) < 0.05
 
 
-def test_what_a_browser_may_load_holds_no_truth(study: Study) -> None:
+def test_what_a_browser_may_load_holds_no_truth(study: ReaderStudy) -> None:
     public = study.folder / "public"
     assert stat.S_IMODE((study.folder / "study.json").stat().st_mode) == 0o600
     files = [path for path in public.rglob("*") if path.is_file()]
@@ -148,7 +149,7 @@ def test_a_study_with_responses_or_a_full_folder_stays(stores: tuple[Path, Path]
     with pytest.raises(StudyError, match="names 'nobody'"):
         build(*stores, tmp_path / "study", exclude=[hand])
     with pytest.raises(StudyError, match="no study"):
-        Study.open(tmp_path)
+        ReaderStudy.open(tmp_path)
 
 
 def test_folders_are_ingested(phantoms: Path, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def file_features(path: Path) -> list[float]:
     ]
 
 
-def auc(study: Study) -> tuple[float, float]:
+def auc(study: ReaderStudy) -> tuple[float, float]:
     """Cross-validated area under the curve of a random forest on `file_features`, and its SD under no difference."""
     labels = np.array([1] * len(study.real) + [0] * len(study.synthetic))
     files = [study.folder / "public/pictures" / f"{name}.png" for name, _ in (*study.real, *study.synthetic)]
@@ -278,7 +279,7 @@ def test_few_pixels_are_no_coarse_grid() -> None:
 
 def test_the_page_of_the_book_says_what_its_generator_was_trained_on(stores: tuple[Path, Path], tmp_path: Path) -> None:
     real, synthetic = stores
-    write_page(real, synthetic, tmp_path / "page", "mammograms of somewhere")
+    write_demo(real, synthetic, tmp_path / "page", "mammograms of somewhere")
     told = [p for p in (tmp_path / "page").rglob("*.js") if "trained on mammograms of somewhere" in p.read_text()]
     assert len(told) == 1
     assert (tmp_path / "page" / "index.html").is_file()

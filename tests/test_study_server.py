@@ -25,19 +25,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study import ABOUT, PASSWORD, answer, begin, call, served
 
-from mammogan.provenance import ROOT
-from mammogan.readers.app import hash_password, same_password
-from mammogan.readers.database import Answer, Database, Questionnaire, Refusal, connect, responses
-from mammogan.readers.design import Study, write_application
-from mammogan.readers.responses import check
-from mammogan.results import write_json
+from mammogan.atomic import write_json
+from mammogan.reader_study.database import Answer, Database, Questionnaire, RequestRefused, connect, responses
+from mammogan.reader_study.design import ReaderStudy, write_application
+from mammogan.reader_study.server import hash_password, same_password
+from mammogan.report.provenance import ROOT
+from mammogan.stats.responses import check
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
 )
 
 
-def made_study(folder: Path, pairs: int = 10) -> Study:
+def made_study(folder: Path, pairs: int = 10) -> ReaderStudy:
     """A study whose pictures are names only."""
     (folder / "public" / "pictures").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -47,28 +47,28 @@ def made_study(folder: Path, pairs: int = 10) -> Study:
     }
     secret = {"format": "mammogan-study-1", "title": "T", "note": "", "seed": 9, "pairs": pairs, "pools": pools}
     write_json(folder / "study.json", secret)
-    study = Study.open(folder)
+    study = ReaderStudy.open(folder)
     write_application(study, folder / "public", (40, 32), browser=False)
     return study
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> ReaderStudy:
     return made_study(tmp_path / "study")
 
 
-def rows(study: Study) -> list[tuple]:
+def rows(study: ReaderStudy) -> list[tuple]:
     with closing(sqlite3.connect(study.folder / "responses.sqlite")) as connection:
         return connection.execute("SELECT session, question, chosen_side FROM answers ORDER BY 1, 2").fetchall()
 
 
-def refused(study: Study) -> list[str]:
+def refused(study: ReaderStudy) -> list[str]:
     """Kinds of the refusals that were logged."""
     lines = (study.folder / "refused.log").read_text().splitlines()
     return [json.loads(line)["refused"] for line in lines]
 
 
-def test_a_session_from_beginning_to_end(study: Study) -> None:
+def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         session = begin(address)
         drawn = study.session(1)
@@ -113,7 +113,7 @@ def test_a_session_from_beginning_to_end(study: Study) -> None:
     assert first["years"].iloc[0] == 7
 
 
-def test_forged_replayed_out_of_order_and_oversized(study: Study) -> None:
+def test_forged_replayed_out_of_order_and_oversized(study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         one, two = begin(address)["token"], begin(address)["token"]
         number, _, code = one.partition(".")
@@ -164,7 +164,7 @@ def test_forged_replayed_out_of_order_and_oversized(study: Study) -> None:
     assert rows(study) == [(1, 1, "left")]
 
 
-def test_counts_behind_a_password_and_headers(study: Study) -> None:
+def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
     def login(password: str) -> dict[str, str]:
         return {"authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
 
@@ -192,7 +192,7 @@ def test_counts_behind_a_password_and_headers(study: Study) -> None:
     assert (study.folder / "responses.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_passwords_are_kept_as_hashes_and_shown_once(study: Study) -> None:
+def test_passwords_are_kept_as_hashes_and_shown_once(study: ReaderStudy) -> None:
     hashed = hash_password("geheim")
     assert "geheim" not in hashed
     assert same_password("geheim", hashed)
@@ -204,7 +204,7 @@ def test_passwords_are_kept_as_hashes_and_shown_once(study: Study) -> None:
     database.close()
 
 
-def test_responses_are_append_only_and_bound_to_their_study(study: Study) -> None:
+def test_responses_are_append_only_and_bound_to_their_study(study: ReaderStudy) -> None:
     async def one_answer() -> None:
         database = Database(study)
         await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
@@ -224,7 +224,7 @@ def test_responses_are_append_only_and_bound_to_their_study(study: Study) -> Non
         Database(replace(study, seed=1))
 
 
-def test_a_failed_transaction_acknowledges_nothing(study: Study) -> None:
+def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
     async def outcomes() -> list:
         loop = asyncio.get_running_loop()
         with closing(connect(study.folder)) as connection:
@@ -263,7 +263,7 @@ def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tupl
         new = question == len(model) + 1 and question <= 3
         try:
             done = database.answer(number, sent)
-        except Refusal:
+        except RequestRefused:
             assert not known
             assert not new
             continue
@@ -275,7 +275,7 @@ def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tupl
     assert database._connection.execute(query, (number,)).fetchall() == model
 
 
-def test_two_hundred_sessions_at_once(study: Study) -> None:
+def test_two_hundred_sessions_at_once(study: ReaderStudy) -> None:
     """Every request is sent twice at the same time, as by an impatient network; no answer is lost or doubled."""
     with served(study.folder) as (address, _):
         host, port = address.removeprefix("http://").split(":")
@@ -319,7 +319,7 @@ def test_two_hundred_sessions_at_once(study: Study) -> None:
     assert kept == told
 
 
-def test_kill_9_loses_no_acknowledged_answer(study: Study) -> None:
+def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
     acknowledged: dict[str, int] = {}
     port = 0
     for life in range(2):

@@ -32,10 +32,11 @@ from pydicom.uid import (
 )
 
 from mammogan.data.dicom import read_mammogram
-from mammogan.data.display import Refused, stored_values
-from mammogan.data.export import Header, Window, build, code
-from mammogan.data.phantom import render
+from mammogan.data.dicom_writer import Header, Window, build, code
+from mammogan.data.display import stored_values
+from mammogan.data.phantom.render import render
 from mammogan.data.store import quantize
+from mammogan.errors import Refused
 
 # Every place in a header where an archive may name a person; none may come out anywhere.
 PLANTED = {

@@ -19,7 +19,7 @@ from typing import Any
 from origin import EXECUTED
 from sphinx.application import Sphinx
 
-from mammogan import provenance
+from mammogan.report import provenance
 
 
 def cells(notebook: Path) -> list[str]:
@@ -71,7 +71,7 @@ def _parse(source: str) -> ast.Module:
 
 
 def names(notebook: Path) -> dict[str, str]:
-    """What the names that a notebook imports from the package stand for: {"plots": "mammogan.plots"}."""
+    """What the names that a notebook imports from the package stand for: {"plots": "mammogan.report.style"}."""
     found = {}
     for source in cells(notebook):
         for node in ast.walk(_parse(source)):

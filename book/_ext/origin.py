@@ -1,8 +1,8 @@
 """Where a page's numbers come from: the banner above every page, the badge of its chapter, the record below it.
 
 The badge says whether the code that made the numbers has changed since, module by module: each provenance.json lists
-the modules and the notebook with their hashes (`mammogan.provenance`), and they are compared with the checkout at the
-time of the build.
+the modules and the notebook with their hashes (`mammogan.report.provenance`), and they are compared with the checkout
+at the time of the build.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from mammogan import provenance
+from mammogan.report import provenance
 
 logger = logging.getLogger(__name__)
 

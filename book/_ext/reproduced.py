@@ -36,7 +36,7 @@ from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from mammogan import results as rules
+from mammogan.report import results as rules
 
 logger = logging.getLogger(__name__)
 
@@ -327,13 +327,15 @@ class Api(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
         place = Path(self.config.mammogan_root).joinpath(*name.split("."))
-        paths = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        own = name == "mammogan"  # a room has a page of its own
+        paths = sorted(place.glob("*.py" if own else "**/*.py")) if place.is_dir() else [place.with_suffix(".py")]
         found = []
         for path in paths:
             if path.stem in ("__init__", "__main__"):
                 continue
             self.env.note_dependency(str(path))
-            module = f"{name}.{path.stem}" if place.is_dir() else name
+            inner = path.relative_to(place.parent if not place.is_dir() else place).with_suffix("").parts
+            module = ".".join([name, *inner]) if place.is_dir() else name
             section = nodes.section(ids=[nodes.make_id(module)], names=[module])
             section += nodes.title("", "", nodes.literal("", module))
             lines = [f".. automodule:: {module}", "   :members:", "   :member-order: bysource", ""]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,18 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from mammogan.artifacts.candidates import Candidates, facts_table
 from mammogan.artifacts.classes import CLASSES
-from mammogan.artifacts.sources import Images
-from mammogan.results import write_json
+from mammogan.artifacts.detectors import Detectors
+from mammogan.artifacts.facts import facts_table
+from mammogan.atomic import write_json
+from mammogan.data.images import Images, Subset
+from mammogan.errors import InspectionError
+from mammogan.types import Progress, no_progress
 
 PAGE = Path(__file__).with_name("page.html")
 SHEET = 100  # images on a contact sheet
 COLUMNS = 10
 GAP = 2  # pixels
-
-
-class InspectionError(Exception):
-    """An inspection cannot be made or read; the message says what to do."""
 
 
 def choose(images: Images, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -81,7 +79,7 @@ def make_inspection(
     seed: int = 0,
     observer: str = "",
     sheets: int = SHEET,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write an inspection; returns its page.
 
@@ -95,7 +93,7 @@ def make_inspection(
         seed: of the choice and of the order.
         observer: name that the page proposes.
         sheets: images on a contact sheet of candidates.
-        progress: called with a word, the images done and their number.
+        progress: counts "pictures", "real images" and "candidates".
 
     Raises:
         InspectionError: the folder is not empty, or the sets differ in size.
@@ -143,28 +141,15 @@ def make_inspection(
     return write_page(out, record, observer)
 
 
-def _score(
-    synthetic: Images, real: Images, own: pd.DataFrame, progress: Callable[[str, int, int], None]
-) -> pd.DataFrame:
+def _score(synthetic: Images, real: Images, own: pd.DataFrame, progress: Progress) -> pd.DataFrame:
     """Surprise of the chosen synthetic images, all real images being the reference."""
-    reference = facts_table(real.pixels, real.bits, lambda done: progress("real images", done, len(real)))
-    taken = _Taken(synthetic.pixels, own["index"].to_numpy())
-    table = facts_table(taken, synthetic.bits, lambda done: progress("candidates", done, len(own)))
-    fitted = Candidates(reference, real.patients, real.views)
+    reference = facts_table(real.pixels, real.bits, progress, "real images")
+    taken = Subset(synthetic.pixels, own["index"].to_numpy())
+    table = facts_table(taken, synthetic.bits, progress, "candidates")
+    fitted = Detectors(reference, real.patients, real.views)
     scores = fitted.scores(table, own["view"].to_numpy(str))
     scores.insert(0, "number", own["number"].to_numpy())
     return scores
-
-
-class _Taken:
-    """Some images of an array, read when they are asked for."""
-
-    def __init__(self, pixels: Any, indices: np.ndarray) -> None:
-        self.pixels, self.indices = pixels, indices
-        self.shape, self.dtype = (len(indices), *pixels.shape[1:]), pixels.dtype
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.stack([np.asarray(self.pixels[int(i)]) for i in self.indices[rows]])
 
 
 def write_sheets(folder: Path, synthetic: Images, own: pd.DataFrame, scores: pd.DataFrame | None, most: int) -> None:

@@ -11,13 +11,10 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_score
 
 from mammogan.artifacts.classes import KEYS
+from mammogan.errors import TableError
 
 COLUMNS = ["observer", "number", "artifacts", "seconds", "time"]
 ANY = "any"
-
-
-class LabellingError(Exception):
-    """A file of labels cannot be used; the message says what to do."""
 
 
 def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.DataFrame:
@@ -32,30 +29,30 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
         columns observer, number, every key of `classes.KEYS` and "any" as booleans.
 
     Raises:
-        LabellingError: a file or column is missing, a class is unknown, or a number is out of range.
+        TableError: a file or column is missing, a class is unknown, or a number is out of range.
     """
     tables = []
     for path in map(Path, paths):
         try:
             table = pd.read_csv(path, dtype={"observer": str, "artifacts": str}, keep_default_na=False)
         except (OSError, ValueError):
-            raise LabellingError(f"{path.name} cannot be read as CSV; give a file that the page wrote.") from None
+            raise TableError(f"{path.name} cannot be read as CSV; give a file that the page wrote.") from None
         if missing := [c for c in ("observer", "number", "artifacts") if c not in table]:
-            raise LabellingError(f"{path.name} has no column {missing[0]!r}; give a file that the page wrote.")
+            raise TableError(f"{path.name} has no column {missing[0]!r}; give a file that the page wrote.")
         if table.empty:
             continue
         kinds = [set(filter(None, str(text).split(";"))) for text in table["artifacts"]]
         if unknown := sorted(set().union(*kinds) - set(KEYS)):
             known = ", ".join(KEYS)
-            raise LabellingError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {known}.")
+            raise TableError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {known}.")
         if not pd.api.types.is_integer_dtype(table["number"]) or not table["number"].between(1, count or 10**9).all():
             sentence = "labels an image that this inspection does not have; give its own labels."
-            raise LabellingError(f"{path.name} {sentence}")
+            raise TableError(f"{path.name} {sentence}")
         flags = pd.DataFrame({key: [key in kind for kind in kinds] for key in KEYS})
         flags[ANY] = flags.any(axis=1)
         tables.append(pd.concat([table[["observer", "number"]], flags], axis=1))
     if not tables:
-        raise LabellingError("There are no labels; open the page, label, and download the CSV.")
+        raise TableError("There are no labels; open the page, label, and download the CSV.")
     return pd.concat(tables).drop_duplicates(["observer", "number"], keep="last").reset_index(drop=True)
 
 

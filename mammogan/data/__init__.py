@@ -1,1 +1,1 @@
-"""From an archive of DICOM files or pictures to a store of mammograms ready for training."""
+"""From an archive to a store: read, select, place, keep."""

@@ -6,19 +6,13 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
+
+from mammogan.data.attributes import number, numbers, text, texts
+from mammogan.errors import Reason, Refused
 
 TABLE = 2**20  # at most so many stored values are looked up in a table; a wider range is computed pixel by pixel
 BLOCK = 16  # rows looked up at a time: the indices of so many stay in the cache
-
-
-class Refused(Exception):
-    """A source that is not taken: `reason` for machines, the message for people. Neither holds an identifier."""
-
-    def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
 
 
 def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
@@ -32,7 +26,7 @@ def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     high = int(dataset.get("HighBit", stored - 1))
     if array.dtype.kind not in "iu" or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
-        raise Refused("malformed", "The image's bits allocated, bits stored and high bit contradict each other.")
+        raise Refused(Reason.MALFORMED, "The image's bits allocated, bits stored and high bit contradict each other.")
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     # What a codec returns is right aligned already, whatever the header says.
     shift = high + 1 - stored if not dataset.file_meta.TransferSyntaxUID.is_encapsulated else 0
@@ -125,16 +119,16 @@ def apply_window(values: np.ndarray, center: float, width: float, function: str)
     """
     if function == "LINEAR":
         if width < 1:
-            raise Refused("display", "The window is narrower than 1.")
+            raise Refused(Reason.DISPLAY, "The window is narrower than 1.")
         # A width of 1 is a threshold: everything above center - 0.5 is white.
         return np.clip((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1)
     if width <= 0:
-        raise Refused("display", "The window's width is not positive.")
+        raise Refused(Reason.DISPLAY, "The window's width is not positive.")
     if function == "LINEAR_EXACT":
         return np.clip((values - center) / width + 0.5, 0, 1)
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -80, 80)))
-    raise Refused("display", "The VOI LUT function is none of LINEAR, LINEAR_EXACT and SIGMOID.")
+    raise Refused(Reason.DISPLAY, "The VOI LUT function is none of LINEAR, LINEAR_EXACT and SIGMOID.")
 
 
 def padding_of(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
@@ -161,40 +155,11 @@ def choose(window: int | str, explanations: list[str], windows: int, luts: Any) 
             return "window", explanations.index(window)
         if window in named:
             return "lut", named.index(window)
-        raise Refused("window", f"The file has no window called {window}.")
+        raise Refused(Reason.WINDOW, f"The file has no window called {window}.")
     if window < windows:
         return "window", window
     if not windows and window < len(named):
         return "lut", window
     if not windows and not named and window == 0:
         return "range", 0
-    raise Refused("window", f"The file has {windows or len(named)} windows; there is none at position {window}.")
-
-
-def text(dataset: Dataset, keyword: str) -> str:
-    """The first value of an attribute as text; "" where it is missing or empty."""
-    value = dataset.get(keyword)
-    if isinstance(value, MultiValue):
-        value = value[0] if value else None
-    return "" if value is None else str(value).strip()
-
-
-def texts(value: Any) -> list[str]:
-    """Every value of an attribute as text."""
-    return [str(item).strip() for item in (value if isinstance(value, MultiValue) else [value] if value else [])]
-
-
-def number(value: Any) -> float | None:
-    """A value as a finite number, or None."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return found if np.isfinite(found) else None
-
-
-def numbers(value: Any) -> list[float]:
-    """Every value of an attribute that is a finite number."""
-    items = value if isinstance(value, MultiValue) else [] if value is None else [value]
-    found = [number(item) for item in items]
-    return [item for item in found if item is not None]
+    raise Refused(Reason.WINDOW, f"The file has {windows or len(named)} windows; there is none at position {window}.")

@@ -6,7 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, sparse
+from scipy import sparse
+
+from mammogan.data.segmentation import chest_side
 
 BLOCK = 64  # rows
 
@@ -40,30 +42,6 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return np.clip(shrunk, 0, 1, out=shrunk)
     grown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(grown), 0, 1)
-
-
-def lit_threshold(image: np.ndarray) -> float:
-    """Grey value that tells breast from background.
-
-    It lies a small share of the way from the background (black in a digital mammogram, dark grey on film) to the bright
-    end of the image, since the skin line is dark grey too.
-    """
-    background, bright = np.quantile(image, (0.02, 0.99))
-    return float(background + 0.05 * (bright - background))
-
-
-def chest_side(image: np.ndarray) -> str:
-    """The side ("L" or "R" of the picture) at which the breast meets the image's edge.
-
-    The breast is tallest at the chest wall: in that third of the image its outline spans more rows. Brightness would
-    mislead, since the tissue behind the nipple is often the brightest and fat before the chest wall nearly black.
-    """
-    mask = breast_mask(image)
-    rows = np.arange(len(mask))[:, None]
-    spans = np.where(mask, rows, -1).max(axis=0) - np.where(mask, rows, len(mask)).min(axis=0) + 1
-    spans = np.maximum(spans, 0)
-    third = max(image.shape[1] // 3, 1)
-    return "L" if spans[:third].sum() >= spans[-third:].sum() else "R"
 
 
 def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarray:
@@ -120,12 +98,3 @@ def crop_white_border(image: np.ndarray, white: float = 0.75, at_most: float = 0
 
     top, bottom, left, right = (frame(side) for side in (bright, bright[::-1], bright.T, bright.T[::-1]))
     return image[top : image.shape[0] - bottom, left : image.shape[1] - right]
-
-
-def breast_mask(image: np.ndarray) -> np.ndarray:
-    """True inside the breast: the largest connected region that is brighter than the background."""
-    coarse = ndimage.uniform_filter(np.asarray(image, np.float32), max(min(image.shape) // 100, 1))
-    labels, count = ndimage.label(coarse > lit_threshold(coarse))
-    if count == 0:
-        return np.zeros(image.shape, bool)
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])

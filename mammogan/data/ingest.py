@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mammogan.data import guard
-from mammogan.data.dicom import TOMOSYNTHESIS, Mammogram, read_mammogram
-from mammogan.data.display import Refused
-from mammogan.data.foreign import FLAGS, flags_of, remove_labels
-from mammogan.data.geometry import breast_mask, chest_side, crop_letterbox, crop_white_border, fit, overview
-from mammogan.data.pictures import SUFFIXES, Labels, is_labels, read_picture
+from mammogan import parallel
+from mammogan.data.attributes import TOMOSYNTHESIS
+from mammogan.data.deidentify import salt_of, salted_hash, split_of
+from mammogan.data.dicom import Mammogram, read_mammogram
+from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
+from mammogan.data.metadata import Labels, is_labels
+from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
+from mammogan.data.raster import SUFFIXES, read_picture
+from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store, StoreWriter, encode, pyramid
+from mammogan.errors import InputError, Reason, Refused
+from mammogan.types import Progress, no_progress
 
-SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 MAX_BYTES = 2**29  # larger files are tomosyntheses or no images; they are not read into memory
-AHEAD = 3  # files in work or waiting for each process
-
-
-class IngestError(Exception):
-    """The ingest cannot start or finish; the message says what to do."""
+PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Settings:
         seed: of the split by patient.
 
     Raises:
-        IngestError: a value that means nothing.
+        InputError: a value that means nothing.
     """
 
     height: int = 1280
@@ -67,11 +65,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.laterality not in ("keep", "left"):
-            raise IngestError(f"Laterality is kept or turned left, not {self.laterality!r}; choose keep or left.")
+            raise InputError(f"Laterality is kept or turned left, not {self.laterality!r}; choose keep or left.")
         if unknown := set(self.refuse_flags) - set(FLAGS):
-            raise IngestError(f"There is no flag {sorted(unknown)[0]!r}; the flags are {', '.join(FLAGS)}.")
+            raise InputError(f"There is no flag {sorted(unknown)[0]!r}; the flags are {', '.join(FLAGS)}.")
         if not 0 <= self.picture_bits <= 16:
-            raise IngestError(f"A picture has 1 to 16 bits, not {self.picture_bits}; choose --picture-bits.")
+            raise InputError(f"A picture has 1 to 16 bits, not {self.picture_bits}; choose --picture-bits.")
 
 
 def walk(sources: Iterable[Path]) -> Iterator[Path]:
@@ -120,7 +118,7 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
         raise
     except Exception as error:  # one odd file among a million must not end the run; its reason is counted like others
         sentence = f"The image cannot be brought to the store's grid ({type(error).__name__})."
-        return {"facts": facts, "refused": ("unexpected", sentence)}
+        return {"facts": facts, "refused": (Reason.UNEXPECTED, sentence)}
     facts["pixels"] = image.pixels
     return {"facts": facts, "image": image, "patient": mammogram.patient, "instance": mammogram.instance}
 
@@ -132,11 +130,11 @@ def _content(path: Path) -> tuple[bytes, str]:
             # Asked for more than there is, Python first clears as much memory.
             content = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
-        raise Refused("unreadable", f"The file cannot be read ({type(error).__name__}).") from None
+        raise Refused(Reason.UNREADABLE, f"The file cannot be read ({type(error).__name__}).") from None
     if len(content) > MAX_BYTES:
         if TOMOSYNTHESIS.encode() in content[:65536]:
-            raise Refused("tomosynthesis", "The file holds a breast tomosynthesis, not a full-field mammogram.")
-        raise Refused("too_large", f"The file is larger than {MAX_BYTES >> 20} MiB.")
+            raise Refused(Reason.TOMOSYNTHESIS, "The file holds a breast tomosynthesis, not a full-field mammogram.")
+        raise Refused(Reason.TOO_LARGE, f"The file is larger than {MAX_BYTES >> 20} MiB.")
     return content, hashlib.sha256(content).hexdigest()
 
 
@@ -183,36 +181,24 @@ def prepared(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
     """
     h, w = mammogram.pixels.shape
     if (h, w) != (settings.height, settings.width):
-        raise Refused("geometry", f"The picture has another size than the {settings.height} x {settings.width} pixels.")
+        raise Refused(
+            Reason.GEOMETRY, f"The picture has another size than the {settings.height} x {settings.width} pixels."
+        )
     if mammogram.depth < settings.bits:
-        raise Refused("depth", f"The picture has {mammogram.depth} bits, fewer than the {settings.bits} of the others.")
+        raise Refused(
+            Reason.DEPTH, f"The picture has {mammogram.depth} bits, fewer than the {settings.bits} of the others."
+        )
     return pyramid(mammogram.pixels, settings.bits)
-
-
-def check_breast(grey: np.ndarray) -> None:
-    """Refuse images that show nothing, or no breast before a dark background.
-
-    Raises:
-        Refused: blank, or the largest bright region covers less than 2 % or more than 98 % of the image.
-    """
-    if min(grey.shape) < 64:
-        raise Refused("too_small", "The image has a side shorter than 64 pixels.")
-    small = overview(grey)
-    if float(small.std()) < 0.005:
-        raise Refused("blank", "The image is blank.")
-    share = float(breast_mask(small).mean())
-    if not 0.02 <= share <= 0.98:
-        raise Refused("not_a_breast", f"The bright region covers {share:.0%} of the image, unlike a breast.")
 
 
 def read_guarded(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
     """`read_source` in a child process of this one: whatever the file does, an outcome comes back."""
-    return _outcome(guard.submit(guard.own_pool(), read_source, path, label, settings))
+    return _outcome(parallel.submit_guarded(parallel.worker_pool(PRELOAD), read_source, path, label, settings))
 
 
 def _outcome(call: Any) -> dict[str, Any]:
     try:
-        return guard.outcome(call)
+        return parallel.guarded_result(call)
     except Refused as refused:
         return {"facts": {}, "refused": (refused.reason, str(refused))}
 
@@ -223,31 +209,6 @@ def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
         if path.suffix.lower() in ("", ".dcm") and "image" in read_guarded(path, None, settings):
             return path
     return None
-
-
-def split_of(patient: str, seed: int) -> str:
-    """Split of a patient: a pure function of identifier and seed, so that new images of a patient follow the old."""
-    draw = int.from_bytes(hashlib.sha256(f"{seed}:{patient}".encode()).digest()[:8], "big") / 2**64
-    for name, share in SPLITS:
-        if draw < share:
-            return name
-        draw -= share
-    return SPLITS[-1][0]
-
-
-def salt_path(store: Path) -> Path:
-    """Where the secret of a store's hashes lies: beside it, so that the store can be handed on without it."""
-    return store.with_name(f"{store.name}.salt")
-
-
-def salt_of(store: Path) -> bytes:
-    """The secret that patient hashes are salted with; made once, readable to its owner alone."""
-    path = salt_path(store)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(16))
-    return path.read_text().encode()
 
 
 @contextmanager
@@ -261,41 +222,23 @@ def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[t
             image two passages through a network protocol.
     """
     if not scheduler:
-        children = guard.pool(workers)
+        children = parallel.guarded_pool(workers, PRELOAD)
         try:
-            yield lambda items: _in_order(
-                lambda item: guard.submit(children, read_source, *item), _outcome, items, workers
+            yield lambda items: parallel.ordered_map(
+                lambda item: parallel.submit_guarded(children, read_source, *item), _outcome, items, workers
             )
         finally:
             children.stop()
             children.join()
         return
-    import dask
-    from distributed import Client, LocalCluster
-
-    with ExitStack() as stack:
-        if scheduler == "local":
-            # The dashboard would open a port, and a worker's spill folder would land in the working directory.
-            dask.config.set({"distributed.worker.memory.spill": False, "distributed.logging.distributed": "error"})
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
-            scheduler = stack.enter_context(cluster).scheduler_address
-        client = stack.enter_context(Client(scheduler))
-        stack.callback(client.run, guard.close_own_pool)
-        processes = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
-        yield lambda items: _in_order(
-            lambda item: client.submit(read_guarded, *item, pure=False), lambda call: call.result(), items, processes
+    with parallel.dask_client(workers, "" if scheduler == "local" else scheduler) as client, ExitStack() as stack:
+        stack.callback(client.run, parallel.close_worker_pool, PRELOAD)
+        yield lambda items: parallel.ordered_map(
+            lambda item: client.submit(read_guarded, *item, pure=False),
+            lambda call: call.result(),
+            items,
+            parallel.count_workers(client),
         )
-
-
-def _in_order(
-    submit: Callable[[tuple], Any], result: Callable[[Any], dict[str, Any]], items: Iterable[tuple], processes: int
-) -> Iterator[dict[str, Any]]:
-    items = iter(items)
-    pending = deque(submit(item) for item in islice(items, AHEAD * processes))
-    while pending:
-        done = result(pending.popleft())
-        pending.extend(submit(item) for item in islice(items, 1))
-        yield done
 
 
 def ingest(
@@ -308,7 +251,8 @@ def ingest(
     assume: Mapping[str, str] | None = None,
     workers: int = 1,
     scheduler: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, accepted: None,
+    progress: Progress = no_progress,
+    task: str = "files",
 ) -> Store:
     """Read every file below `sources` into a store; continue one that was cut off.
 
@@ -319,19 +263,19 @@ def ingest(
         labels: CSV of the pictures; without one, CSVs among the sources that look like one are used.
         columns, assume: names of its columns, and facts that hold for all; see `Labels`.
         workers, scheduler: see `reader`.
-        progress: called with the files done and the images accepted so far.
+        progress, task: counts files under the name `task`.
 
     Raises:
-        IngestError: a source is missing, has changed since the store was begun, or holds no usable image.
+        InputError: a source is missing, has changed since the store was begun, or holds no usable image.
     """
     settings = settings or Settings()
     store = Path(store)
     roots = [Path(source) for source in sources]
     for path in roots:
         if not path.exists():
-            raise IngestError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
+            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise IngestError(f"The folder {path} cannot be read; check its permissions.")
+            raise InputError(f"The folder {path} cannot be read; check its permissions.")
     tables = [labels] if labels else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
     table = Labels(tables, columns, assume)
     salt = salt_of(store)
@@ -340,7 +284,7 @@ def ingest(
     made_by = {"by": "ingest", "sources": places, **vars(settings), "refuse_flags": list(settings.refuse_flags)}
     with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer:
         files = (
-            (_hash(salt, f"{number}/{path.relative_to(root)}"), path)
+            (salted_hash(salt, f"{number}/{path.relative_to(root)}"), path)
             for number, root in enumerate(roots)
             for path in walk([root])
             if path not in tables
@@ -360,12 +304,12 @@ def ingest(
                     found["facts"]["place"] = waiting.popleft()
                     if "image" in found:
                         found["facts"] |= {
-                            "patient": _hash(salt, found["patient"]),
-                            "instance": _hash(salt, found["instance"]),
+                            "patient": salted_hash(salt, found["patient"]),
+                            "instance": salted_hash(salt, found["instance"]),
                             "split": split_of(found["patient"], settings.seed),
                         }
                         if seen.before(found["facts"]) and not settings.prepared:
-                            found["refused"] = ("duplicate", "The image was read before from another file.")
+                            found["refused"] = (Reason.DUPLICATE, "The image was read before from another file.")
                     if "refused" in found:
                         writer.refuse(*found["refused"], **found["facts"])
                         reasons[found["refused"][0]] += 1
@@ -373,11 +317,11 @@ def ingest(
                         writer.accept(found["image"], **found["facts"])
                         accepted += 1
                     done += 1
-                    progress(done, accepted)
+                    progress(task, done, 0, f"{accepted} accepted")
         if not accepted:
             counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             detail = f" of {done} files ({counts})" if done else ": the folder is empty"
-            raise IngestError(f"No usable mammogram was found{detail}; give a folder that holds some.")
+            raise InputError(f"No usable mammogram was found{detail}; give a folder that holds some.")
     return Store.open(store)
 
 
@@ -388,9 +332,9 @@ def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen
         The reasons of those that were refused.
 
     Raises:
-        IngestError: the files are not those that the store was begun with.
+        InputError: the files are not those that the store was begun with.
     """
-    changed = IngestError(
+    changed = InputError(
         f"The sources have changed since {writer.path} was begun; give another folder, or --force to begin again."
     )
     reasons: Counter[str] = Counter()
@@ -423,7 +367,3 @@ class _Seen:
 
     def close(self) -> None:
         self._keys.close()
-
-
-def _hash(salt: bytes, identifier: str) -> str:
-    return hashlib.sha256(salt + identifier.encode(errors="surrogateescape")).hexdigest()[:16]

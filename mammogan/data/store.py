@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 import zarr
 
 from mammogan.data.shards import COMPRESSOR, Level, Shard, compress, path_of, write_shard
+from mammogan.errors import StoreError
 
 SHARD = 64  # images a file: 168 MB at 1280 x 1024 before compression, and a million images make 16,000 files a level
 ROWS = 4096  # sources after which a part is written even if most were refused
@@ -129,10 +130,6 @@ class Encoded:
 def encode(levels: Sequence[np.ndarray]) -> Encoded:
     """Compress a pyramid; where images are read side by side, each process does it for its own."""
     return Encoded([level.shape for level in levels], [compress(level) for level in levels], hash_of(levels[-1]))
-
-
-class StoreError(Exception):
-    """A store cannot be opened or written; the message says what to do."""
 
 
 @dataclass

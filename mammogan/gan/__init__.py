@@ -1,1 +1,1 @@
-"""The progressively grown GAN: networks, schedule, losses, training, checkpoints and sampling."""
+"""The progressively grown GAN: from a store to a run, and from a run to images."""

@@ -12,12 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mammogan.errors import RunError
+
 KEEP = 2  # the last good one, and the one before it
 LOGS = ("stats.jsonl", "timing.jsonl")
-
-
-class RunError(Exception):
-    """A run cannot start, continue or be read; the message says what to do."""
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mammogan.gan.convolution import by_images_only
 from mammogan.gan.networks import GROUP
+from mammogan.gan.ops.conv2d_gradfix import no_weight_gradients
 
 Critic = Callable[[Tensor, Tensor], Tensor]
 
@@ -49,7 +49,7 @@ def _full(x: Tensor) -> Tensor:
 
 
 def _gradient(scores: Tensor, images: Tensor) -> Tensor:
-    with by_images_only():
+    with no_weight_gradients():
         return torch.autograd.grad(scores.sum(), images, create_graph=True)[0]
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mammogan.gan.convolution import convolve
+from mammogan.gan.ops.conv2d_gradfix import convolve
 
 LEAK = 0.2  # slope of leaky ReLU, networks.py:47
 GROUP = 4  # images over which D takes a standard deviation, networks.py:127

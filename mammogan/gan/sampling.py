@@ -7,7 +7,7 @@ indices, and only one of them is in memory at a time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,15 +17,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mammogan.data.geometry import chest_side, overview
+from mammogan.data.geometry import overview
+from mammogan.data.segmentation import chest_side
 from mammogan.data.store import StoreWriter
+from mammogan.errors import RunError
 from mammogan.gan import checkpoints
-from mammogan.gan.checkpoints import RunError
-from mammogan.gan.files import Drawn, Files
+from mammogan.gan.config import CONDITIONS
+from mammogan.gan.dataset import labels_of, to_grey
 from mammogan.gan.networks import Architecture, Generator
-from mammogan.gan.reals import labels_of, to_grey
 from mammogan.gan.schedule import Schedule
-from mammogan.gan.settings import CONDITIONS
+from mammogan.gan.writers import Drawn, Files
+from mammogan.types import Progress, no_progress
 
 FORMATS = ("png", "zarr", "dicom", "film")
 FILM_STEPS = 15  # pictures from one latent vector to the next, where none are asked for
@@ -245,7 +247,7 @@ def sample(
     seed: int,
     form: str = "zarr",
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = no_progress,
     *,
     first: int = 0,
     steps: int = 0,
@@ -263,7 +265,7 @@ def sample(
         form: "png" (16 bits, grey levels spread over the full range), "zarr" (a store with its pyramid), "dicom" or
             "film" (PNG, and an animated WebP of 8 bits made from them).
         device: where to draw.
-        progress: called with the number of images done.
+        progress: counts "images".
         first: index of the first image, so that several machines can share a seed.
         steps: interpolation: images from one latent vector to the next; 0 for none.
         view, density: draw only these; empty draws them as frequent as in the training data.
@@ -306,7 +308,7 @@ def sample(
         for index, image in enumerate(sampler.draw(max(count - files.done, 0), seed, start), start):
             spacing = sampler.spacing_mm or DETECTOR_MM / sampler.size[0]
             files.add(Drawn(image, sampler.bits, index, _facts(sampler, seed, index, image), spacing, files.made_by))
-            progress(files.done)
+            progress("images", files.done, count)
         return files.film() if form == "film" else files.out
 
 
@@ -315,9 +317,7 @@ def _facts(sampler: Sampler, seed: int, index: int, image: np.ndarray) -> dict[s
     return {**sampler.facts(seed, index), "laterality": chest_side(overview(image))}
 
 
-def _write_store(
-    sampler: Sampler, out: Path, count: int, made_by: dict[str, Any], progress: Callable[[int], None]
-) -> Path:
+def _write_store(sampler: Sampler, out: Path, count: int, made_by: dict[str, Any], progress: Progress) -> Path:
     top, seed = 2**sampler.bits - 1, made_by["seed"]
     with StoreWriter(out, *sampler.size, sampler.bits, {**made_by, "count": count}) as writer:
         if not writer.complete:
@@ -327,5 +327,5 @@ def _write_store(
                 # The pyramid is made from the rounded grey levels: what a reader of the image would compute.
                 facts = _facts(sampler, seed, index, image)
                 writer.accept(image / top, id=f"synthetic-{seed}-{index}", spacing_mm=sampler.spacing_mm, **facts)
-                progress(index + 1 - made_by["first"])
+                progress("images", index + 1 - made_by["first"], count)
     return out

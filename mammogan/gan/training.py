@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,16 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mammogan.atomic import write_json
 from mammogan.data.store import Store
-from mammogan.gan import augment, checkpoints, processes
-from mammogan.gan.checkpoints import RunError
+from mammogan.errors import RunError
+from mammogan.gan import augment, checkpoints, distributed
+from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config, by_level
+from mammogan.gan.dataset import RealImages, blend, population, to_grey
+from mammogan.gan.device import allow_tf32
 from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
-from mammogan.gan.reals import Reals, blend, population, to_grey
 from mammogan.gan.schedule import Phase, Schedule
-from mammogan.gan.settings import CHANGEABLE, CONDITIONS, Config, by_level
-from mammogan.memory import keep_memory
-from mammogan.results import write_json
+from mammogan.types import Progress, no_progress
 
 MOST_BASE = 16  # pixels of a side at which growing may begin
 
@@ -63,7 +63,7 @@ class Run:
             )
         batches, rates = by_level(config.batches, levels), by_level(config.learning_rate, levels)
         self.config = config = replace(config, levels=levels, batches=batches, learning_rate=rates)
-        self.store, self.folder, self.device = store, Path(folder), torch.device(processes.start(device))
+        self.store, self.folder, self.device = store, Path(folder), torch.device(distributed.start(device))
         self.schedule = Schedule(levels, config.stable_images, config.fade_images, config.total_images, batches)
         self.architecture = Architecture(
             base=store.sizes[0],
@@ -75,7 +75,7 @@ class Run:
             fused=config.fused,
         )
         for batch in batches:
-            processes.shares(batch, config.micro)
+            distributed.shares(batch, config.micro)
         torch.manual_seed(config.seed)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.generator = Generator(self.architecture).to(self.device)
@@ -88,7 +88,7 @@ class Run:
         self.optimizer_epoch = 0
         self.augment_p = self.overfit = 0.0
         self._new_optimizers()
-        self._reals: dict[str, tuple[int, Reals]] = {}
+        self._reals: dict[str, tuple[int, RealImages]] = {}
         self._open_folder()
 
     # The record that decides whether a folder can be continued.
@@ -97,8 +97,8 @@ class Run:
         return {"config": config, "store": self.store.fingerprint, "bits": self.store.bits}
 
     def _open_folder(self) -> None:
-        if processes.rank():
-            processes.wait()  # the first process makes the folder and clears the logs
+        if distributed.rank():
+            distributed.wait()  # the first process makes the folder and clears the logs
             self._restore()
             return
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class Run:
                 with _writing(log):
                     aside.write_text(checkpoints.logged(log, self.images))
                     aside.replace(log)
-        processes.wait()
+        distributed.wait()
 
     def _restore(self) -> None:
         found = checkpoints.latest(self.folder)
@@ -151,16 +151,16 @@ class Run:
         self.adam_g = torch.optim.Adam(self.generator.parameters(), **options)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **options)
 
-    def _level_reals(self, level: int, split: str | None = None) -> Reals:
+    def _level_reals(self, level: int, split: str | None = None) -> RealImages:
         c, split = self.config, self.config.split if split is None else split
         if split not in self._reals or self._reals[split][0] != level:
-            self._reals[split] = level, Reals(self.store, self.store.sizes[level], split, c.seed, c.conditions)
+            self._reals[split] = level, RealImages(self.store, self.store.sizes[level], split, c.seed, c.conditions)
         return self._reals[split][1]
 
     def save(self, ended: Phase | None = None) -> None:
         """Write a checkpoint of all that the rest depends on; of the phase `ended` the generator is kept for good."""
-        if processes.rank():
-            processes.wait()
+        if distributed.rank():
+            distributed.wait()
             return
         state = {
             "images": self.images,
@@ -179,7 +179,7 @@ class Run:
             checkpoints.keep_generator(self.folder, self.average, {**state, "level": level, "alpha": alpha})
         checkpoints.save(checkpoints.checkpoint_path(self.folder, self.images), tensors, state)
         checkpoints.prune(self.folder)
-        processes.wait()
+        distributed.wait()
 
     def step(self, phase: Phase) -> dict[str, float]:
         """One update of D and one of G on one minibatch; returns the numbers for the log.
@@ -187,7 +187,7 @@ class Run:
         Every process draws the random numbers of the whole minibatch and takes its share of them, piece by piece.
         """
         c, n, level, alpha = self.config, phase.batch, phase.level, phase.alpha
-        use_tf32("tf32" in c.precision)
+        allow_tf32("tf32" in c.precision)
         for adam in (self.adam_d, self.adam_g):
             adam.param_groups[0]["lr"] = c.learning_rate[level]
         random = generator_at(c.seed, self.images)
@@ -197,7 +197,7 @@ class Run:
         z_next = torch.randn(n, c.latent, generator=random)
         y_next = reals.draw_labels(n, random)
         changes = [augment.draw(n, self.augment_p, random) for _ in range(3)] if c.augment else None
-        pieces = processes.shares(n, c.micro)
+        pieces = distributed.shares(n, c.micro)
         sizes = [len(own) for own in pieces]
         batch = [tensor.split(sizes) for tensor in reals.next_batch(self.images, n, torch.cat(pieces))]
 
@@ -245,7 +245,7 @@ class Run:
             (loss * (len(own) / n)).backward()
             sums["loss_g"] = sums.get("loss_g", 0) + loss.detach().float() * (len(own) / n)
         self._update(self.adam_g)
-        processes.add_up(list(sums.values()))
+        distributed.add_up(list(sums.values()))
         return {name: float(value) for name, value in sums.items()}
 
     def _autocast(self) -> torch.autocast:
@@ -258,13 +258,13 @@ class Run:
         held_out = self._level_reals(phase.level, "validation")
         changes = augment.draw(n, self.augment_p, generator_at(c.seed, self.images, 1))
         total = torch.zeros((), device=self.device)
-        for own in processes.shares(n, c.micro):
+        for own in distributed.shares(n, c.micro):
             real, y = (tensor.to(self.device) for tensor in held_out.batch(self.images, n, own))
             real = augment.apply(blend(real, phase.alpha), changes[own])
             with self._autocast():
                 scores_here = self.discriminator(real, phase.level, phase.alpha, y)
             total += scores_here.float().sum() / n
-        processes.add_up([total])
+        distributed.add_up([total])
         now = augment.overfitting(scores["real_score"], float(total), scores["fake_score"])
         # A minibatch says little: a running mean over some twenty looks.
         self.overfit += 0.05 * (min(max(now, -1.0), 2.0) - self.overfit)
@@ -272,7 +272,7 @@ class Run:
 
     def _update(self, optimizer: torch.optim.Adam) -> None:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        processes.add_up(gradients)
+        distributed.add_up(gradients)
         # One non-finite gradient would poison Adam's averages for good: skip the update and count it (tfutil.py).
         if bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all()):
             optimizer.step()
@@ -283,8 +283,15 @@ class Run:
                     f"{self.skipped} updates had non-finite gradients; lower learning_rate or the level, then continue."
                 )
 
-    def train(self, progress: Callable[[dict[str, Any]], None] = lambda line: None) -> None:
-        """Train to the end of the schedule; `progress` gets every line of the log with the speed added."""
+    def train(
+        self, progress: Progress = no_progress, log: Callable[[dict[str, Any]], None] = lambda line: None
+    ) -> None:
+        """Train to the end of the schedule.
+
+        Args:
+            progress: counts "images".
+            log: called with every line of the log, the speed added.
+        """
         c = self.config
         started = last = time.perf_counter()
         if not self.images:
@@ -302,7 +309,7 @@ class Run:
                     for name, value in self.step(phase).items():
                         sums[name] = sums.get(name, 0) + value / c.repeats
             except torch.OutOfMemoryError:
-                pieces = max(map(len, processes.shares(phase.batch, c.micro)))
+                pieces = max(map(len, distributed.shares(phase.batch, c.micro)))
                 way = f"with --set micro={GROUP}" if pieces > GROUP else "on a device that has more"
                 raise RunError(
                     f"{self.device} has too little memory for {pieces} images at a time; continue {way}."
@@ -333,10 +340,13 @@ class Run:
             keep = ended or self.images >= c.total_images or _crossed(before, self.images, c.stable_images)
             if keep or _crossed(before, self.images, c.checkpoint_images):
                 self.save(phase if keep else None)
-            progress({**line, **speed, "total": c.total_images})
+            log({**line, **speed})
+            hours = (c.total_images - self.images) / rate / 3600
+            note = f"{line['size']} alpha {phase.alpha:.2f} {rate:.3g} images/s, {hours:.2g} h left at this speed"
+            progress("images", self.images, c.total_images, note)
 
     def _log(self, name: str, line: dict[str, Any]) -> None:
-        if processes.rank():
+        if distributed.rank():
             return
         path = self.folder / name
         with _writing(path), path.open("a", encoding="utf-8") as file:
@@ -350,7 +360,7 @@ class Run:
     @torch.no_grad()
     def _sheet(self, phase: Phase) -> None:
         """Keep what the averaged generator draws from fixed latents: samples/IMAGES.npy, (16, h, w) uint16."""
-        if processes.rank():
+        if distributed.rank():
             return
         level, alpha = self._as_left(phase)
         random = generator_at(self.config.seed, 2**40)
@@ -372,21 +382,3 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _crossed(before: int, after: int, every: int) -> bool:
     return bool(every) and before // every != after // every
-
-
-def use_tf32(use: bool) -> None:
-    """Whether a GPU may round factors of float32 to TF32; PyTorch lets it do so in convolutions unless told."""
-    kind = "tf32" if use else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = kind
-
-
-def device_of(name: str = "") -> str:
-    """`name`, or the best device of this machine; also makes CPU runs repeat bit for bit, and float32 be float32."""
-    use_tf32(False)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Deterministic algorithms fill fresh memory before it is written, for programs that read it too early.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    keep_memory()
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,1 +1,1 @@
-"""How close two sets of images are; everything here works on plain arrays."""
+"""Measures: arrays of images, moments or features in, numbers out."""

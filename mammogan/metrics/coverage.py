@@ -13,17 +13,12 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pandas as pd
 
-from mammogan.metrics.density import (
-    Binned,
-    Grid,
-    density,
-    jensen_shannon,
-    normalized_mutual_information,
-    overlap,
-)
-from mammogan.metrics.information import MAXIMUM, ross
-from mammogan.metrics.moments import MOMENT_NAMES, PAIRS, check_tables
-from mammogan.metrics.resampling import Plan, in_threads, summary
+from mammogan.metrics.density import Binned, Grid, density, jensen_shannon, normalized_mutual_information, overlap
+from mammogan.metrics.information import MAXIMUM, mutual_information
+from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
+from mammogan.metrics.resampling import ResamplingDesign, summary
+from mammogan.metrics.validation import check_tables
+from mammogan.parallel import in_threads
 
 SCORE_GRID = 100
 SUPPORT_GRID = 200
@@ -88,7 +83,9 @@ def mass_coverage(real: np.ndarray, synthetic: np.ndarray) -> float:
     return _mass(density(real, grid), density(synthetic, grid))
 
 
-def _row(i: int, j: int, reading: str, score: dict[str, float], plan: Plan, n_ceiling: int) -> dict[str, object]:
+def _row(
+    i: int, j: int, reading: str, score: dict[str, float], plan: ResamplingDesign, n_ceiling: int
+) -> dict[str, object]:
     names = {"i": MOMENT_NAMES[i], "j": MOMENT_NAMES[j], "reading": reading}
     return {**names, **score, "n": plan.size, "n_ceiling": n_ceiling}
 
@@ -96,7 +93,7 @@ def _row(i: int, j: int, reading: str, score: dict[str, float], plan: Plan, n_ce
 def _density_rows(
     real: np.ndarray,
     synthetic: np.ndarray,
-    plan: Plan,
+    plan: ResamplingDesign,
     pairs: Sequence[tuple[int, int]],
     count: int,
     measures: Measures,
@@ -135,7 +132,9 @@ def _density_rows(
     return pd.DataFrame(rows)
 
 
-def _label_rows(real: np.ndarray, synthetic: np.ndarray, plan: Plan, pairs: Iterable[tuple[int, int]]) -> pd.DataFrame:
+def _label_rows(
+    real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign, pairs: Iterable[tuple[int, int]]
+) -> pd.DataFrame:
     """1 - information with the label / ln 2, pair by pair, in rows as `pair_scores` has."""
     intervals, ceilings = plan.intervals(SPACE_DRAW), plan.ceilings(SPACE_DRAW)
     # Both axes in units of their pooled standard deviation: the neighbours' distance mixes the axes.
@@ -148,7 +147,7 @@ def _label_rows(real: np.ndarray, synthetic: np.ndarray, plan: Plan, pairs: Iter
         columns = list(axes) if axes[0] != axes[1] else [axes[0]]
 
         def score(one: np.ndarray, two: np.ndarray) -> float:
-            return 1 - ross(one[:, columns], two[:, columns]).information / MAXIMUM
+            return 1 - mutual_information(one[:, columns], two[:, columns]).information / MAXIMUM
 
         found = summary(
             score(real[plan.compared[0]], synthetic[plan.compared[1]]),
@@ -162,7 +161,7 @@ def _label_rows(real: np.ndarray, synthetic: np.ndarray, plan: Plan, pairs: Iter
     return pd.DataFrame(in_threads(pair, list(pairs)))
 
 
-def pair_scores(real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = None) -> pd.DataFrame:
+def pair_scores(real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None) -> pd.DataFrame:
     """Table 1 in four readings, for all 15 pairs of moments, the diagonal included.
 
     Args:
@@ -177,7 +176,7 @@ def pair_scores(real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = Non
         ValueError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or Plan(len(real), len(synthetic))
+    plan = plan or ResamplingDesign(len(real), len(synthetic))
     pairs = list(combinations_with_replacement(range(real.shape[1]), 2))
     found = [
         _density_rows(real, synthetic, plan, pairs, SCORE_GRID, SCORES),
@@ -186,7 +185,7 @@ def pair_scores(real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = Non
     return pd.concat(found, ignore_index=True)
 
 
-def support_coverage(real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = None) -> pd.DataFrame:
+def support_coverage(real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None) -> pd.DataFrame:
     """Figure 6 in numbers: coverage of the real support by the synthetic one, for the ten pairs of moments.
 
     Args and rows as for `pair_scores`; the readings are those of `COVERAGES`.
@@ -195,5 +194,5 @@ def support_coverage(real: np.ndarray, synthetic: np.ndarray, plan: Plan | None 
         ValueError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or Plan(len(real), len(synthetic))
+    plan = plan or ResamplingDesign(len(real), len(synthetic))
     return _density_rows(real, synthetic, plan, PAIRS, SUPPORT_GRID, SUPPORTS)

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mammogan.metrics.distances import blocks, check_images
+from mammogan.errors import InputError
+from mammogan.metrics.distances import blocks
 from mammogan.metrics.moments import moments_of_counts
 from mammogan.metrics.spectrum import image_spectra
+from mammogan.metrics.validation import check_images
 
 Feature = Callable[[np.ndarray], np.ndarray]  # (b, h, w) float32 in [0, 1] -> (b, d)
 COARSE = (10, 8)  # cells of the coarse picture
 BANDS = 8
-
-
-class FeatureError(Exception):
-    """A feature extractor cannot be used; the message says what to do."""
 
 
 def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
@@ -33,16 +31,16 @@ def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.
 
     Raises:
         ValueError: no integer images, or none.
-        FeatureError: the feature returns another shape, or a number that is not finite.
+        InputError: the feature returns another shape, or a number that is not finite.
     """
     check_images(images)
     found = []
     for batch in blocks(images, bits, block):
         values = np.asarray(feature(batch), np.float64)
         if values.ndim != 2 or len(values) != len(batch):
-            raise FeatureError(f"The feature gave {values.shape} for {len(batch)} images; it must give (images, d).")
+            raise InputError(f"The feature gave {values.shape} for {len(batch)} images; it must give (images, d).")
         if not np.isfinite(values).all():
-            raise FeatureError("The feature gave a number that is not finite; look at the image or the network.")
+            raise InputError("The feature gave a number that is not finite; look at the image or the network.")
         found.append(values)
     return np.concatenate(found)
 
@@ -127,16 +125,16 @@ def torchscript_feature(
         options: further named arguments of the network, such as return_features=True.
 
     Raises:
-        FeatureError: there is no such file, or it is no TorchScript.
+        InputError: there is no such file, or it is no TorchScript.
     """
     import torch  # metrics work without it, but for networks
 
     if not Path(path).is_file():
-        raise FeatureError(f"There is no file {path}; give a network saved by torch.jit.save.")
+        raise InputError(f"There is no file {path}; give a network saved by torch.jit.save.")
     try:
         network = torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError:
-        raise FeatureError(f"{path} is no TorchScript file; save the network with torch.jit.save.") from None
+        raise InputError(f"{path} is no TorchScript file; save the network with torch.jit.save.") from None
 
     def feature(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -12,27 +12,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from mammogan.metrics.resampling import Plan, scored
+from mammogan.metrics.resampling import ResamplingDesign, scored
+from mammogan.metrics.validation import check_features
 
 NEIGHBORS = 5  # Naeem 2020
 BLOCK = 1024  # rows of a distance matrix in memory
-
-
-def check_features(real: np.ndarray, synthetic: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both tables as float64, or a sentence on what is wrong.
-
-    Raises:
-        ValueError: not two tables of the same columns, fewer than `least` rows, or a number that is not finite.
-    """
-    tables = tuple(np.asarray(table, np.float64) for table in (real, synthetic))
-    for name, table in zip(("real", "synthetic"), tables, strict=True):
-        if table.ndim != 2 or table.shape[1] != tables[0].shape[-1]:
-            raise ValueError("Two tables of features with the same columns are needed, one row an image.")
-        if len(table) < least:
-            raise ValueError(f"The {name} set has {len(table)} images; this measure needs {least} or more.")
-        if not np.isfinite(table).all():
-            raise ValueError(f"The {name} set has a feature that is not a finite number; find the image and drop it.")
-    return tables[0], tables[1]
 
 
 @dataclass(frozen=True)
@@ -202,7 +186,7 @@ BOUNDS |= dict.fromkeys(("density", "FID"), (0.0, np.inf))
 
 
 def fidelity_table(
-    real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = None, *, k: int = NEIGHBORS
+    real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None, *, k: int = NEIGHBORS
 ) -> pd.DataFrame:
     """All measures of this module, with intervals and real against real at the same number of images.
 
@@ -218,7 +202,7 @@ def fidelity_table(
         ValueError: too few images, or a feature that is not finite.
     """
     real, synthetic = check_features(real, synthetic, k + 1)
-    plan = plan or Plan(len(real), len(synthetic), draws=40)
+    plan = plan or ResamplingDesign(len(real), len(synthetic), draws=40)
 
     def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[str, float]:
         extrapolated = frechet_extrapolated(a, b, draws=draws, seed=plan.seed)

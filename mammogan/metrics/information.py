@@ -11,8 +11,10 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 from sklearn.neighbors import KDTree
 
-from mammogan.metrics.moments import MOMENT_NAMES, check_tables
-from mammogan.metrics.resampling import Plan, in_threads, summary
+from mammogan.metrics.moments import MOMENT_NAMES
+from mammogan.metrics.resampling import ResamplingDesign, summary
+from mammogan.metrics.validation import check_tables
+from mammogan.parallel import in_threads
 
 MAXIMUM = float(np.log(2))  # nats: two classes of equal size that never meet
 LINE_DRAW = 10_000  # images a side in draws of nearest neighbours on a line: their cost grows with the number
@@ -42,7 +44,7 @@ class Information:
     equivalent_neighbors: float
 
 
-def ross(first: np.ndarray, second: np.ndarray, k: int = 3) -> Information:
+def mutual_information(first: np.ndarray, second: np.ndarray, k: int = 3) -> Information:
     """Mutual information between values and the class that they come from (Ross 2014, PLoS ONE 9:e87357, eq. 2).
 
     I = psi(N) - <psi(N_x)> + <psi(k)> - <psi(m)>, for each point with the distance d to its k-th neighbour of its class
@@ -150,7 +152,12 @@ def inverse_digamma(value: float) -> float:
 
 
 def label_information(
-    real: np.ndarray, synthetic: np.ndarray, plan: Plan | None = None, *, k: int = 3, permutations: int = 200
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    plan: ResamplingDesign | None = None,
+    *,
+    k: int = 3,
+    permutations: int = 200,
 ) -> pd.DataFrame:
     """Table 2 with what it lacks: uncertainty, chance's own value, and what two sets of real images score.
 
@@ -171,7 +178,7 @@ def label_information(
         ValueError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or Plan(len(real), len(synthetic))
+    plan = plan or ResamplingDesign(len(real), len(synthetic))
     compared = plan.compared
     intervals, ceilings = plan.intervals(LINE_DRAW), plan.ceilings()
     if min(len(intervals[0][0]), len(ceilings[0][0])) <= k:
@@ -180,12 +187,12 @@ def label_information(
 
     def moment(column: int) -> list[dict[str, object]]:
         a, b = real[:, column], synthetic[:, column]
-        found = ross(a[compared[0]], b[compared[1]], k)
+        found = mutual_information(a[compared[0]], b[compared[1]], k)
         chance = by_chance(np.concatenate([a[compared[0]], b[compared[1]]]), permuted, k)
         parts = [
-            [ross(a[one], b[two], k) for one, two in intervals],
-            [ross(a[one], b[other], k) for one, _, other in ceilings],
-            [ross(a[one], a[two], k) for one, two, _ in ceilings],
+            [mutual_information(a[one], b[two], k) for one, two in intervals],
+            [mutual_information(a[one], b[other], k) for one, _, other in ceilings],
+            [mutual_information(a[one], a[two], k) for one, two, _ in ceilings],
         ]
         rows = []
         for reading in QUANTITIES:

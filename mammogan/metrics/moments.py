@@ -113,20 +113,3 @@ def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
     if (highest := int(found[:, 5].max())) > top:
         raise ValueError(f"A grey level is {highest}, beyond {bits} bits; compare images of one bit depth.")
     return found[:, :5]
-
-
-def check_tables(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two moment tables as float64, or a sentence on what is wrong with them.
-
-    Raises:
-        ValueError: not two tables of the same columns, fewer than four rows, or a number that is not finite.
-    """
-    tables = [np.asarray(table, np.float64) for table in (real, synthetic)]
-    for table, name in zip(tables, ("real", "synthetic"), strict=True):
-        if table.ndim != 2 or table.shape[1] != tables[0].shape[1]:
-            raise ValueError("Two tables of moments with the same columns are needed, one row an image.")
-        if len(table) < 4:
-            raise ValueError(f"The {name} set has {len(table)} images; at least 4 are needed to compare distributions.")
-        if not np.isfinite(table).all():
-            raise ValueError(f"The {name} set has a moment that is not a finite number; find the image and drop it.")
-    return tables[0], tables[1]

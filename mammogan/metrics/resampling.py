@@ -16,19 +16,16 @@ sides of a ceiling.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-Item = TypeVar("Item")
-Value = TypeVar("Value")
+from mammogan.parallel import in_threads
+
 Z = 1.959964  # 97.5th percentile of the normal distribution
 LEAST = 16  # real images; with fewer a ceiling would stand on less than eight
 FEW = 40  # draws; fewer have no percentiles to speak of, but a standard deviation
@@ -42,7 +39,7 @@ def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResamplingDesign:
     """Which images are compared, and the draws behind intervals and ceilings.
 
     Args:
@@ -208,18 +205,11 @@ def summary(
     }
 
 
-def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
-    """`function` of every item, in order, on all cores: what costs time here leaves Python's lock."""
-    # A thread of each of these for every core besides would have them wait for each other, several times as long.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, items))
-
-
 def scored(
     real: Any,
     synthetic: Any,
     measure: Callable[[Any, Any], Mapping[str, float]],
-    plan: Plan,
+    plan: ResamplingDesign,
     *,
     whole: Callable[[Any, Any], Mapping[str, float]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,

@@ -1,0 +1,356 @@
+"""What each measure can see: real images, damaged in known ways, scored against other real images.
+
+A measure that does not move when images are blurred says nothing about sharpness, however good its value. For each kind
+of damage and each measure two numbers are found by drawing sets again and again from a larger one: how far the damage
+moves the measure, in standard deviations of what chance does, and how strong a damage must be to be detected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.ndimage import gaussian_filter
+
+from mammogan.metrics.density import Grid, density, jensen_shannon
+from mammogan.metrics.distances import COARSEST, patches, sliced_wasserstein
+from mammogan.metrics.features import Standardizer, extract, grey_features, pixel_features
+from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
+from mammogan.metrics.information import mutual_information
+from mammogan.metrics.memorization import nearest_training
+from mammogan.metrics.moments import PAIRS, image_moments
+from mammogan.metrics.spectrum import image_spectra, spectral_distance
+from mammogan.metrics.ssim import ms_ssim
+
+ALPHA, POWER = 0.05, 0.80
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A way to make a set of images worse.
+
+    Attributes:
+        name: in words.
+        unit: what `strength` counts.
+        nominal: strength of the table.
+        most: largest strength that there is.
+        apply: (images (n, h, w) in [0, 1], strength, rng) -> images; None for what is done to the set instead.
+        choose: (own rows, rows of the reference set, strength, rng) -> rows that make up the set; None for own rows.
+    """
+
+    name: str
+    unit: str
+    nominal: float
+    apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray] | None = None
+    choose: Callable[[np.ndarray, np.ndarray, float, np.random.Generator], np.ndarray] | None = None
+    most: float = np.inf
+
+
+def _soften(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    return gaussian_filter(images, (0, strength, strength)) if strength > 0 else images
+
+
+def _gain(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    return images * (1 + strength / 100)
+
+
+def _texture(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    smooth = gaussian_filter(images, (0, 2.0, 2.0))
+    return smooth + (1 - strength / 100) * (images - smooth)
+
+
+def _levels(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    # Strength counts the bits that are lost of 12; fractions are steps between them.
+    top = 2 ** (12 - strength) - 1
+    return np.rint(images * top) / top
+
+
+def _shift(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    # A window whose center lies higher shows everything darker; air stays black.
+    return images - strength / 100
+
+
+def _vendor(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    # From a straight display curve toward the sigmoid of PS3.3 C.11.2.1.3.1, scaled to keep black and white.
+    sigmoid = 1 / (1 + np.exp(-4 * (images - 0.5)))
+    low, high = 1 / (1 + np.exp(2.0)), 1 / (1 + np.exp(-2.0))
+    return images + strength / 100 * ((sigmoid - low) / (high - low) - images)
+
+
+def _jitter(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    # The same images with a gain of a few per cent and a little noise: what a copy by a network looks like.
+    gain = 1 + rng.normal(0, 0.02, (len(images), 1, 1))
+    return images * gain + rng.normal(0, 0.005, images.shape)
+
+
+def _collapse(own: np.ndarray, _: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    # Strength is the share of the set that comes from 20 images only.
+    few = rng.choice(own, min(20, len(own)), replace=False)
+    return np.where(rng.random(len(own)) < strength / 100, rng.choice(few, len(own)), own)
+
+
+def _copies(own: np.ndarray, reference: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    # Strength is the share of the set that is copied from the reference set.
+    return np.where(
+        rng.random(len(own)) < strength / 100, rng.choice(reference, len(own), len(reference) < len(own)), own
+    )
+
+
+DAMAGES = (
+    Damage("blur", "px (sigma)", 0.5, apply=_soften),
+    Damage("gain", "%", 5.0, apply=_gain),
+    Damage("texture removed", "%", 20.0, apply=_texture),
+    Damage("collapse to 20 images", "% of the set", 100.0, choose=_collapse, most=100.0),
+    Damage("copies", "% of the set", 100.0, choose=_copies, most=100.0),
+    Damage("near copies", "% of the set", 100.0, apply=_jitter, choose=_copies, most=100.0),
+    Damage("bits lost of 12", "bits", 6.0, apply=_levels, most=11.0),
+    Damage("window shifted", "% of range", 5.0, apply=_shift),
+    Damage("another vendor's curve", "% of the way", 100.0, apply=_vendor, most=100.0),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that the measures need of each image of a set, computed once; sets are drawn from it by rows.
+
+    Attributes:
+        moments: (n, 5).  features: (n, d), standardized.  spectra: (n, bins).
+        fine, coarse: (n, patches, 49), first and last level of the pyramid.
+        pixels: (n, p), for copies.  grey: (n, h, w), small, for structural similarity.
+    """
+
+    moments: np.ndarray
+    features: np.ndarray
+    spectra: np.ndarray
+    fine: np.ndarray
+    coarse: np.ndarray
+    pixels: np.ndarray
+    grey: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def rows(self, index: np.ndarray) -> Table:
+        """A set drawn from this one."""
+        return Table(**{name: value[index] for name, value in vars(self).items()})
+
+    def mixed(self, other: Table, take: np.ndarray) -> Table:
+        """This set, with the images of `other` where `take`, (n,), is True."""
+
+        def choose(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+            return np.where(take.reshape(-1, *[1] * (own.ndim - 1)), others, own)
+
+        return Table(**{name: choose(value, vars(other)[name]) for name, value in vars(self).items()})
+
+
+def describe(images: np.ndarray, standardize: Standardizer, *, count: int = 8, seed: int = 0) -> Table:
+    """Everything per image.
+
+    Args:
+        images: (n, h, w), uint16 of 12 bits.
+        standardize: of the features, fitted to undamaged images.
+        count: patches a level of an image: fewer than the original's 128, since sets are drawn many times.
+        seed: of the patches' places.
+    """
+    features = extract(images, 12, grey_features)
+    found = patches(images, 12, count=count, seed=seed)
+    pixels = extract(images, 12, lambda x: pixel_features(x, 20))
+    step = max(min(images.shape[1:]) // (2 * COARSEST), 1)
+    h, w = (side // step * step for side in images.shape[1:])
+    grey = images[:, :h, :w].reshape(len(images), h // step, step, w // step, step).mean((2, 4)) / 4095
+    return Table(
+        moments=image_moments(images, 12),
+        features=standardize(features),
+        spectra=image_spectra(images.astype(np.float32) / 4095)[1],
+        fine=found.levels[0],
+        coarse=found.levels[-1],
+        pixels=pixels.astype(np.float32),
+        grey=grey.astype(np.float32),
+    )
+
+
+def _similarity(b: Table) -> float:
+    half = len(b) // 2
+    pairs = min(half, 100)
+    return float(ms_ssim(b.grey[:pairs], b.grey[half : half + pairs]).mean())
+
+
+def _pairs(a: Table, b: Table) -> float:
+    """Mean of 1 - sqrt(JSD) over the ten pairs of moments: the primary reading of Table 1."""
+    found = []
+    for i, j in PAIRS:
+        x, y = a.moments[:, [i, j]], b.moments[:, [i, j]]
+        grid = Grid.around(x, y, count=50)
+        found.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
+    return float(np.mean(found))
+
+
+def _authentic(a: Table, b: Table) -> float:
+    # Every reference image is taken for a patient of its own here.
+    return float(nearest_training(a.pixels, np.arange(len(a)), b.pixels).authentic.mean())
+
+
+def scores(a: Table, b: Table) -> dict[str, float]:
+    """Every measure of a set b against the reference a, with fewer projections than a report would take."""
+    near = manifold(a.features, b.features)
+    swd = {
+        f"SWD {level}, {name} scale": distance
+        for level, x, y in (("finest", a.fine, b.fine), ("coarsest", a.coarse, b.coarse))
+        for name, distance in sliced_wasserstein(x, y, projections=32).items()
+    }
+    return {
+        "moments, 1 - sqrt(JSD)": _pairs(a, b),
+        "moments, information": float(
+            np.mean([mutual_information(a.moments[:, k], b.moments[:, k]).information for k in range(5)])
+        ),
+        **swd,
+        "spectrum, dB": spectral_distance(a.spectra, b.spectra),
+        "MS-SSIM of pairs": _similarity(b),
+        **vars(near),
+        "KID": kernel_distance(a.features, b.features),
+        "FID": frechet_distance(a.features, b.features),
+        "authenticity": _authentic(a, b),
+    }
+
+
+def quantized(images: np.ndarray) -> np.ndarray:
+    """To 12 bits."""
+    return (np.clip(images, 0, 1) * 4095 + 0.5).astype(np.uint16)
+
+
+def power_of(shifts: np.ndarray, sd: float) -> float:
+    """Probability that a measure leaves the central 95 % of chance.
+
+    Args:
+        shifts: (draws,) differences of damaged sets from the mean of undamaged ones.
+        sd: standard deviation by chance.
+    """
+    spread = max(float(np.std(shifts, ddof=1)), 1e-9 * sd)
+    reach = stats.norm.ppf(1 - ALPHA / 2) * sd
+    mean = float(np.mean(shifts))
+    return float(stats.norm.sf((reach - mean) / spread) + stats.norm.cdf((-reach - mean) / spread))
+
+
+def detectable(strengths: Sequence[float], power: Sequence[float], wanted: float = POWER) -> float:
+    """Strength at which the power first reaches `wanted`, between the strengths tried; inf where none does.
+
+    Args:
+        strengths: ascending, above 0.
+        power: share of draws that were detected at each.
+    """
+    below, share = 0.0, ALPHA
+    for strength, found in zip(strengths, power, strict=True):
+        if found >= wanted:
+            return float(below + (strength - below) * (wanted - share) / (found - share))
+        below, share = strength, found
+    return float("inf")
+
+
+def sensitivity(
+    images: np.ndarray,
+    *,
+    n: int = 1000,
+    draws: int = 20,
+    factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 1.5),
+    damages: Sequence[Damage] = DAMAGES,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
+    """How far each damage moves each measure, and the strength that n + n images detect.
+
+    Two disjoint sets of n images are drawn from the whole, by patient; one is the reference, the other is damaged.
+    Undamaged, they give the distribution under chance. A measure detects a damage where it leaves the central 95 % of
+    that distribution. Both distributions are taken as normal, with the means and deviations of the draws, so that few
+    draws give a smooth power; between the strengths it is interpolated.
+
+    Args:
+        images: (N, h, w), unsigned 12 bits, N at least 2 n: the larger, the more independent are the draws.
+        n: images a set.
+        draws: pairs of sets a strength, three or more; twice as many without damage.
+        factors: of the nominal strength, ascending, with 1; strengths beyond a damage's `most` are left out.
+        damages: what is tried.
+        groups: (N,), patients.
+        seed: of all draws.
+        progress: called with each damage's name.
+
+    Returns:
+        one row a damage and measure: damage, unit, nominal, largest (strength tried), measure, undamaged, damaged
+        (means at nominal strength), effect (difference over the standard deviation under chance), power (at nominal
+        strength), detectable (strength at 80 % power; inf: not up to the largest tried), n, draws, seed.
+
+    Raises:
+        ValueError: fewer than 2 n images.
+    """
+    if len(images) < 2 * n:
+        raise ValueError(f"Two sets of {n} images cannot be drawn from {len(images)}; give more or choose a smaller n.")
+    scale = Standardizer.fit(extract(images, 12, grey_features))
+    whole = describe(images, scale)
+    names = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(rng.permutation(names.max() + 1)[names], kind="stable")
+        # Patients lie together in the order; the two sets are cut from its ends and never share one.
+        return rng.permutation(order[:n]), rng.permutation(order[-n:])
+
+    pairs = [draw(np.random.default_rng([seed, k])) for k in range(draws)]
+    more = [draw(np.random.default_rng([seed, draws + k])) for k in range(draws)]
+    # Chance sets the threshold of every cell: twice as many draws.
+    null = [scores(whole.rows(a), whole.rows(b)) for a, b in pairs + more]
+    rows = []
+    for damage in damages:
+        number = crc32(damage.name.encode())  # the same chance whichever damages are tried
+        if progress:
+            progress(damage.name)
+        strengths = [strength for factor in factors if (strength := damage.nominal * factor) <= damage.most]
+        found: dict[float, dict[str, list[float]]] = {}
+        for strength in strengths:
+            table = whole
+            if damage.apply:
+                rng = np.random.default_rng([seed, number, int(1000 * strength)])
+                spoiled = np.concatenate(
+                    [
+                        quantized(damage.apply(images[start : start + 64].astype(np.float32) / 4095, strength, rng))
+                        for start in range(0, len(images), 64)
+                    ]
+                )
+                table = describe(spoiled, scale)
+            values = []
+            for k, (a, b) in enumerate(pairs):
+                first, second = whole.rows(a), table.rows(b)
+                if damage.choose:
+                    chosen = damage.choose(b, a, strength, np.random.default_rng([seed, number, k]))
+                    # What was not put in the place of another stays undamaged.
+                    second = whole.rows(b).mixed(table.rows(chosen), chosen != b)
+                values.append(scores(first, second))
+            found[strength] = {name: [value[name] for value in values] for name in null[0]}
+        for name in null[0]:
+            chance = np.array([value[name] for value in null])
+            sd = max(float(np.std(chance, ddof=1)), 1e-12)
+            # The same sets undamaged: what is left of the difference is the damage.
+            center = float(np.mean(chance[:draws]))
+            power = [power_of(np.array(found[s][name]) - center, sd) for s in strengths]
+            at = damage.nominal
+            damaged = float(np.mean(found[at][name]))
+            rows.append(
+                {
+                    "damage": damage.name,
+                    "unit": damage.unit,
+                    "nominal": at,
+                    "largest": strengths[-1],
+                    "measure": name,
+                    "undamaged": center,
+                    "damaged": damaged,
+                    "effect": (damaged - center) / sd,
+                    "power": power[strengths.index(at)],
+                    "detectable": detectable(strengths, power),
+                    "n": n,
+                    "draws": draws,
+                    "seed": seed,
+                }
+            )
+    return pd.DataFrame(rows)

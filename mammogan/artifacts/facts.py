@@ -1,0 +1,245 @@
+"""Facts of an image that artifacts change: outline, pectoral muscle, saturation, texture, background, specks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import fft, ndimage, stats
+from scipy.spatial import ConvexHull, QhullError
+
+from mammogan.data.geometry import resize
+from mammogan.data.segmentation import breast_mask, chest_side
+from mammogan.metrics.moments import image_moments
+from mammogan.types import ImageStack, Progress, no_progress
+
+# The facts that each detector looks at; "+" marks those that are suspicious only when they are large.
+FACTS: dict[str, tuple[str, ...]] = {
+    "outline": ("area", "solidity", "roughness", "contact", "+outside", "+holes"),
+    "pectoral": ("corner", "+edge_residual", "edge_slope"),
+    "grid": ("+peak", "+lattice"),
+    "background": ("+background",),
+    "saturation": ("+white", "+black", "+flat"),
+    "texture": ("fine", "coarse"),
+    "specks": ("+speck", "+specks"),
+    "repetition": ("+echo",),
+    "border": ("+frame",),
+}
+# Second difference along rows of the second difference along columns.
+DIAGONAL = np.outer((1, -2, 1), (1, -2, 1)) / np.float32(4)
+PATCHES = 4  # looked for elsewhere in the image
+
+
+def oriented(image: np.ndarray) -> np.ndarray:
+    """The image with its chest wall at the left edge."""
+    return image if chest_side(image) == "L" else image[:, ::-1]
+
+
+def image_facts(image: np.ndarray) -> dict[str, float]:
+    """What the detectors look at in one image.
+
+    Args:
+        image: (h, w) in [0, 1], 40 x 32 pixels or more, of any laterality.
+
+    Returns:
+        every name of `FACTS`, without its sign; lengths are shares of the image's height.
+    """
+    image = oriented(np.asarray(image, np.float32))
+    mask = breast_mask(image)
+    facts = {**_outline(image, mask), **_pectoral(image, mask), **_saturation(image, mask), **_texture(image, mask)}
+    facts |= _specks(image, mask) | _background(image, mask)
+    facts["peak"] = grid_peak(image)
+    facts["echo"] = echo(image, mask)
+    return facts | {name: np.floor(facts[name] / step + 1e-9) * step for name, step in RESOLUTION.items()}
+
+
+def _outline(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    h, w = image.shape
+    area = int(mask.sum())
+    if area < 0.01 * h * w:
+        # There is no breast: every fact at the end of its range.
+        return {"area": 0.0, "solidity": 0.0, "roughness": 1.0, "contact": 0.0, "outside": 1.0, "holes": 1.0}
+    rows, columns = np.nonzero(mask)
+    corners = np.concatenate([np.column_stack([rows + i, columns + j]) for i in (0, 1) for j in (0, 1)])
+    try:
+        solidity = area / ConvexHull(corners).volume
+    except QhullError:
+        solidity = 0.0
+    filled = ndimage.binary_fill_holes(np.pad(mask, ((0, 0), (1, 0)), constant_values=True))[:, 1:]
+    reach = np.where(mask.any(1), w - np.argmax(mask[:, ::-1], axis=1), 0).astype(float)
+    lit = np.flatnonzero(mask.any(1))
+    profile = reach[lit[0] : lit[-1] + 1]
+    # Near its ends the outline runs along the rows, and a step of many pixels is ordinary there.
+    inner = slice(len(profile) // 10, len(profile) - len(profile) // 10)
+    rough = np.abs(profile - ndimage.gaussian_filter1d(profile, max(h / 32, 1)))[inner]
+    bright = image > 0.5 * np.median(image[mask])
+    return {
+        "area": area / (h * w),
+        "solidity": float(solidity),
+        # The nipple is the one bump that is expected: the quantile looks beside it.
+        "roughness": float(np.quantile(rough, 0.8)) / h if rough.size else 1.0,
+        "contact": float(mask[:, : max(w // 32, 1)].any(1).mean()),
+        "outside": float((bright & ~ndimage.binary_dilation(mask, iterations=2)).mean()),
+        "holes": float((filled & ~mask).sum() / area),
+    }
+
+
+def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """The muscle of an MLO view: how bright the upper corner is, and how straight its edge."""
+    h, w = image.shape
+    smooth = ndimage.gaussian_filter(image, max(h / 80, 0.5))
+    inside = float(np.median(image[mask])) if mask.any() else 0.0
+    corner = float(smooth[: max(h // 6, 1), : max(w // 8, 1)].mean())
+    # The edge is the steepest fall of grey along a row within the breast, away from the skin.
+    height, width = max(2 * h // 5, 4), max(w // 2, 4)
+    fall = -np.diff(smooth[:height, : width + 1], axis=1)
+    safe = ndimage.binary_erosion(np.pad(mask, ((1, 0), (1, 0)), mode="edge"), iterations=max(h // 40, 1))[1:, 1:]
+    fall = np.where(safe[:height, :width], fall, 0)
+    column, strength = fall.argmax(1), fall.max(1)
+    found = strength > max(0.02, float(np.quantile(strength, 0.5)) * 0.5)
+    if found.sum() < 4:
+        return {"corner": corner - inside, "edge_residual": 0.0, "edge_slope": 0.0}
+    y, x = np.flatnonzero(found), column[found]
+    line = stats.theilslopes(x, y)
+    residual = float(np.median(np.abs(x - line.intercept - line.slope * y))) / h
+    return {"corner": corner - inside, "edge_residual": residual, "edge_slope": float(line.slope)}
+
+
+def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    h = image.shape[0]
+    inside = ndimage.binary_erosion(mask, iterations=max(h // 40, 1))
+    grey = image[inside] if inside.any() else image.ravel()
+    spread = ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
+    edge = np.concatenate([image[0], image[-1], image[:, -1]])
+    return {
+        "white": float((grey >= 0.995).mean()),
+        "black": float((grey <= 0.005).mean()),
+        "flat": float((spread[inside] <= 1e-6).mean()) if inside.any() else 1.0,
+        # A breast may reach the upper and lower edge near the chest wall; a frame is bright all along.
+        "frame": float(np.quantile(edge, 0.5)),
+    }
+
+
+def _texture(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """Contrast inside the breast in two bands, an octave each, log10 of grey; how much of it runs along the axes.
+
+    Layers that double the size row by row and column by column leave texture along rows and columns, and little that
+    only changes from one diagonal neighbour to the next. The lattice is the fine band over what does, log10.
+    """
+    inside = ndimage.binary_erosion(mask, iterations=max(image.shape[0] // 40, 2))
+    if inside.sum() < 16:
+        return {"fine": -6.0, "coarse": -6.0, "lattice": 0.0}
+    blurred = [image, ndimage.gaussian_filter(image, 1.0), ndimage.gaussian_filter(image, 2.0)]
+    bands = [(a - b)[inside].std() for a, b in pairwise(blurred)]
+    bands.append(ndimage.convolve(image, DIAGONAL)[inside].std())
+    fine, coarse, diagonal = (float(np.log10(band + 1e-6)) for band in bands)
+    return {"fine": fine, "coarse": coarse, "lattice": fine - diagonal}
+
+
+def _background(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """How bright the background is, well away from the breast."""
+    far = image[~ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 16, 3))]
+    return {"background": float(np.quantile(far, 0.9)) if far.size else 0.0}
+
+
+def _specks(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """Bright and compact: what an opening takes away, at its highest, and the share of the breast where it is much."""
+    h = image.shape[0]
+    inside = ndimage.binary_erosion(mask, iterations=max(h // 40, 2))
+    if inside.sum() < 16:
+        return {"speck": 0.0, "specks": 0.0}
+    size = 2 * max(h // 60, 1) + 1
+    taken = (image - ndimage.grey_opening(image, (size, size)))[inside]
+    return {"speck": float(taken.max()), "specks": float(np.mean(taken > 0.1))}
+
+
+def grid_peak(image: np.ndarray) -> float:
+    """Power at the frequencies that an up-sampling by 2 leaves behind, over the power around; log10.
+
+    Doubling the size m times repeats a kernel's pattern every 2, 4 ... 2^m pixels: a peak at multiples of 1/2, 1/4 and
+    1/8 cycles a pixel along rows or columns (Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts).
+    """
+    h, w = (side // 8 * 8 for side in image.shape)
+    window = np.hanning(h + 2)[1:-1, None] * np.hanning(w + 2)[None, 1:-1]
+    values = image[:h, :w].astype(np.float64)
+    power = np.abs(np.fft.fft2((values - values.mean()) * window)) ** 2 + 1e-9
+    peaks = []
+    for period in (2, 4, 8):
+        y, x = h // period, w // period
+        for place in ((y, 0), (0, x), (y, x)):
+            # A Hann window spreads a line over three bins; the ring around it is the continuum.
+            near = power.take(range(place[0] - 4, place[0] + 5), 0, mode="wrap")
+            near = near.take(range(place[1] - 4, place[1] + 5), 1, mode="wrap").copy()
+            line = near[3:6, 3:6].max()
+            near[3:6, 3:6] = np.nan
+            # A natural spectrum falls steeply: along the axes the ring's bright part is what the line must exceed.
+            peaks.append(np.log10(line / np.nanquantile(near, 0.9)))
+    return float(max(peaks))
+
+
+def echo(image: np.ndarray, mask: np.ndarray) -> float:
+    """How well the breast's most distinct patches match another place in it; 1 is an exact copy.
+
+    Normalized cross-correlation of the fine structure of each patch with the whole image, its own place left out.
+    """
+    h, w = image.shape
+    size = max(h // 10, 6)
+    detail = np.where(mask, image - ndimage.gaussian_filter(image, size / 2), 0)
+    inside = ndimage.binary_erosion(mask, iterations=max(size // 2, 1))
+    power = ndimage.uniform_filter(detail**2, size)
+    spread = np.sqrt(np.maximum(power - ndimage.uniform_filter(detail, size) ** 2, 1e-12))
+    contrast = power * inside
+    padded = fft.next_fast_len(h + size, True), fft.next_fast_len(w + size, True)
+    spectrum = fft.rfft2(detail, padded)
+    highest = 0.0
+    for _ in range(PATCHES):
+        at = np.unravel_index(np.argmax(contrast), contrast.shape)
+        if contrast[at] <= 0:
+            break
+        top, left = int(at[0]) - size // 2, int(at[1]) - size // 2
+        if top >= 0 and left >= 0 and top + size <= h and left + size <= w:
+            patch = detail[top : top + size, left : left + size]
+            product = fft.irfft2(spectrum * np.conj(fft.rfft2(patch - patch.mean(), padded)), padded)[:h, :w]
+            # A patch that starts at (i, j) has the center of its uniform filter at + size // 2.
+            matched = np.zeros_like(detail)
+            matched[size // 2 :, size // 2 :] = product[: h - size // 2, : w - size // 2]
+            score = matched / (size**2 * max(float(patch.std()), 1e-6) * spread)
+            score = np.where(inside & (spread > 0.3 * patch.std()), score, 0)
+            score[_around(at, size)] = 0
+            highest = max(highest, float(score.max()))
+        contrast[_around(at, size // 2)] = 0
+    return min(highest, 1.0)
+
+
+def _around(place: tuple, reach: int) -> tuple[slice, ...]:
+    return tuple(slice(max(int(c) - reach, 0), int(c) + reach + 1) for c in place)
+
+
+def facts_table(images: ImageStack, bits: int, progress: Progress = no_progress, task: str = "images") -> pd.DataFrame:
+    """Facts, moments and thumbnail of every image: all that the detectors need.
+
+    Args:
+        images: (n, h, w), unsigned integers; a NumPy or Zarr array, read 64 at a time.
+        bits: of the grey grid.
+        progress, task: counts images under the name `task`.
+    """
+    top = np.float32(2**bits - 1)
+    rows, thumbnails = [], []
+    for start in range(0, images.shape[0], 64):
+        for pixels in np.asarray(images[start : start + 64]):
+            grey = pixels.astype(np.float32) / top
+            rows.append(image_facts(grey))
+            thumbnails.append(resize(oriented(grey), *THUMBNAIL).ravel())
+            progress(task, len(rows), len(images))
+    table = pd.DataFrame(rows)
+    table[["M1", "M2", "M3", "M4", "M5"]] = image_moments(images, bits)
+    names = [f"t{k}" for k in range(THUMBNAIL[0] * THUMBNAIL[1])]
+    return pd.concat([table, pd.DataFrame(np.stack(thumbnails), columns=names)], axis=1)
+
+
+# The smallest difference that counts, where most real images have exactly none: a background of one grey level in a
+# thousand is no frame, and one of a few in a thousand is not black.
+RESOLUTION = {"frame": 1 / 32, "background": 1 / 512, "white": 0.01, "black": 0.01, "flat": 0.01, "outside": 0.005,
+              "holes": 0.005}  # fmt: skip
+THUMBNAIL = (20, 16)  # of the manifold: what is left of an image when only its anatomy counts

@@ -1,0 +1,109 @@
+"""Commands that make images and stores: phantom, ingest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan.cli.shared import Bars, Force, Seed, Workers, clear, key_values
+from mammogan.errors import OutputError
+
+app = typer.Typer()
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write DICOM files to.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images; four a patient.")] = 40,
+    seed: Seed = 0,
+    height: Annotated[int, typer.Option(min=64, help="Height of an image, pixels.")] = 1280,
+    width: Annotated[int, typer.Option(min=64, help="Width of an image, pixels.")] = 1024,
+    workers: Workers = 1,
+    force: Force = False,
+) -> None:
+    """Draw a procedural population of mammograms as DICOM files."""
+    from mammogan.data.phantom.population import write_population
+
+    clear(out, force)
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    with Bars() as bars:
+        write_population(
+            out,
+            count,
+            seed,
+            height=height,
+            width=width,
+            workers=workers,
+            progress=bars,
+        )
+    print(f"{count} phantoms in {out}")
+
+
+@app.command()
+def ingest(
+    sources: Annotated[list[Path], typer.Argument(help="Folders or files: DICOM, or pictures with labels.")],
+    store: Annotated[Path, typer.Option(help="Folder of the store to write.")],
+    height: Annotated[int, typer.Option(min=4, help="Height of the finest level, pixels.")] = 1280,
+    width: Annotated[int, typer.Option(min=4, help="Width of the finest level, pixels.")] = 1024,
+    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits a pixel of the store.")] = 12,
+    labels: Annotated[Path | None, typer.Option(help="CSV of pictures: columns file and view, and others.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=NAME", help="Name of a column of the CSV, as view=position.")
+    ] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=VALUE", help="A fact that holds for all files, as view=MLO.")
+    ] = None,
+    picture_bits: Annotated[int, typer.Option(help="Bits of pictures; 0 takes the depth of their format.")] = 0,
+    laterality: Annotated[str, typer.Option(help='"keep", or "left" to mirror to a chest wall at the left.')] = "keep",
+    window: Annotated[
+        str, typer.Option(help='VOI window to show: its position, its explanation, or "lut:0" for a VOI LUT.')
+    ] = "0",
+    refuse_flag: Annotated[
+        list[str] | None, typer.Option(metavar="FLAG", help="Refuse images with this flag, as clips; repeatable.")
+    ] = None,
+    for_processing: Annotated[bool, typer.Option("--for-processing", help="Take FOR PROCESSING images too.")] = False,
+    workers: Workers = 1,
+    scheduler: Annotated[str | None, typer.Option(help='Address of a Dask scheduler, or "local" for one here.')] = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Read an archive into a store; the same command continues one that was cut off."""
+    from mammogan.data.deidentify import salt_path
+    from mammogan.data.ingest import Settings
+    from mammogan.data.ingest import ingest as read
+    from mammogan.report.ingest import flag_counts, outcomes, write_report
+
+    if force:
+        clear(store, force)
+        salt_path(store).unlink(missing_ok=True)
+    settings = Settings(
+        height=height,
+        width=width,
+        bits=bits,
+        window=int(window) if window.isdigit() else window,
+        laterality=laterality,
+        allow_processing=for_processing,
+        refuse_flags=tuple(refuse_flag or ()),
+        picture_bits=picture_bits,
+        seed=seed,
+    )
+    with Bars() as bars:
+        made = read(
+            list(sources),
+            store,
+            settings,
+            labels=labels,
+            columns=key_values("--column", column),
+            assume=key_values("--assume", assume),
+            workers=workers,
+            scheduler=scheduler,
+            progress=bars,
+        )
+    for outcome, count, meaning in outcomes(made):
+        print(f"{count:8d}  {outcome:16s} {meaning}")
+    for flag, count, meaning in flag_counts(made):
+        print(f"{count:8d}  flag {flag:11s} {meaning[0].upper()}{meaning[1:]}.")
+    print(f"The store is {store}; the report is {write_report(made)}")

@@ -1,0 +1,57 @@
+"""Commands of the inspection: inspect, labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan.cli.shared import Bars, Force, Seed, clear
+
+app = typer.Typer()
+
+
+@app.command()
+def inspect(
+    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder of DICOM or pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder of the inspection to write.")],
+    real: Annotated[Path | None, typer.Option(help="Store or folder of real images, as controls.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Synthetic images a view, drawn at random.")] = 1000,
+    controls: Annotated[int, typer.Option(min=0, help="Real images a view.")] = 200,
+    seed: Seed = 0,
+    observer: Annotated[str, typer.Option(help="Name that the labelling page proposes.")] = "",
+    force: Force = False,
+) -> None:
+    """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and where to look first."""
+    from mammogan.artifacts.inspection import make_inspection
+    from mammogan.data.images import open_images
+
+    clear(out, force)
+    images = open_images(synthetic)
+    with Bars() as bars:
+        page = make_inspection(
+            images,
+            out,
+            real=open_images(real, images.size) if real else None,
+            count=count,
+            controls=controls,
+            seed=seed,
+            observer=observer,
+            progress=bars,
+        )
+    print(f"The contact sheets are in {out / 'sheets'}; open {page} in a browser to label")
+    print(f"When done: mammogan labels {out} LABELS.csv [LABELS.csv of a second observer]")
+
+
+@app.command()
+def labels(
+    inspection: Annotated[Path, typer.Argument(help="Folder that `mammogan inspect` wrote.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV files that the labelling page wrote, one an observer.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables; the inspection's own by default.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Say what observers found: rates by view beside the paper's, agreement, and the detectors beside the labels."""
+    from mammogan.report.labels import report
+
+    print(report(inspection, files, out or inspection / "report", seed))

@@ -1,0 +1,74 @@
+"""Options, progress bars and checks that several commands share."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Force = Annotated[bool, typer.Option("--force", help="Delete what is there and make it again.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
+Device = Annotated[str, typer.Option(help='Where to compute: "cpu", "cuda", "cuda:1"; empty chooses the best.')]
+EVERY = 10.0  # seconds between two plain lines
+
+
+class Bars:
+    """A `Progress`: one bar per task on a terminal; elsewhere a plain line now and then, so that logs stay short.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self.bars: dict[str, tqdm] = {}
+        self.last = time.monotonic()
+
+    def __call__(self, task: str, done: int, total: int = 0, note: str = "") -> None:
+        """Show the state of a task, see `mammogan.types.Progress`."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            bar = self.bars.setdefault(task, tqdm(desc=task, total=total or None))
+            bar.set_postfix_str(note, refresh=False)
+            bar.update(done - bar.n)
+        elif time.monotonic() - self.last >= EVERY:
+            self.last = time.monotonic()
+            of = f" of {total}" if total else ""
+            print(f"{task}: {done}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for bar in self.bars.values():
+            bar.close()
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def clear(folder: Path, force: bool) -> None:
+    """Delete a folder where --force is given."""
+    if force and folder.exists():
+        shutil.rmtree(folder)
+
+
+def key_values(option: str, given: list[str] | None) -> dict[str, str]:
+    """Return the KEY=VALUE texts of a repeatable option as a dictionary.
+
+    Raises:
+        typer.BadParameter: a text without "=".
+    """
+    pairs = [text.partition("=") for text in given or []]
+    if wrong := [pair[0] for pair in pairs if not pair[1]]:
+        raise typer.BadParameter(f"{option} expects KEY=VALUE, not {wrong[0]!r}.")
+    return {key: value for key, _, value in pairs}

@@ -1,0 +1,121 @@
+"""Commands of the reader study: build, serve, export, analyse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan.cli.shared import Bars, Force, Seed, clear, say
+from mammogan.errors import OutputError
+
+app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("build")
+def study_build(
+    real: Annotated[Path, typer.Argument(help="Store of real images, or a folder of DICOM files or pictures.")],
+    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study to write.")],
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs a session.")] = 10,
+    pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, taken at random; 0: all.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; without, a secret one.")] = None,
+    height: Annotated[int, typer.Option(min=0, help="Height of a picture, pixels; 0: the largest in common.")] = 0,
+    width: Annotated[int, typer.Option(min=0, help="Width of a picture, pixels.")] = 0,
+    view: Annotated[str, typer.Option(help="Take this view alone, as MLO; empty takes all.")] = "",
+    labels: Annotated[
+        list[Path] | None, typer.Option(help='CSV with columns id and label; what is not "none" is excluded.')
+    ] = None,
+    exclude_label: Annotated[list[str] | None, typer.Option(help="Exclude only this label; repeatable.")] = None,
+    exclude: Annotated[list[Path] | None, typer.Option(help="Hand list: an id a line, then a comma and why.")] = None,
+    title: Annotated[str, typer.Option(help="Title that readers see.")] = "Which mammogram is real?",
+    note: Annotated[str, typer.Option(help="A sentence above the instructions.")] = "",
+    browser: Annotated[bool, typer.Option("--browser", help="Needs no server; the truth is in the page.")] = False,
+    force: Force = False,
+) -> None:
+    """Build a reader study: curated pools, blinded pictures, and the application."""
+    from mammogan.reader_study.design import RESPONSES, build
+
+    if force and (out / RESPONSES).exists():
+        raise OutputError(f"{out} holds responses; export them and give another folder.")
+    if bool(height) != bool(width):
+        raise typer.BadParameter("Give both --height and --width, or neither.")
+    clear(out, force)
+    with Bars() as bars:
+        made = build(
+            real,
+            synthetic,
+            out,
+            pairs=pairs,
+            pool=pool,
+            seed=seed,
+            size=(height, width) if height else None,
+            view=view,
+            labels=labels or (),
+            exclude_labels=exclude_label or (),
+            exclude=exclude or (),
+            title=title,
+            note=note,
+            browser=browser,
+            progress=bars,
+        )
+    print(f"{len(made.real)} real and {len(made.synthetic)} synthetic pictures; the study is {out}")
+    print(f"Open {out / 'public' / 'index.html'}" if browser else f"Serve it with: mammogan study serve {out}")
+
+
+@app.command("serve")
+def study_serve(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets tablets in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    certificate: Annotated[Path | None, typer.Option(help="Certificate (PEM) for HTTPS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
+    new_password: Annotated[bool, typer.Option("--new-password", help="Make a new password for /admin.")] = False,
+) -> None:
+    """Serve a study to browsers; the password of /admin is MAMMOGAN_STUDY_PASSWORD, or is made and printed once."""
+    from mammogan.reader_study.server import serve
+
+    serve(folder, host, port, certificate=certificate, key=key, new_password=new_password, echo=say)
+
+
+@app.command("export")
+def study_export(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    force: Force = False,
+) -> None:
+    """Write the answers of a study as CSV, one row an answer; also while it is served."""
+    from mammogan.reader_study.database import responses
+    from mammogan.reader_study.design import ReaderStudy
+
+    if out.exists() and not force:
+        raise OutputError(f"{out} exists; give another name or add --force.")
+    table = responses(ReaderStudy.open(folder))
+    table.to_csv(out, index=False)
+    print(f"{len(table)} answers in {out}")
+
+
+@app.command("analyse")
+def study_analyse(
+    responses: Annotated[Path, typer.Argument(help="CSV, an answer a row: reader, question, correct, and others.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    margin: Annotated[float, typer.Option(help="Margin of equivalence, in rate of right answers.")] = 0.05,
+    simulations: Annotated[int, typer.Option(min=99, help="Data sets behind each Monte Carlo P value.")] = 2000,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Analyse the answers of a reader study: report, numbers, figures and their data."""
+    from mammogan.report.reader_study import analyse, read_study
+
+    made = read_study(responses, margin=margin, simulations=simulations, seed=seed)
+    clear(out, force)
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    with Bars() as bars:
+        page = analyse(made, out, progress=bars)
+    for what, why in made.missing.items():
+        print(f"not done: {what} ({why})")
+    for sentence in made.warnings:
+        print(sentence)
+    print(f"The report is {page}")

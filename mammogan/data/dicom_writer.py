@@ -1,0 +1,173 @@
+"""Grey levels -> a valid DICOM Digital Mammography X-Ray Image - For Presentation (PS3.3 A.26)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
+
+from mammogan.data.attributes import FOR_PRESENTATION
+
+# PS3.16 CID 4014, and the anatomic region of PS3.3 C.8.11.7.
+VIEWS = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
+BREAST = ("76752008", "Breast")
+# Direction of increasing columns and rows: the chest wall is at the left edge of a left breast, so columns lead to the
+# front; rows lead to the outer side of a CC (medial at the bottom is the other convention) and to the foot of an MLO.
+ORIENTATION = {
+    ("L", "CC"): ["A", "R"],
+    ("R", "CC"): ["P", "L"],
+    ("L", "MLO"): ["A", "FR"],
+    ("R", "MLO"): ["P", "FL"],
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """One VOI window as the file offers it."""
+
+    center: float
+    width: float
+    explanation: str = "NORMAL"
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts that a file states about its image.
+
+    Attributes:
+        view, laterality: "CC" or "MLO"; "L" or "R".
+        key: text from which all UIDs are derived; another key, another instance.
+        study: text that the images of one study share.
+        patient: identifier that stands for nobody.
+        age: years.
+        spacing_mm: at the detector.
+        windows: the first is the default.
+        function: LINEAR or SIGMOID, of all windows.
+        inverted: MONOCHROME1: stored values fall where the image brightens.
+        compressed: JPEG 2000, lossless.
+        manufacturer, model: of the device.
+        synthetic: (0008,001C) Synthetic Data = YES.
+        comment: image comments.
+    """
+
+    view: str
+    laterality: str
+    key: str
+    study: str
+    patient: str
+    age: int | None = None
+    spacing_mm: float = 0.1
+    windows: tuple[Window, ...] = ()
+    function: str = "LINEAR"
+    inverted: bool = False
+    compressed: bool = False
+    manufacturer: str = "mammogan"
+    model: str = "procedural"
+    synthetic: bool = False
+    comment: str = ""
+
+
+def uid(*parts: object) -> UID:
+    """A UID that depends on the parts alone: 2.25 and 128 bits of a hash (PS3.5 B.2)."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
+
+
+def code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
+    """One item of a code sequence."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def build(pixels: np.ndarray, header: Header, bits: int = 12) -> FileDataset:
+    """Make the data set.
+
+    Args:
+        pixels: (rows, columns), uint16 in 0 ... 2^bits - 1, 0 is black.
+        header: what the file says.
+        bits: bits stored.
+
+    Raises:
+        ValueError: pixels are of another type or range, or the view or laterality is unknown.
+    """
+    if pixels.ndim != 2 or pixels.dtype != np.uint16 or int(pixels.max(initial=0)) >= 2**bits:
+        raise ValueError(f"DICOM export takes a 2-D array of uint16 below {2**bits}.")
+    if (header.laterality, header.view) not in ORIENTATION:
+        raise ValueError(f"{header.laterality} {header.view} is no mammographic view; take L or R, CC or MLO.")
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(FOR_PRESENTATION)
+    meta.MediaStorageSOPInstanceUID = uid("instance", header.key)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = uid("mammogan")
+    ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    # A date is demanded, and none would be true: the first day that the format can hold for a modern file.
+    ds.StudyDate = ds.ContentDate = "20000101"
+    ds.StudyTime = ds.ContentTime = "000000"
+    ds.AccessionNumber = ds.ReferringPhysicianName = ""
+    ds.StudyID = "1"
+    if header.synthetic:
+        # PS3.3 C.7.6.1 since 2023; dciodvfy of dicom3tools 1.00 (2022) is older and calls the attribute unknown.
+        ds.SyntheticData = "YES"
+    if header.comment:
+        ds.ImageComments = header.comment
+    ds.Modality, ds.PresentationIntentType = "MG", "FOR PRESENTATION"
+    ds.Manufacturer, ds.ManufacturerModelName = header.manufacturer, header.model
+    ds.DeviceSerialNumber, ds.SoftwareVersions = "0", "1"
+    ds.AnatomicRegionSequence = [code(*BREAST)]
+
+    ds.PatientName = ds.PatientID = header.patient
+    ds.PatientBirthDate, ds.PatientSex = "", "F"
+    if header.age is not None:
+        ds.PatientAge = f"{header.age:03d}Y"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study", header.study), uid("series", header.study)
+    ds.SeriesNumber, ds.InstanceNumber = 1, 1
+    ds.PatientOrientation = ORIENTATION[header.laterality, header.view]
+    ds.ImageLaterality, ds.ViewPosition = header.laterality, header.view
+    view = code(*VIEWS[header.view])
+    view.ViewModifierCodeSequence = []
+    ds.ViewCodeSequence = [view]
+    ds.OrganExposed, ds.BodyPartExamined = "BREAST", "BREAST"
+    ds.BreastImplantPresent = "NO"
+    ds.PositionerType = "MAMMOGRAPHIC"
+    ds.AcquisitionContextSequence = []
+
+    ds.DetectorType, ds.DetectorConfiguration = "DIRECT", "AREA"
+    ds.ImagerPixelSpacing = [f"{header.spacing_mm:.6g}"] * 2
+    ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
+
+    ds.SamplesPerPixel, ds.BitsAllocated = 1, 16
+    ds.Rows, ds.Columns = pixels.shape
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = bits, bits - 1, 0
+    ds.PhotometricInterpretation = "MONOCHROME1" if header.inverted else "MONOCHROME2"
+    ds.PresentationLUTShape = "INVERSE" if header.inverted else "IDENTITY"
+    ds.PixelIntensityRelationship, ds.PixelIntensityRelationshipSign = "LOG", 1 if header.inverted else -1
+    ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
+    top = 2**bits - 1
+    windows = header.windows or (Window((top + 1) / 2, top + 1),)
+    # MONOCHROME1 stores the complement, and its windows lie at the complement too.
+    centers = [top - window.center if header.inverted else window.center for window in windows]
+    ds.WindowCenter = [f"{center:.6g}" for center in centers]
+    ds.WindowWidth = [f"{window.width:.6g}" for window in windows]
+    ds.WindowCenterWidthExplanation = [window.explanation for window in windows]
+    ds.VOILUTFunction = header.function
+    stored = (top - pixels if header.inverted else pixels).astype("<u2")
+    ds.PixelData = stored.tobytes()
+    ds["PixelData"].VR = "OW"
+    if header.compressed:
+        # Its own instance UID stays: nothing is lost, and the file never existed uncompressed.
+        ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+    return ds
+
+
+def write(path: Path, pixels: np.ndarray, header: Header, bits: int = 12) -> None:
+    """Write one file; arguments as for `build`. The same arguments give the same bytes."""
+    build(pixels, header, bits).save_as(path, enforce_file_format=True)

@@ -1,0 +1,1 @@
+"""A procedural population of compressed breasts, so that everything can be tried and tested without a patient."""

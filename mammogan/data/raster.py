@@ -1,0 +1,80 @@
+"""Read grey values of images without a DICOM header: PNG, JPEG, TIFF, PGM."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from mammogan.data.dicom import Mammogram
+from mammogan.data.exclusions import MAX_PIXELS
+from mammogan.errors import Reason, Refused
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
+
+
+def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0, unlabelled: bool = False) -> Mammogram:
+    """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its facts come from the labels.
+
+    Args:
+        content: the file.
+        label: what `Labels.get` gives.
+        bits: grey values of a picture run from 0 to 2^bits - 1; 0 takes the depth of its format.
+        unlabelled: take pictures without a label, and of any view.
+
+    Raises:
+        Refused: no picture, a colour picture, or one without a label.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Refused(Reason.TOO_LARGE, f"The picture has more than {MAX_PIXELS} pixels.")
+            if getattr(picture, "n_frames", 1) > 1:
+                raise Refused(Reason.MULTI_FRAME, "The picture has several frames; a mammogram has one.")
+            mode, inverted = picture.mode, _white_is_zero(picture)
+            values = np.asarray(picture)
+    except Refused:
+        raise
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        raise Refused(Reason.NOT_AN_IMAGE, f"The file cannot be read as a picture ({type(error).__name__}).") from None
+    if mode in ("RGB", "RGBA", "LA", "P"):
+        # Grey pictures are often saved as colour ones; then all channels are alike.
+        channels = values[..., : {"LA": 1, "P": 0}.get(mode, 3)] if values.ndim == 3 else None
+        if channels is None or not channels.size or (channels != channels[..., :1]).any():
+            raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
+        values, mode = channels[..., 0], "L"
+    if mode not in ("L", "I", "I;16", "I;16B", "I;16L"):
+        raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
+    label = label or {}
+    if not unlabelled and not label.get("view"):
+        raise Refused(
+            Reason.NO_LABEL, "The picture has no row in a table of labels; give one with the columns file and view."
+        )
+    if not unlabelled and label["view"] not in ("CC", "MLO"):
+        raise Refused(Reason.VIEW, "The view is neither craniocaudal (CC) nor mediolateral oblique (MLO).")
+    depth = bits or (8 if mode == "L" else 16)
+    grey = values.astype(np.float32) / (2**depth - 1)
+    if grey.min() < 0 or grey.max() > 1:
+        raise Refused(Reason.DISPLAY, "The picture has grey values beyond its depth; say which with --picture-bits.")
+    if inverted:
+        grey = 1 - grey
+    key = hashlib.sha256(content).hexdigest()
+    facts: dict[str, Any] = {
+        **{fact: label.get(fact) for fact in ("view", "laterality", "age", "density")},
+        "source_rows": int(values.shape[0]),
+        "source_columns": int(values.shape[1]),
+        "window_function": "PICTURE",
+        "photometric": "MONOCHROME2",
+        "flags": [],
+    }
+    return Mammogram(grey, facts, label.get("patient") or key, key, film=True, depth=depth)
+
+
+def _white_is_zero(picture: Image.Image) -> bool:
+    """True for a 16-bit TIFF whose photometric interpretation (tag 262) is 0; Pillow turns 8-bit ones itself."""
+    return isinstance(picture, TiffImageFile) and picture.mode.startswith("I") and picture.tag_v2.get(262) == 0

@@ -1,0 +1,1 @@
+"""Operations of the networks with derivatives of their own."""

@@ -1,0 +1,1 @@
+"""What the paper prints, and what follows from its printed numbers alone."""

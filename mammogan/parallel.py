@@ -1,0 +1,239 @@
+"""Parallel work with bounded memory: an ordered map, guarded child processes, workers of Dask, threads."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import platform
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+from threadpoolctl import threadpool_limits
+
+from mammogan.errors import Reason, Refused
+from mammogan.types import ImageStack, Progress, no_progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Handle = TypeVar("Handle")
+Value = TypeVar("Value")
+
+SECONDS = 120.0  # a full mammogram takes less than one
+GIBIBYTES = 4  # beyond what the child needs for itself; 30 megapixels as float64 take 0.24
+AHEAD = 3  # items submitted or waiting per process
+BLOCK = 16  # images per task of a worker
+CACHED = 4_000_000  # bytes of images at a time: what is in the processor's cache need not come from memory again
+# mallopt(3): no blocks by mmap, nothing trimmed, grown by 256 MiB at a time, one arena for all threads.
+MALLOC_OPTIONS = ((-4, 0), (-1, -1), (-2, 2**28), (-8, 1))
+
+
+def keep_memory() -> None:
+    """Let this process keep freed memory for its next step, where the C library is glibc.
+
+    Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes
+    much of the time of a step of wide networks, and most of the time to read an image in a worker of Dask.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        set_option = ctypes.CDLL(None).mallopt
+        for option, value in MALLOC_OPTIONS:
+            set_option(option, value)
+
+
+def ordered_map(
+    submit: Callable[[Item], Handle], result: Callable[[Handle], Value], items: Iterable[Item], processes: int
+) -> Iterator[Value]:
+    """Yield the results of submitted items in order, with `AHEAD` items per process under way and no more.
+
+    Args:
+        submit: starts the work on an item.
+        result: waits for what `submit` returned.
+        items: read only as far as work is under way.
+        processes: number of processes that work.
+    """
+    items = iter(items)
+    pending = deque(submit(item) for item in islice(items, AHEAD * processes))
+    while pending:
+        value = result(pending.popleft())
+        pending.extend(submit(item) for item in islice(items, 1))
+        yield value
+
+
+def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
+    """Return `function` of every item, in order, computed in one thread per core."""
+    # Several threads of linear algebra in each of these would wait for each other and take several times as long.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
+
+
+# Guarded child processes: no file can crash, hang or fill the process that reads many.
+
+
+def _limit_memory() -> None:
+    """Bound the address space of this process where the system allows it."""
+    if sys.platform.startswith("linux"):
+        import resource
+
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + GIBIBYTES * 2**30,) * 2)
+
+
+def guarded_pool(processes: int = 1, preload: Sequence[str] = ()) -> ProcessPool:
+    """Return child processes with bounded memory; one that dies is replaced.
+
+    Args:
+        processes: number of children.
+        preload: modules that are loaded once, before children are forked.
+    """
+    # Fork would copy the locks of other threads; a fork server is clean and, with the modules loaded, as fast.
+    context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
+    if sys.platform != "win32":
+        context.set_forkserver_preload(list(preload))
+    return ProcessPool(max_workers=processes, context=context, initializer=_limit_memory)
+
+
+@lru_cache(maxsize=1)
+def worker_pool(preload: tuple[str, ...] = ()) -> ProcessPool:
+    """Return the one child of this process, made at the first call and kept."""
+    # Dask starts its workers as daemons, which Python forbids children. The child ends with its parent all the same:
+    # its pipe closes.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    return guarded_pool(1, preload)
+
+
+def close_worker_pool(preload: tuple[str, ...] = ()) -> None:
+    """End the child of `worker_pool`; a process that keeps it would never end."""
+    if worker_pool.cache_info().currsize:
+        worker_pool(preload).stop()
+        worker_pool(preload).join()
+        worker_pool.cache_clear()
+
+
+def submit_guarded(
+    pool: ProcessPool, function: Callable[..., Value], *arguments: object, seconds: float = SECONDS
+) -> Future[Value]:
+    """Start a call in a child, which is stopped after `seconds`; `guarded_result` waits for it."""
+    return pool.schedule(_call, args=(function, *arguments), timeout=seconds)
+
+
+class _Panicked(Exception):
+    """A decoder written in Rust gave up; its own exception is not an `Exception` and cannot leave the process."""
+
+
+def _call(function: Callable[..., Value], *arguments: object) -> Value:
+    try:
+        return function(*arguments)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        raise _Panicked from None
+
+
+def guarded_result(call: Future[Value]) -> Value:
+    """Return the result of a guarded call.
+
+    Raises:
+        Refused: the call took too long or too much memory, or its process died.
+    """
+    try:
+        return call.result()
+    except (TimeoutError, CancelledError):
+        raise Refused(Reason.TIMEOUT, f"Reading the file took longer than {SECONDS:.0f} s.") from None
+    except MemoryError:
+        raise Refused(Reason.MEMORY, f"Reading the file takes more than {GIBIBYTES} GiB of memory.") from None
+    except (ProcessExpired, _Panicked):
+        raise Refused(Reason.CRASHED, "The decoder crashed on the file.") from None
+
+
+# Dask: workers on this machine or on others.
+
+
+@contextmanager
+def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
+    """Yield a Dask client: of the scheduler at an address, or of a cluster of `workers` processes on this machine."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        if not scheduler:
+            # The dashboard would open a port, and a worker's spill folder would be made in the working directory.
+            dask.config.set({"distributed.worker.memory.spill": False, "distributed.logging.distributed": "error"})
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+            scheduler = stack.enter_context(cluster).scheduler_address
+        yield stack.enter_context(Client(scheduler))
+
+
+def count_workers(client: Client) -> int:
+    """Return the number of workers of a Dask client, at least 1."""
+    return max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+
+
+def map_images(
+    images: ImageStack,
+    function: Callable[..., np.ndarray],
+    *arguments: object,
+    rows: np.ndarray | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress = no_progress,
+    task: str = "images",
+) -> np.ndarray:
+    """Map a function over all images in parallel; only the results leave the workers.
+
+    Args:
+        images: (N, h, w).
+        function: of images (b, h, w) and `arguments`; returns (b, ...), one row per image. Importable by its name.
+        rows: indices of the images to map over; all by default.
+        workers: processes on this machine; 1 is this process itself.
+        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; they keep
+            freed memory from then on.
+        progress, task: counts images under the name `task`.
+
+    Returns:
+        (n, ...), in the order of `rows`.
+    """
+    rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+    results: list[np.ndarray] = []
+    with ExitStack() as stack:
+        if workers == 1 and not scheduler:
+            answers: Iterator[np.ndarray] = (_map_block(images, block, function, arguments) for block in blocks)
+        else:
+            client = stack.enter_context(dask_client(workers, scheduler))
+            answers = ordered_map(
+                lambda block: client.submit(_map_in_worker, images, block, function, arguments, pure=False),
+                lambda future: future.result(),
+                blocks,
+                count_workers(client),
+            )
+        done = 0
+        for answer in answers:
+            results.append(answer)
+            done += len(answer)
+            progress(task, done, len(rows))
+    return np.concatenate(results)
+
+
+def _map_block(
+    images: ImageStack, rows: np.ndarray, function: Callable[..., np.ndarray], arguments: tuple[object, ...]
+) -> np.ndarray:
+    count = max(CACHED // (images.dtype.itemsize * images.shape[1] * images.shape[2]), 1)
+    parts = [rows[start : start + count] for start in range(0, len(rows), count)]
+    return np.concatenate([function(images[part], *arguments) for part in parts])
+
+
+def _map_in_worker(*block: Any) -> np.ndarray:
+    """Run `_map_block` in a worker, which Dask otherwise makes return all freed memory."""
+    keep_memory()
+    return _map_block(*block)

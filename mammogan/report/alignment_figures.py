@@ -1,0 +1,178 @@
+"""Figures of the alignment chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mammogan.metrics.coverage import CONTOURS, SUPPORT_GRID, SUPPORT_PERCENTILE
+from mammogan.metrics.density import Grid, density
+from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
+from mammogan.paper.printed import TABLE1
+from mammogan.paper.table1 import BOUND
+from mammogan.report.style import REAL, SYNTHETIC
+
+MOMENT_LABELS = ("M1 mean", "M2 variance", "M3 skewness", "M4 kurtosis", "M5 hyperskewness")
+
+
+def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
+    """Figure 3: every pair of moments as a scatter plot, with the single moments' histograms on the diagonal."""
+    figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
+    size = max(2.0, min(14.0, 4000 / max(len(real), len(synthetic))))
+    # In a mixed order, so that neither set covers the other.
+    order = np.random.default_rng(0).permutation(len(real) + len(synthetic))
+    points = np.concatenate([real, synthetic])[order]
+    colours = np.repeat([REAL, SYNTHETIC], [len(real), len(synthetic)])[order]
+    for row in range(5):
+        for column in range(5):
+            axis = axes[row, column]
+            if column > row:
+                axis.axis("off")
+                continue
+            if column == row:
+                both = np.concatenate([real[:, row], synthetic[:, row]])
+                bins = np.histogram_bin_edges(both, 30)
+                for values, colour in ((real, REAL), (synthetic, SYNTHETIC)):
+                    axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=colour, alpha=0.45)
+                axis.set_yticks([])
+                axis.spines["left"].set_visible(False)
+            else:
+                axis.scatter(points[:, column], points[:, row], s=size, c=colours, alpha=0.45, lw=0, rasterized=True)
+            axis.tick_params(labelsize=6)
+            if row == 4:
+                axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
+            if column == 0 and row > 0:
+                axis.set_ylabel(MOMENT_LABELS[row], fontsize=8)
+    handles = [plt.Line2D([], [], marker="o", ls="", color=c) for c in (REAL, SYNTHETIC)]
+    figure.legend(handles, ["real", "synthetic"], loc=(0.62, 0.78), fontsize=11)
+    figure.tight_layout(pad=0.4)
+    return figure
+
+
+def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
+    """Table 1: the printed scores, and ours by reading, each cell with its ceiling below it."""
+    readings = list(dict.fromkeys(scores["reading"]))
+    figure, axes = plt.subplots(1, 1 + len(readings), figsize=(3.1 * (1 + len(readings)), 3.3))
+    names = {"jsd": "1 - sqrt(JSD)", "overlap": "overlap", "nmi": "NMI of pictures", "label": "1 - I(label) / ln 2"}
+    tables = [("printed in the paper", printed, None)]
+    for reading in readings:
+        chosen = scores[scores["reading"] == reading]
+        value = chosen.pivot(index="i", columns="j", values="score_n").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
+        ceiling = chosen.pivot(index="i", columns="j", values="ceiling").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
+        tables.append((names[reading], value.to_numpy(), ceiling.to_numpy()))
+    for axis, (title, value, ceiling) in zip(axes, tables, strict=True):
+        axis.imshow(value, cmap="viridis", vmin=0, vmax=1)
+        for i in range(5):
+            for j in range(i, 5):
+                text = f"{value[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
+                light = value[i, j] < 0.55
+                axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if light else "black")
+        axis.set_xticks(range(5), MOMENT_NAMES)
+        axis.set_yticks(range(5), MOMENT_NAMES)
+        axis.set_title(title)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    figure.tight_layout()
+    return figure
+
+
+def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
+    """Figure 6: ten contours of both densities for each pair of moments; the 97th percentile drawn strong."""
+    figure, axes = plt.subplots(2, 5, figsize=(13, 5.4))
+    for axis, (i, j) in zip(axes.flat, PAIRS, strict=True):
+        a, b = real[:, [i, j]], synthetic[:, [i, j]]
+        grid = Grid.around(a, b, count=SUPPORT_GRID)
+        shown = np.zeros((SUPPORT_GRID, SUPPORT_GRID), bool)
+        for sample, colour in ((a, REAL), (b, SYNTHETIC)):
+            p = density(sample, grid)
+            shown |= p >= np.percentile(p, CONTOURS[0])
+            levels = np.unique(np.percentile(p, CONTOURS))
+            axis.contour(*grid.centers, p.T, levels, colors=colour, linewidths=0.5, alpha=0.7)
+            axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=colour, linewidths=1.8)
+        for limits, center, along in zip((axis.set_xlim, axis.set_ylim), grid.centers, (1, 0), strict=True):
+            inside = center[shown.any(along)]
+            margin = 0.08 * (inside[-1] - inside[0]) or grid.step.max()
+            limits(inside[0] - margin, inside[-1] + margin)
+        axis.set_xlabel(MOMENT_NAMES[i])
+        axis.set_ylabel(MOMENT_NAMES[j])
+        axis.tick_params(labelsize=6)
+    handles = [plt.Line2D([], [], color=c) for c in (REAL, SYNTHETIC)]
+    figure.legend(handles, ["real", "synthetic"], loc="upper right", ncols=2)
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    return figure
+
+
+MARKS = {"identical": ("o", -0.24), "Table 2": ("D", 0.0), "Table 2, within noise": ("s", 0.24)}
+
+
+def simulation_figure(table: pd.DataFrame) -> Figure:
+    """By definition: in how many of ten pairs the pattern shows, and the range of the scores beside the printed one."""
+    import matplotlib.pyplot as plt
+
+    from mammogan.report.style import REAL, SYNTHETIC
+
+    names = list(BOUND)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
+    for row, name in enumerate(names):
+        chosen = table[table["definition"] == name]
+        other = chosen[chosen["scenario"].str.startswith("random")]
+        counts = other["above"].value_counts()
+        colour = REAL if BOUND[name] else SYNTHETIC
+        left.scatter(counts.index, [row] * len(counts), s=18 * counts, color=colour, alpha=0.6, lw=0)
+        for scenario, (marker, offset) in MARKS.items():
+            one = chosen[chosen["scenario"] == scenario].iloc[0]
+            left.plot(one["above"], row, marker=marker, mfc="none", mec="black", ms=7, ls="")
+            right.plot([one["low"], one["high"]], [row + offset] * 2, color="black", lw=1)
+            right.plot(
+                [one["low"], one["high"]], [row + offset] * 2, marker=marker, mfc="white", mec="black", ms=5, ls=""
+            )
+    left.axvline(10, color="0.5", lw=1, ls="--")
+    left.set(xlabel="pairs above the smaller diagonal cell, of ten", xlim=(-0.7, 10.7))
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    right.axvspan(np.nanmin(TABLE1), np.nanmax(TABLE1), color="0.85")
+    right.set(xlabel="score, lowest to highest cell", xlim=(0, 1.03))
+    handles = [
+        plt.Line2D([], [], marker="o", ls="", color=SYNTHETIC, label="random, free"),
+        plt.Line2D([], [], marker="o", ls="", color=REAL, label="random, bound by data processing"),
+        *(
+            plt.Line2D([], [], marker=marker, ls="", mfc="white", mec="black", label=scenario)
+            for scenario, (marker, _) in MARKS.items()
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Synthetic images above their nearest training images, ten pairs a row.
+
+    Args:
+        synthetic, training: images (h, w) in [0, 1], pair by pair.
+        titles: above each pair.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = min(10, len(synthetic))
+    bands = -(-len(synthetic) // columns)
+    h, w = synthetic[0].shape
+    figure, axes = plt.subplots(
+        2 * bands, columns, figsize=(1.05 * columns + 0.6, 2 * bands * (1.05 * h / w + 0.12)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for place, (made, seen, title) in enumerate(zip(synthetic, training, titles, strict=True)):
+        row, column = 2 * (place // columns), place % columns
+        for axis, image in ((axes[row, column], made), (axes[row + 1, column], seen)):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes[row, column].set_title(title, fontsize=7, pad=2)
+    for band in range(bands):
+        axes[2 * band, 0].set_ylabel("synthetic", fontsize=7)
+        axes[2 * band + 1, 0].set_ylabel("training", fontsize=7)
+    figure.subplots_adjust(0.04, 0.01, 0.99, 0.96, wspace=0.04, hspace=0.12)
+    return figure

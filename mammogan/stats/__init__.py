@@ -1,0 +1,1 @@
+"""Statistics of a reader study: answers in, numbers out."""
