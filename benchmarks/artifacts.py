@@ -39,8 +39,8 @@ def detection(images: Images, seed: int) -> pd.DataFrame:
     rows = []
     for kind in DAMAGE:
         draws = np.random.default_rng([seed, list(DAMAGE).index(kind)])
-        grey = pixels[~half] / (2**images.bits - 1)
-        damaged = np.stack([quantize(plant(image, kind, draws), images.bits) for image in grey])
+        gray = pixels[~half] / (2**images.bits - 1)
+        damaged = np.stack([quantize(plant(image, kind, draws), images.bits) for image in gray])
         found = fitted.scores(facts_table(damaged, images.bits), images.views[~half])
         for detector in (*DETECTORS, "any"):
             a, b = clean[detector].to_numpy(), found[detector].to_numpy()

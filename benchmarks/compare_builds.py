@@ -91,6 +91,11 @@ def make(out: Path, profiles: list[str]) -> None:
                         shutil.copytree(stage / part, kept / part)
 
 
+def american(name: str) -> str:
+    """Return a stored name in American spelling: one word of results and file names was British once."""
+    return name.replace("memorisation", "memorization")
+
+
 class Comparison:
     """Differences between two trees of files, by kind.
 
@@ -112,6 +117,7 @@ class Comparison:
     def values(self, old: Any, new: Any, where: str) -> None:
         """Compare two values of JSON, key by key."""
         if isinstance(old, dict) and isinstance(new, dict):
+            old, new = ({american(key): value for key, value in side.items()} for side in (old, new))
             for key in sorted(old.keys() | new.keys()):
                 if key in VOLATILE or any(word in key for word in TIMED):
                     continue
@@ -182,11 +188,11 @@ def tree(folder: Path) -> set[str]:
 def compare(old: Path, new: Path) -> int:
     """Print every difference but those of text, and a table of counts; return how many are not text."""
     found = Comparison()
-    before, after = tree(old), tree(new)
-    for name in sorted(before ^ after):
+    before, after = ({american(name): name for name in tree(folder)} for folder in (old, new))
+    for name in sorted(before.keys() ^ after.keys()):
         found.differ("missing", name, "only in the " + ("old" if name in before else "new"))
-    for name in sorted(before & after):
-        found.files(old / name, new / name, name)
+    for name in sorted(before.keys() & after.keys()):
+        found.files(old / before[name], new / after[name], name)
     print(*found.lines[:200], sep="\n")
     if len(found.lines) > 200:
         print(f"... and {len(found.lines) - 200} more")

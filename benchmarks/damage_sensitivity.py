@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import COARSEST, patches, sliced_wasserstein
-from mammogan.metrics.features import Standardizer, extract, grey_features, pixel_features
+from mammogan.metrics.features import Standardizer, extract, gray_features, pixel_features
 from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
 from mammogan.metrics.information import mutual_information
 from mammogan.metrics.memorization import nearest_training
@@ -120,7 +120,7 @@ class Table:
     Attributes:
         moments: (n, 5).  features: (n, d), standardized.  spectra: (n, bins).
         fine, coarse: (n, patches, 49), first and last level of the pyramid.
-        pixels: (n, p), for copies.  grey: (n, h, w), small, for structural similarity.
+        pixels: (n, p), for copies.  gray: (n, h, w), small, for structural similarity.
     """
 
     moments: np.ndarray
@@ -129,7 +129,7 @@ class Table:
     fine: np.ndarray
     coarse: np.ndarray
     pixels: np.ndarray
-    grey: np.ndarray
+    gray: np.ndarray
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -156,12 +156,12 @@ def describe(images: np.ndarray, standardize: Standardizer, *, count: int = 8, s
         count: patches a level of an image: fewer than the original's 128, since sets are drawn many times.
         seed: of the patches' places.
     """
-    features = extract(images, 12, grey_features)
+    features = extract(images, 12, gray_features)
     found = patches(images, 12, count=count, seed=seed)
     pixels = extract(images, 12, lambda x: pixel_features(x, 20))
     step = max(min(images.shape[1:]) // (2 * COARSEST), 1)
     h, w = (side // step * step for side in images.shape[1:])
-    grey = images[:, :h, :w].reshape(len(images), h // step, step, w // step, step).mean((2, 4)) / 4095
+    gray = images[:, :h, :w].reshape(len(images), h // step, step, w // step, step).mean((2, 4)) / 4095
     return Table(
         moments=image_moments(images, 12),
         features=standardize(features),
@@ -169,14 +169,14 @@ def describe(images: np.ndarray, standardize: Standardizer, *, count: int = 8, s
         fine=found.levels[0],
         coarse=found.levels[-1],
         pixels=pixels.astype(np.float32),
-        grey=grey.astype(np.float32),
+        gray=gray.astype(np.float32),
     )
 
 
 def _similarity(b: Table) -> float:
     half = len(b) // 2
     pairs = min(half, 100)
-    return float(ms_ssim(b.grey[:pairs], b.grey[half : half + pairs]).mean())
+    return float(ms_ssim(b.gray[:pairs], b.gray[half : half + pairs]).mean())
 
 
 def _pairs(a: Table, b: Table) -> float:
@@ -288,7 +288,7 @@ def sensitivity(
     """
     if len(images) < 2 * n:
         raise ValueError(f"Two sets of {n} images cannot be drawn from {len(images)}; give more or choose a smaller n.")
-    scale = Standardizer.fit(extract(images, 12, grey_features))
+    scale = Standardizer.fit(extract(images, 12, gray_features))
     whole = describe(images, scale)
     names = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
 

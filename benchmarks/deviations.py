@@ -3,8 +3,8 @@
     python benchmarks/deviations.py RUN STORE [--repeats 3]
 
 RUN is a finished run with its exact weights and its discriminator, STORE the images that it was trained on. Scores,
-gradients and grey levels are of its trained networks at its last level. Seconds are of networks of the original's
-widths at 40 x 32, in turn within each repeat, warm; they are the processor's, which neighbours on a shared machine
+gradients and gray levels are of its trained networks at its last level. Seconds are of networks of the original's
+widths at 40 x 32, in turn within each repeat, warm; they are the processor's, which neighbors on a shared machine
 stretch less than a clock's. Gradients are compared by the norm of their difference over the norm of the first. The
 results are kept as benchmarks/results/deviations.json, from which the book's page of deviations takes them.
 """
@@ -223,8 +223,8 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
     loose, slow = (Pair(unfused(p.g), unfused(p.d), p.level, p.real) for p in (pair, wide))
     with torch.no_grad():
         scores = [p.critic(pair.real, pair.labels) for p in (pair, loose)]
-    grey = float((pair.fake - loose.fake).abs().max()) / 2 * top
-    results.value("fused.grey", grey, fmt=".3f", how=f"largest difference of an image, of {top} grey levels")
+    gray = float((pair.fake - loose.fake).abs().max()) / 2 * top
+    results.value("fused.gray", gray, fmt=".3f", how=f"largest difference of an image, of {top} gray levels")
     change = float((scores[0] - scores[1]).abs().mean() / scores[0].std())
     results.value("fused.scores", change, fmt=".2f", how="mean difference of D's scores, in their standard deviations")
     seconds = ratio(lambda: slow.step(slow.loss), lambda: wide.step(wide.loss), repeats)
@@ -264,8 +264,8 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
             np.stack(list(Sampler.open(place).draw(DRAWN, 1))).astype(int) for place in (run, Path(folder) / "run")
         ]
     change = np.abs(drawn[0] - drawn[1])
-    results.value("half.largest", int(change.max()), how=f"of {top} grey levels, {DRAWN} images")
-    results.value("half.mean", float(change.mean()), fmt=".2f", how=f"of {top} grey levels, {DRAWN} images")
+    results.value("half.largest", int(change.max()), how=f"of {top} gray levels, {DRAWN} images")
+    results.value("half.mean", float(change.mean()), fmt=".2f", how=f"of {top} gray levels, {DRAWN} images")
 
     # The paper's base beside the original's: only the dense layers differ.
     bases = [weights(Architecture(base=base)) for base in ((4, 4), (5, 4))]

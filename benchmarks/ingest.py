@@ -4,7 +4,7 @@
 
 Sources are phantoms of 3000 x 2400 pixels in three encodings (JPEG lossless needs dcmcjpeg of DCMTK). All that is said
 to run on one core is held there, children included. Each run is measured twice: by the clock, and by the processor time
-that it and its children take, which neighbours on the machine do not stretch. Needs scikit-image. The tables are
+that it and its children take, which neighbors on the machine do not stretch. Needs scikit-image. The tables are
 printed and kept as benchmarks/results/ingest.md and .json.
 """
 

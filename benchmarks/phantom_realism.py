@@ -1,4 +1,4 @@
-"""Phantoms beside real mammograms: moments, spectrum, grey values and contact sheets, to tune one against the other.
+"""Phantoms beside real mammograms: moments, spectrum, gray values and contact sheets, to tune one against the other.
 
     python benchmarks/phantom_realism.py REAL --out OUT [--count 240] [--seed 0]
 
@@ -37,11 +37,11 @@ def quantities(store: Store, view: str) -> pd.DataFrame:
     found = []
     for row in rows:
         pixels = np.asarray(array[int(row)])
-        grey = pixels / top
-        mask = breast_mask(grey)
-        inside = grey[mask]
+        gray = pixels / top
+        mask = breast_mask(gray)
+        inside = gray[mask]
         # A patch of the interior, near the chest wall at half height, where no skin or background disturbs the slope.
-        flipped = grey if chest_side(grey) == "L" else grey[:, ::-1]
+        flipped = gray if chest_side(gray) == "L" else gray[:, ::-1]
         frequency, power = radial_power_spectrum(flipped[None, 256:384, 40:168])
         band = (frequency > 0.02) & (frequency < 0.15) & (power > 0)
         slope = -np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0] if band.sum() > 3 else np.nan

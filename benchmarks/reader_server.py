@@ -181,7 +181,7 @@ def table_of(report: dict) -> str:
         f"{report['date']}; {report['device']}; {report['repeats']} repeats of {report['readers']} readers, {PAIRS} "
         f"answers each. Load average of the machine {min(load):.0f} to {max(load):.0f}, niceness of client and server "
         f"{report['niceness']}; one fsync takes "
-        f"{1000 * report['fsync']:.2f} ms. Milliseconds from request to acknowledgement, medians over the repeats.",
+        f"{1000 * report['fsync']:.2f} ms. Milliseconds from request to acknowledgment, medians over the repeats.",
         "",
         "| Readers answer after | Median | 95th percentile | 99th | Longest | Answers a second "
         "| Server's processor time an answer | Kept of sent |",

@@ -17,7 +17,7 @@ takes to be read, which training does ahead of time.
 
 Variants take turns, each in a process of its own, warm; the table gives medians over rounds and medians of the ratios
 within a round. --square counts 4 x 4 doubled, to compare with ports that know squares only. --processor-time counts
-the processor's seconds, which neighbours on a shared machine stretch less than a clock's. --zoo adds the step of a
+the processor's seconds, which neighbors on a shared machine stretch less than a clock's. --zoo adds the step of a
 well-known port, pytorch_GAN_zoo, from a checkout (measured: b75dee4) for the square sizes. The table is printed and
 kept as benchmarks/results/NAME.md and .json; NAME is training-cpu or training-gpu where none is given.
 """
@@ -142,7 +142,7 @@ class Step:
 class ZooStep:
     """A step of pytorch_GAN_zoo, whose code as it stands this torch refuses for Adam's betas alone.
 
-    Its grey images do not train; three channels cost it next to nothing.
+    Its gray images do not train; three channels cost it next to nothing.
     """
 
     def __init__(self, checkout: Path, architecture: Architecture, level: int, batch: int) -> None:

@@ -34,7 +34,7 @@ class ImageStack(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the grey levels."""
+        """Type of the gray levels."""
 
     def __len__(self) -> int: ...
 

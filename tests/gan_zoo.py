@@ -30,7 +30,7 @@ def from_gan_zoo(generator: State, discriminator: State | None = None) -> tuple[
     """State dictionaries of GAN zoo's GNet and DNet -> architecture and state dictionaries of ours.
 
     There, a layer multiplies its bias by the run-time scale too, every layer has the gain sqrt(2), the first layer has
-    a bias for each pixel, and the minibatch standard deviation divides by 3, not by 4, in groups of four neighbours,
+    a bias for each pixel, and the minibatch standard deviation divides by 3, not by 4, in groups of four neighbors,
     where the original's are strided: scores agree for minibatches of four. The result is not fused: convolution,
     activation, halving, in this order.
 

@@ -24,7 +24,7 @@ ABOUT = {"radiologist": "yes", "board_certified": "yes", "trainee": "no", "breas
 
 
 def made_store(folder: Path, images: list[np.ndarray], prefix: str, bits: int = 12, **facts: str) -> Path:
-    """A store of given grey values in [0, 1]."""
+    """A store of given gray values in [0, 1]."""
     with StoreWriter(folder, *images[0].shape, bits, {"by": "test"}) as writer:
         for number, image in enumerate(images):
             writer.accept(image, id=f"{prefix}-{number}", **facts)

@@ -41,8 +41,8 @@ def make(path: Path, count: int, seed: int, bits: int = 12, size: tuple[int, int
 def write_pngs(store: Store, folder: Path, bits: int = 16) -> None:
     folder.mkdir()
     for number, image in enumerate(store.images()):
-        grey = image.astype(np.uint32) * (2**bits - 1) // (2**store.bits - 1)
-        Image.fromarray(grey.astype(np.uint16 if bits == 16 else np.uint8)).save(folder / f"{number:04d}.png")
+        gray = image.astype(np.uint32) * (2**bits - 1) // (2**store.bits - 1)
+        Image.fromarray(gray.astype(np.uint16 if bits == 16 else np.uint8)).save(folder / f"{number:04d}.png")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> 
         for end in ("", ".ceiling", ".ratio"):
             entry = results[f"alignment.{key}{end}"]
             assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
-    for key in ("swd.40x32.real", "features.kid", "memorisation.authenticity", "msssim.synthetic"):
+    for key in ("swd.40x32.real", "features.kid", "memorization.authenticity", "msssim.synthetic"):
         entry = results[f"alignment.{key}"]
         assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
     scores = pd.read_csv(report / "data" / "table1.csv")
@@ -123,7 +123,7 @@ def test_moments_alone_a_network_and_held_out_patients(pair: tuple[Store, Store]
     more = json.loads((tmp_path / "more" / "results.json").read_text())
     assert more["alignment.features.kid"]["how"].startswith("mean.pt")
     assert more["alignment.features.kid"]["value"] != full["alignment.features.kid"]["value"]
-    assert "of other patients" in more["alignment.memorisation.baseline"]["how"]
+    assert "of other patients" in more["alignment.memorization.baseline"]["how"]
     wrong = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "wrong"), "--trained-on", "nowhere"])
     assert "No real image is of the split 'nowhere'" in str(wrong.exception)
 

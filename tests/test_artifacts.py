@@ -38,11 +38,11 @@ def breast(rng: np.random.Generator, view: str) -> np.ndarray:
     y, height, depth = 40 + rng.normal(0, 2), rng.uniform(28, 36), rng.uniform(32, 48)
     edge = 1 / (1 + np.exp(4 * (np.hypot((rows - y) / height, columns / depth) - 1) * depth / 4))
     clouds = sum(s * ndimage.gaussian_filter(rng.standard_normal(SIZE), s) for s in (1, 2, 4, 8))
-    grey = edge * np.clip(0.35 + 0.06 * clouds, 0.1, 0.9)
+    gray = edge * np.clip(0.35 + 0.06 * clouds, 0.1, 0.9)
     if view == "MLO":
         muscle = 1 / (1 + np.exp(columns + 0.4 * rows - rng.uniform(14, 20)))
-        grey = np.maximum(grey, rng.uniform(0.5, 0.6) * muscle)
-    return np.clip(grey, 0, 1) * (edge > 0.02)
+        gray = np.maximum(gray, rng.uniform(0.5, 0.6) * muscle)
+    return np.clip(gray, 0, 1) * (edge > 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -328,14 +328,14 @@ def test_a_folder_of_pictures_is_read_whatever_it_shows(population: Images, phan
             open_images(tmp_path / folder)
 
 
-def test_a_sheet_keeps_the_grey_levels() -> None:
+def test_a_sheet_keeps_the_gray_levels() -> None:
     images = [np.full((80, 64), level, np.uint16) for level in (0, 2048, 4095)]
     sheet = np.asarray(contact_sheet(images, 12, ["a", "b", "c"], columns=3))
     assert {0, 128, 255} <= set(np.unique(sheet))
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
-def test_labelling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
+def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     page_url = (inspection / "index.html").as_uri()
@@ -406,7 +406,7 @@ def test_labelling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
         assert view.evaluate("order") != order
         for _ in range(28):
             press("0")
-        assert "All images are labelled" in view.locator("#warning").inner_text()
+        assert "All images are labeled" in view.locator("#warning").inner_text()
         with view.expect_download() as download:
             view.click("#download")
         download.value.save_as(tmp_path / "bo.csv")

@@ -41,7 +41,7 @@ def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path)
         assert made.tables and made.pictures and made.text
     results.save()
     found = json.loads((tmp_path / "results.json").read_text())
-    assert {"alignment.swd.20x16.real", "alignment.features.kid", "alignment.memorisation.authenticity"} <= set(found)
+    assert {"alignment.swd.20x16.real", "alignment.features.kid", "alignment.memorization.authenticity"} <= set(found)
     assert found["alignment.features.recall.ceiling"]["value"] <= 1 and "alignment.spectrum.ratio" in found
     low, high = found["alignment.swd.20x16.real"]["interval"]
     assert low < found["alignment.swd.20x16.real"]["value"] < high
@@ -50,11 +50,11 @@ def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path)
 def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
     synthetic = images[60:].copy()
     synthetic[[5, 17]] = images[[40, 3]]
-    section = copies.memorisation(comparison(images[:60], synthetic))
+    section = copies.memorization(comparison(images[:60], synthetic))
     pairs = section.rows[["synthetic", "training"]].head(2).to_numpy().tolist()
     assert sorted(pairs) == [[5, 40], [17, 3]]
     trained = np.arange(60) < 40
-    again = copies.memorisation(comparison(images[:60], synthetic, trained=trained)).rows
+    again = copies.memorization(comparison(images[:60], synthetic, trained=trained)).rows
     assert again.loc[0, ["synthetic", "training"]].tolist() == [17, 3] and again["training"].max() < 40
 
 

@@ -59,7 +59,7 @@ def figure_cell(chapter: str, name: str, label: str, picture: bytes, classes: st
 
 
 def ramp(path: Path) -> bytes:
-    """A picture with every grey level."""
+    """A picture with every gray level."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(1, 256).repeat(96, 0)).save(path)
     return path.read_bytes()
@@ -359,7 +359,7 @@ def test_code_behind_a_figure(tmp_path: Path) -> None:
     assert "as it ran" not in listing.at_commit(record, "mammogan/report/style.py", ROOT)[1].split(",")[0]
 
 
-def test_pictures_keep_their_grey_levels(tmp_path: Path) -> None:
+def test_pictures_keep_their_gray_levels(tmp_path: Path) -> None:
     ramp(tmp_path / "a.png")
     pictures.webp(tmp_path / "a.png", tmp_path / "a.webp")
     before, after = (np.asarray(Image.open(tmp_path / f"a.{kind}").convert("RGB")) for kind in ("png", "webp"))
@@ -438,7 +438,7 @@ def test_every_section_names_what_of_the_paper_it_answers() -> None:
 
 
 def test_every_figure_says_what_it_shows() -> None:
-    """Name, caption with n and data, alternative text; radiographs keep their grey levels and state their window."""
+    """Name, caption with n and data, alternative text; radiographs keep their gray levels and state their window."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             facts = cell.metadata.get("mystnb", {})

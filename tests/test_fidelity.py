@@ -1,4 +1,4 @@
-"""Features, precision to coverage, KID, FID, memorisation and pruning against prdc and known answers."""
+"""Features, precision to coverage, KID, FID, memorization and pruning against prdc and known answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prdc import compute_prdc
 
 from mammogan.errors import InputError
-from mammogan.metrics.features import Standardizer, extract, grey_features, pixel_features, torchscript_feature
+from mammogan.metrics.features import Standardizer, extract, gray_features, pixel_features, torchscript_feature
 from mammogan.metrics.fidelity import fidelity_table, frechet_distance, frechet_extrapolated, kernel_distance, manifold
 from mammogan.metrics.memorization import audit, nearest_training, pruning
 from mammogan.metrics.resampling import ResamplingDesign
@@ -31,7 +31,7 @@ def test_manifold_equals_prdc(n: int, m: int, shift: float) -> None:
 
 
 def test_copies_lie_on_the_balls_that_end_at_them_wherever_the_origin_is() -> None:
-    # The ball of every real image ends at its third neighbour, of which the synthetic set holds a copy.
+    # The ball of every real image ends at its third neighbor, of which the synthetic set holds a copy.
     a = normal(60, 16, 1)
     for offset in (0.0, 1e4):
         found = manifold(a + offset, (a + offset)[::-1], 3)
@@ -141,18 +141,18 @@ def images(n: int, seed: int = 0) -> np.ndarray:
     return (2048 + 500 * noise / noise.std()).clip(0, 4095).astype(np.uint16)
 
 
-def test_grey_features_see_place_and_texture_where_moments_do_not() -> None:
+def test_gray_features_see_place_and_texture_where_moments_do_not() -> None:
     first = images(5).astype(np.float32) / 4095
     flipped = first[:, ::-1, ::-1]
-    a, b = grey_features(first), grey_features(flipped)
+    a, b = gray_features(first), gray_features(flipped)
     assert a.shape == (5, 93)
     np.testing.assert_allclose(a[:, :13], b[:, :13], atol=1e-3)
     np.testing.assert_allclose(a[:, 13:], b[:, :12:-1], atol=1e-6)
     cells = first.astype(float).reshape(5, 10, 4, 8, 4).mean((2, 4)).reshape(5, -1)
     np.testing.assert_allclose(a[:, 13:], cells, atol=1e-6)
-    constant = grey_features(np.zeros((2, 40, 32), np.float32))
+    constant = gray_features(np.zeros((2, 40, 32), np.float32))
     assert np.isfinite(constant).all()
-    assert grey_features(np.random.default_rng(0).random((1, 5, 4)).astype(np.float32)).shape[0] == 1
+    assert gray_features(np.random.default_rng(0).random((1, 5, 4)).astype(np.float32)).shape[0] == 1
 
 
 def test_pixel_features_ignore_gain_and_offset() -> None:
@@ -166,13 +166,13 @@ def test_pixel_features_ignore_gain_and_offset() -> None:
 
 def test_extract_does_not_depend_on_the_block_and_says_what_is_wrong() -> None:
     pictures = images(10)
-    np.testing.assert_allclose(extract(pictures, 12, grey_features, block=3), extract(pictures, 12, grey_features))
+    np.testing.assert_allclose(extract(pictures, 12, gray_features, block=3), extract(pictures, 12, gray_features))
     with pytest.raises(InputError, match="must give"):
         extract(pictures, 12, lambda x: x)
     with pytest.raises(InputError, match="not finite"):
         extract(pictures, 12, lambda x: np.full((len(x), 2), np.nan))
     with pytest.raises(ValueError, match="no image"):
-        extract(pictures[:0], 12, grey_features)
+        extract(pictures[:0], 12, gray_features)
 
 
 def test_standardizer_leaves_constant_columns_alone() -> None:
@@ -224,8 +224,8 @@ def test_authenticity_equals_its_definition(seed: int, views: int) -> None:
 
 
 def test_authenticity_by_hand() -> None:
-    # On a line: training images at 0, 10 and 11. g = 2 is nearest to 0, whose neighbour is 10 away: a copy. g = 12.5 is
-    # nearest to 11, whose neighbour is 1 away: authentic. Indexed by the synthetic image both would come out otherwise.
+    # On a line: training images at 0, 10 and 11. g = 2 is nearest to 0, whose neighbor is 10 away: a copy. g = 12.5 is
+    # nearest to 11, whose neighbor is 1 away: authentic. Indexed by the synthetic image both would come out otherwise.
     train, patients = np.array([[0.0], [10.0], [11.0]]), np.arange(3)
     found = nearest_training(train, patients, np.array([[2.0], [12.5]]))
     assert found.index.tolist() == [0, 2] and found.reach.tolist() == [10, 1]

@@ -53,22 +53,22 @@ def test_planted_things_are_flagged(breast: np.ndarray, flag: str) -> None:
 @pytest.mark.parametrize("size", [(320, 256), (640, 512), (1280, 1024)])
 def test_clips_are_found_at_any_size(size: tuple[int, int]) -> None:
     height, width = size
-    grey = render(5, 2, "CC", "L", height=height, width=width).shown.astype(np.float32)
+    gray = render(5, 2, "CC", "L", height=height, width=width).shown.astype(np.float32)
     scale = height / 640
-    picture = Image.fromarray(grey)
+    picture = Image.fromarray(gray)
     pen = ImageDraw.Draw(picture)
     for x, y in ((100, 300), (130, 340), (90, 360)):
         ends = [(x * scale, y * scale), ((x + 9) * scale, (y + 5) * scale)]
         pen.line(ends, fill=1.0, width=max(round(3.5 * scale), 1))
-    assert "clips" not in flags_of(grey)
+    assert "clips" not in flags_of(gray)
     assert "clips" in flags_of(np.asarray(picture))
 
 
 def test_labels_are_painted_over_and_the_breast_is_not_touched(breast: np.ndarray) -> None:
     film = np.clip(0.08 + 0.92 * breast, 0, 1)  # film's background is no true black
-    labelled = film.copy()
-    labelled[30:70, 430:500] = 0.95
-    cleaned, count = remove_labels(labelled)
+    labeled = film.copy()
+    labeled[30:70, 430:500] = 0.95
+    cleaned, count = remove_labels(labeled)
     assert count == 1
     np.testing.assert_allclose(cleaned, film, atol=0.02)
     assert remove_labels(film)[1] == 0
@@ -93,7 +93,7 @@ def test_film_scans_through_the_whole_ingest(breast: np.ndarray, tmp_path: Path)
     Image.fromarray(as_bits[8]).save(source / "b.tif")
     Image.fromarray(as_bits[8]).save(source / "c.jpg", quality=98)
     Image.fromarray(as_bits[8]).save(source / "d.pgm")
-    Image.fromarray(np.stack([as_bits[8]] * 3, -1)).save(source / "e.png")  # grey in three channels
+    Image.fromarray(np.stack([as_bits[8]] * 3, -1)).save(source / "e.png")  # gray in three channels
     Image.fromarray(as_bits[16] >> 4).save(source / "f.png")  # 12 bits in 16: too dark by 16 unless it is said
     (source / "sheet.csv").write_text("image name,position,side,breast density\n" + "a.png,CC,L,2\nb.tif,CC,L,2\n")
     columns = {"file": "image name", "view": "position", "density": "breast density"}

@@ -23,7 +23,7 @@ from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config, preset
-from mammogan.gan.dataset import RealImages, to_grey
+from mammogan.gan.dataset import RealImages, to_gray
 from mammogan.gan.device import configure_device
 from mammogan.gan.losses import discriminator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
@@ -485,5 +485,5 @@ def test_samples_depend_on_seed_and_index_alone(finished: Path, tmp_path: Path) 
         Sampler.open(tmp_path / "nothing")
 
 
-def test_grey_grid() -> None:
-    np.testing.assert_array_equal(to_grey(np.array([-2.0, -1, 0, 1, 3]), 12), [0, 0, 2048, 4095, 4095])
+def test_gray_grid() -> None:
+    np.testing.assert_array_equal(to_gray(np.array([-2.0, -1, 0, 1, 3]), 12), [0, 0, 2048, 4095, 4095])

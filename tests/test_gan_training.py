@@ -241,7 +241,7 @@ def test_hyper_parameters_are_the_originals() -> None:
     assert "gain sqrt(2)/4" in stated["first layer"]
     tiny = Generator(Architecture(levels=2, fmap_max=4))
     assert tiny.dense.scale == pytest.approx(2**0.5 / 4 / 512**0.5)
-    assert "gain sqrt(2); 1 for toRGB" in stated["equalised learning rate"]
+    assert "gain sqrt(2); 1 for toRGB" in stated["equalized learning rate"]
     assert tiny.first.scale == pytest.approx((2 / 36) ** 0.5)
     assert tiny.to_image[0].scale == pytest.approx(0.5)
     assert numbers("order")[-1] == networks.LEAK

@@ -27,7 +27,7 @@ from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.pipeline import Pipeline
 from mammogan.report import copies, training
 from mammogan.report.inspection import TABLES, read_tables
-from mammogan.report.labels import tables as labelled
+from mammogan.report.labels import tables as labeled
 from mammogan.report.provenance import ROOT
 from mammogan.report.reference import export
 
@@ -160,7 +160,7 @@ def test_labels_are_of_the_generator_beside_them_and_name_no_real_image(folder: 
     key = read_key(folder)
     assert len(key) == record["images"] and set(key["kind"]) == {"synthetic", "real"}
     assert set(key.columns) == {"number", "kind", "view", "id"} and not key.loc[key["kind"] == "real", "id"].any()
-    found = labelled(folder, sorted(folder.glob("labels*.csv")))
+    found = labeled(folder, sorted(folder.glob("labels*.csv")))
     shown = found["rates"].query("view == 'all' and artifact == 'any'").set_index("kind")["shown"]
     assert shown.to_dict() == {"real": record["controls"], "synthetic": record["synthetic"]}
     assert set(pd.read_csv(folder / "candidates.csv")["number"]) == set(key.loc[key["kind"] == "synthetic", "number"])

@@ -161,7 +161,7 @@ def test_interpolation_passes_through_the_images_of_the_seed(run: Path) -> None:
         assert between.facts(9, 4 * index + 2)["view"] == (first if first == second else None)
 
 
-def test_formats_hold_the_same_grey_levels(run: Path, tmp_path: Path) -> None:
+def test_formats_hold_the_same_gray_levels(run: Path, tmp_path: Path) -> None:
     made = Store.open(sample(run, tmp_path / "zarr", 9, 5, "zarr"))
     assert (len(made), made.bits, made.sizes[-1]) == (9, 12, (20, 16))
     images = made.images()[:]
@@ -386,7 +386,7 @@ def peak(run: Path, out: Path, count: int, form: str) -> int:
 def test_memory_does_not_grow_with_the_count(run: Path, tmp_path: Path, form: str) -> None:
     peak(run, tmp_path / "warm", 64, form)
     few, many = (peak(run, tmp_path / str(count), count, form) for count in (128, 640))
-    # 512 more images of 20 x 16 would be 327 kB of grey levels alone.
+    # 512 more images of 20 x 16 would be 327 kB of gray levels alone.
     assert many - few < 150_000
 
 

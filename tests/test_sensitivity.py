@@ -76,14 +76,14 @@ def test_the_figure_and_what_is_refused(table, images: np.ndarray) -> None:
 
 
 def test_every_damage_does_what_its_name_says(images: np.ndarray) -> None:
-    rng, grey = np.random.default_rng(1), images[:8].astype(np.float32) / 4095
-    done = {d.name: d.apply(grey, d.nominal, rng) for d in DAMAGES if d.apply}
-    assert done["gain"].mean() == pytest.approx(1.05 * grey.mean(), rel=1e-5)
+    rng, gray = np.random.default_rng(1), images[:8].astype(np.float32) / 4095
+    done = {d.name: d.apply(gray, d.nominal, rng) for d in DAMAGES if d.apply}
+    assert done["gain"].mean() == pytest.approx(1.05 * gray.mean(), rel=1e-5)
     assert len(np.unique(done["bits lost of 12"])) <= 64
-    assert np.diff(done["blur"]).std() < 0.95 * np.diff(grey).std()
-    residue = grey - gaussian_filter(grey, (0, 2, 2))
-    np.testing.assert_allclose(grey - done["texture removed"], 0.2 * residue, atol=1e-6)
-    np.testing.assert_allclose(done["window shifted"], grey - 0.05, atol=1e-6)
+    assert np.diff(done["blur"]).std() < 0.95 * np.diff(gray).std()
+    residue = gray - gaussian_filter(gray, (0, 2, 2))
+    np.testing.assert_allclose(gray - done["texture removed"], 0.2 * residue, atol=1e-6)
+    np.testing.assert_allclose(done["window shifted"], gray - 0.05, atol=1e-6)
     curve = BY_NAME["another vendor's curve"].apply(np.array([[[0.0, 0.5, 1.0, 0.25]]]), 100, rng)
     np.testing.assert_allclose(curve[0, 0, :3], [0, 0.5, 1], atol=1e-9)
     assert curve[0, 0, 3] < 0.25

@@ -263,7 +263,7 @@ def test_duplicates_and_strangers_are_refused(phantoms: Path, tmp_path: Path) ->
     (source / "b.dcm").write_bytes((phantoms / "0000000.dcm").read_bytes())
     (source / "readme.txt").write_text("hello")
     Image.fromarray(np.zeros((80, 64), np.uint8)).save(source / "blank.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8)).save(source / "colour.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8)).save(source / "color.png")
     (source / "broken.png").write_bytes(b"\x89PNG no more")
     found = ingest([source], tmp_path / "s", SMALL)
     assert len(found) == 1

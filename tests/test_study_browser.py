@@ -119,7 +119,7 @@ class Tablet:
         self.until("state.answers.every((answer) => answer.sent)")
 
     def view(self, side: str) -> dict[str, float]:
-        """Zoom relative to the whole image, and the centre, of one viewer."""
+        """Zoom relative to the whole image, and the center, of one viewer."""
         return self.page.evaluate(
             "(side) => { const v = viewers[side].osd.viewport, c = v.getCenter();"
             " return { zoom: v.getZoom() / v.getHomeZoom(), x: c.x, y: c.y }; }",
@@ -247,7 +247,7 @@ def test_by_mouse(browser: Any, study: ReaderStudy) -> None:
         page.set_viewport_size({"width": 1100, "height": 800})
         page.wait_for_timeout(500)
         assert tablet.view("right")["zoom"] > 1.4  # what was enlarged stays so
-        # Around the images all is darker than a dark mammogram's grey.
+        # Around the images all is darker than a dark mammogram's gray.
         shown = page.evaluate("""['body', '.stage', '.tools', '#choice', '#pairs header'].map((where) => {
             let e = document.querySelector(where), c;
             do { c = getComputedStyle(e).backgroundColor; e = e.parentElement; } while (c === 'rgba(0, 0, 0, 0)' && e);

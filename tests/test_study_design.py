@@ -184,7 +184,7 @@ def test_large_pictures_are_tiled_and_fit_together(tmp_path: Path, monkeypatch: 
 
 
 def file_features(path: Path) -> list[float]:
-    """What a program can say of a file without looking at the breast: size, compression, noise, border, grey grid."""
+    """What a program can say of a file without looking at the breast: size, compression, noise, border, gray grid."""
     content = path.read_bytes()
     shown = np.asarray(Image.open(BytesIO(content)))
     inner = shown[20:-20, 20:-20].astype(np.int16)
@@ -257,14 +257,14 @@ def test_the_picture_stays_the_picture(stores: tuple[Path, Path]) -> None:
         plain, equal = displayed(image, 12).astype(int), equalized(image, 12, 4095, rng).astype(int)
         inside = ndimage.binary_erosion(plain > 0, iterations=3)
         assert inside.sum() > 100
-        # Nothing but the noise of one grey level: 1.04 with the rounding.
+        # Nothing but the noise of one gray level: 1.04 with the rounding.
         difference = (equal - plain)[inside]
         assert abs(difference.mean()) < 0.2
         assert 0.7 < difference.std() < 1.4
 
 
 @pytest.mark.parametrize(("bits", "source"), [(12, 12), (12, 8), (12, 7), (12, 10), (8, 8), (16, 12)])
-def test_the_grey_grid_of_a_store_is_found(bits: int, source: int) -> None:
+def test_the_gray_grid_of_a_store_is_found(bits: int, source: int) -> None:
     rng = np.random.default_rng(0)
     top = 2**source - 1
     images = [np.rint(np.rint(rng.beta(2, 4, (200, 160)) * top) / top * (2**bits - 1)) for _ in range(8)]

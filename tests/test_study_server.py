@@ -336,7 +336,7 @@ def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
                         status, done = answer(address, token, acknowledged[token] + 1)
                     except (OSError, HTTPException):
                         return
-                    if status == 409:  # kept in the life before, the acknowledgement was cut off
+                    if status == 409:  # kept in the life before, the acknowledgment was cut off
                         status, known = call(address, "/api/session", authorization=f"Bearer {token}")
                         done = {"answered": known["answered"]}
                         assert known["answered"] == acknowledged[token] + 1
@@ -355,7 +355,7 @@ def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
             stop.set()
         kept = {session: sum(1 for row in rows(study) if row[0] == session) for session in range(1, 9)}
         for token, count in acknowledged.items():
-            # One more than acknowledged may be kept: its acknowledgement was under way.
+            # One more than acknowledged may be kept: its acknowledgment was under way.
             assert 0 <= kept[int(token.partition(".")[0])] - count <= 1
     assert set(acknowledged.values()) == {10}
     assert len(rows(study)) == 80

@@ -240,7 +240,7 @@ def test_dcmtk_shows_the_same(original: Dataset, name: str, position: int, funct
     SAME[name](dataset)
     content = as_bytes(dataset)
     shown = dcmtk_picture(content, tmp_path, "--use-window", str(position + 1))
-    # DCMTK cuts where we round: within one grey level of 255.
+    # DCMTK cuts where we round: within one gray level of 255.
     assert np.abs(shown - 255 * read_mammogram(content, window=position).pixels).max() <= 1.001
 
 

@@ -1,6 +1,6 @@
 """Pictures and plots of the HTML pages: small and lazy in the text, whole on demand, and plots that answer.
 
-- Every picture is stored as lossless WebP (the same grey levels, a fraction of the bytes), with its size, and loaded
+- Every picture is stored as lossless WebP (the same gray levels, a fraction of the bytes), with its size, and loaded
   when it is scrolled to. It links to the whole picture, which a script opens in a viewer that zooms.
 - A figure whose image has a class `plot-KIND` (in the cell's metadata) becomes an interactive plot of its CSV. The
   picture stays for print, and for readers without scripts.

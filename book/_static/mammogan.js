@@ -33,7 +33,7 @@
       return element;
     };
     const dialog = make("dialog", { class: "viewer", "aria-label": "Picture, enlarged" });
-    // Pixels are shown as they are, not smoothed: a radiograph is read by its grey levels.
+    // Pixels are shown as they are, not smoothed: a radiograph is read by its gray levels.
     const viewer = () =>
       OpenSeadragon({
         element: stage,

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const REAL = "#D55E00"; // vermilion and blue: apart for every common colour vision, and the same as in the pictures
+  const REAL = "#D55E00"; // vermilion and blue: apart for every common color vision, and the same as in the pictures
   const SYNTHETIC = "#0072B2";
   const LABELS = { M1: "M1 mean", M2: "M2 variance", M3: "M3 skewness", M4: "M4 kurtosis", M5: "M5 hyperskewness" };
 
@@ -14,7 +14,7 @@
   };
 
   let count = 0;
-  const labelled = (text, control) => {
+  const labeled = (text, control) => {
     control.id = `plot-control-${++count}`;
     return make("span", { class: "plot-control" }, make("label", { for: control.id }, text), control);
   };
@@ -133,10 +133,10 @@
     const x = choice(names, "M1");
     const y = choice(names, "M3");
     const shown = { real: make("input", { type: "checkbox" }), synthetic: make("input", { type: "checkbox" }) };
-    const bar = make("div", { class: "plot-bar" }, labelled("across", x), labelled("up", y));
+    const bar = make("div", { class: "plot-bar" }, labeled("across", x), labeled("up", y));
     for (const [name, box] of Object.entries(shown)) {
       box.checked = true;
-      bar.append(labelled(name, box));
+      bar.append(labeled(name, box));
     }
     place.append(bar);
     const area = new Area(place, "Scatter plot of two moments, one point an image");
@@ -147,9 +147,9 @@
       area.begin(reach(found, 0), reach(found, 1), LABELS[x.value], LABELS[y.value]);
       const c = area.c;
       c.globalAlpha = 0.5;
-      for (const [name, colour] of [["real", REAL], ["synthetic", SYNTHETIC]]) {
+      for (const [name, color] of [["real", REAL], ["synthetic", SYNTHETIC]]) {
         if (!shown[name].checked) continue;
-        c.fillStyle = colour;
+        c.fillStyle = color;
         for (const [px, py] of found[name]) {
           c.beginPath();
           c.arc(area.x(px), area.y(py), 2.4, 0, 7);
@@ -252,7 +252,7 @@
     const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => `${a} and ${b}`));
     const pair = choice(pairs, pairs[0]);
     const slider = make("input", { type: "range", min: "95", max: "99.9", step: "0.1", value: "97" });
-    place.append(make("div", { class: "plot-bar" }, labelled("pair", pair), labelled("percentile", slider)));
+    place.append(make("div", { class: "plot-bar" }, labeled("pair", pair), labeled("percentile", slider)));
     const area = new Area(place, "Contours of the densities of real and synthetic images");
     const facts = make("p", { class: "plot-facts", "aria-live": "polite" });
     place.append(legend("; the region above the percentile of each density's values on the grid"), facts);
@@ -280,10 +280,10 @@
       const [first, second] = pair.value.split(" and ");
       area.begin(reach(grid.found, 0), reach(grid.found, 1), LABELS[first], LABELS[second]);
       const level = {};
-      for (const [name, colour] of [["real", REAL], ["synthetic", SYNTHETIC]]) {
+      for (const [name, color] of [["real", REAL], ["synthetic", SYNTHETIC]]) {
         level[name] = quantile(grid[`${name}Sorted`], slider.value / 100);
         const c = area.c;
-        c.strokeStyle = colour;
+        c.strokeStyle = color;
         c.lineWidth = 2;
         c.beginPath();
         const to = (p) => [0, 1].map((k) => grid.low[k] + (p[k] / (N - 1)) * (grid.high[k] - grid.low[k]));
@@ -314,7 +314,7 @@
     slider.value = slider.max;
     const image = make("img", { class: "dark-light plot-frame", alt: "" });
     const facts = make("p", { class: "plot-facts", "aria-live": "polite" });
-    place.append(make("div", { class: "plot-bar" }, labelled("training", slider)), image, facts);
+    place.append(make("div", { class: "plot-bar" }, labeled("training", slider)), image, facts);
     const draw = () => {
       const frame = frames[slider.value];
       image.src = root + frame.src;

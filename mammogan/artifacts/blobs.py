@@ -17,9 +17,9 @@ from mammogan.artifacts.facts import oriented
 from mammogan.data.segmentation import breast_mask
 
 FIELD_MM = 220.0  # height of the image where no pixel spacing is known: that of a large detector less its margin
-DIAMETERS = (0.5, 5.0)  # millimetres
+DIAMETERS = (0.5, 5.0)  # millimeters
 STEP = 2**0.5  # between two scales
-CONTRAST = 0.06  # grey, of full range, above the surroundings
+CONTRAST = 0.06  # gray, of full range, above the surroundings
 NOISE = 6.0  # times the robust spread of the filter's answers in the same breast
 ROUND = 0.5  # smallest ratio of the two curvatures: 1 is round, 0 a line
 COLUMNS = ["image", "y_mm", "x_mm", "diameter_mm", "contrast", "brightness"]
@@ -47,15 +47,15 @@ def find_blobs(image: np.ndarray, mm_per_pixel: float) -> pd.DataFrame:
         mm_per_pixel: at the detector.
 
     Returns:
-        a row a spot: y_mm, x_mm (from the upper left corner, chest wall at the left), diameter_mm, contrast (grey above
-        the ring around it) and brightness (grey of its middle).
+        a row a spot: y_mm, x_mm (from the upper left corner, chest wall at the left), diameter_mm, contrast (gray above
+        the ring around it) and brightness (gray of its middle).
     """
     image = oriented(np.asarray(image, np.float32))
     mask = breast_mask(image)
     sigmas = scales(image.shape[0], mm_per_pixel)
     # Beyond the edges the image is mirrored, so that an edge gives no answer of its own.
     answers = np.stack([-(s**2) * ndimage.gaussian_laplace(image, s, mode="reflect") for s in sigmas])
-    # One more scale at each end is a neighbour: a spot must be largest among 26 places.
+    # One more scale at each end is a neighbor: a spot must be largest among 26 places.
     peak = (answers == ndimage.maximum_filter(answers, 3, mode="nearest")) & (answers > 0)
     padded = np.pad(mask, 1, constant_values=False)
     distance = ndimage.distance_transform_edt(padded)[1:-1, 1:-1]
@@ -122,7 +122,7 @@ def count_blobs(images: Any, bits: int, spacing_mm: np.ndarray | None = None) ->
 
     Args:
         images: (n, h, w), unsigned integers; a NumPy or Zarr array.
-        bits: of the grey grid.
+        bits: of the gray grid.
         spacing_mm: (n,) of one pixel of these images; where it is not known (NaN or None) the height counts as
             `FIELD_MM`, and sizes are relative.
 

@@ -92,7 +92,7 @@ class Detectors:
 
     Args:
         real: `facts_table` of real images.
-        patients: (n,), the patient of each real image; no image is its own neighbour, nor is one of its patient.
+        patients: (n,), the patient of each real image; no image is its own neighbor, nor is one of its patient.
         views: (n,), "CC", "MLO" or ""; where known, outline and pectoral muscle are judged by images of the view.
     """
 

@@ -91,7 +91,7 @@ def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     smooth = ndimage.gaussian_filter(image, max(h / 80, 0.5))
     inside = float(np.median(image[mask])) if mask.any() else 0.0
     corner = float(smooth[: max(h // 6, 1), : max(w // 8, 1)].mean())
-    # The edge is the steepest fall of grey along a row within the breast, away from the skin.
+    # The edge is the steepest fall of gray along a row within the breast, away from the skin.
     height, width = max(2 * h // 5, 4), max(w // 2, 4)
     fall = -np.diff(smooth[:height, : width + 1], axis=1)
     safe = ndimage.binary_erosion(np.pad(mask, ((1, 0), (1, 0)), mode="edge"), iterations=max(h // 40, 1))[1:, 1:]
@@ -109,12 +109,12 @@ def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     h = image.shape[0]
     inside = ndimage.binary_erosion(mask, iterations=max(h // 40, 1))
-    grey = image[inside] if inside.any() else image.ravel()
+    gray = image[inside] if inside.any() else image.ravel()
     spread = ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
     edge = np.concatenate([image[0], image[-1], image[:, -1]])
     return {
-        "white": float((grey >= 0.995).mean()),
-        "black": float((grey <= 0.005).mean()),
+        "white": float((gray >= 0.995).mean()),
+        "black": float((gray <= 0.005).mean()),
         "flat": float((spread[inside] <= 1e-6).mean()) if inside.any() else 1.0,
         # A breast may reach the upper and lower edge near the chest wall; a frame is bright all along.
         "frame": float(np.quantile(edge, 0.5)),
@@ -122,10 +122,10 @@ def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def _texture(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Contrast inside the breast in two bands, an octave each, log10 of grey; how much of it runs along the axes.
+    """Contrast inside the breast in two bands, an octave each, log10 of gray; how much of it runs along the axes.
 
     Layers that double the size row by row and column by column leave texture along rows and columns, and little that
-    only changes from one diagonal neighbour to the next. The lattice is the fine band over what does, log10.
+    only changes from one diagonal neighbor to the next. The lattice is the fine band over what does, log10.
     """
     inside = ndimage.binary_erosion(mask, iterations=max(image.shape[0] // 40, 2))
     if inside.sum() < 16:
@@ -150,7 +150,7 @@ def _specks(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     if inside.sum() < 16:
         return {"speck": 0.0, "specks": 0.0}
     size = 2 * max(h // 60, 1) + 1
-    taken = (image - ndimage.grey_opening(image, (size, size)))[inside]
+    taken = (image - ndimage.gray_opening(image, (size, size)))[inside]
     return {"speck": float(taken.max()), "specks": float(np.mean(taken > 0.1))}
 
 
@@ -221,16 +221,16 @@ def facts_table(images: ImageStack, bits: int, progress: Progress = no_progress,
 
     Args:
         images: (n, h, w), unsigned integers; a NumPy or Zarr array, read 64 at a time.
-        bits: of the grey grid.
+        bits: of the gray grid.
         progress, task: counts images under the name `task`.
     """
     top = np.float32(2**bits - 1)
     rows, thumbnails = [], []
     for start in range(0, images.shape[0], 64):
         for pixels in np.asarray(images[start : start + 64]):
-            grey = pixels.astype(np.float32) / top
-            rows.append(image_facts(grey))
-            thumbnails.append(resize(oriented(grey), *THUMBNAIL).ravel())
+            gray = pixels.astype(np.float32) / top
+            rows.append(image_facts(gray))
+            thumbnails.append(resize(oriented(gray), *THUMBNAIL).ravel())
             progress(task, len(rows), len(images))
     table = pd.DataFrame(rows)
     table[["M1", "M2", "M3", "M4", "M5"]] = image_moments(images, bits)
@@ -238,7 +238,7 @@ def facts_table(images: ImageStack, bits: int, progress: Progress = no_progress,
     return pd.concat([table, pd.DataFrame(np.stack(thumbnails), columns=names)], axis=1)
 
 
-# The smallest difference that counts, where most real images have exactly none: a background of one grey level in a
+# The smallest difference that counts, where most real images have exactly none: a background of one gray level in a
 # thousand is no frame, and one of a few in a thousand is not black.
 RESOLUTION = {"frame": 1 / 32, "background": 1 / 512, "white": 0.01, "black": 0.01, "flat": 0.01, "outside": 0.005,
               "holes": 0.005}  # fmt: skip

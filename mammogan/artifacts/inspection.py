@@ -2,7 +2,7 @@
 
 An inspection is a folder::
 
-    index.html         the labelling page; opened from the disk, no server
+    index.html         the labeling page; opened from the disk, no server
     images/0001.png    what the page shows: numbers without meaning, 8 bits, linear from black to white
     sheets/*.png       contact sheets of synthetic images: all at random, and those that each detector ranks first
     candidates.csv     surprise of every synthetic image to every detector
@@ -50,7 +50,7 @@ def choose(images: Images, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def picture(pixels: np.ndarray, bits: int) -> Image.Image:
-    """Grey levels (h, w) as an 8-bit picture, linear from 0 to full range."""
+    """Gray levels (h, w) as an 8-bit picture, linear from 0 to full range."""
     return Image.fromarray(np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8))
 
 
@@ -175,7 +175,7 @@ def write_sheets(folder: Path, synthetic: Images, own: pd.DataFrame, scores: pd.
 
 
 def write_page(out: Path, record: dict[str, Any], observer: str) -> Path:
-    """The labelling page, with nothing in it that says which image is real."""
+    """The labeling page, with nothing in it that says which image is real."""
     study = {
         "name": record["name"],
         "images": record["images"],

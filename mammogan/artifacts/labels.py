@@ -21,7 +21,7 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
     """Labels of one or more observers, a row an observer and image.
 
     Args:
-        paths: CSV files that the labelling page wrote, with the columns observer, number and artifacts (keys of classes
+        paths: CSV files that the labeling page wrote, with the columns observer, number and artifacts (keys of classes
             separated by ";", empty for none). Of two rows for one image the later one counts.
         count: images of the inspection, to find labels of another one.
 
@@ -130,7 +130,7 @@ def views_compared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(labels: pd.DataFrame, *, seed: int = 0, bootstraps: int = 2000) -> pd.DataFrame:
-    """Agreement of each pair of observers on the images that both labelled.
+    """Agreement of each pair of observers on the images that both labeled.
 
     Cohen's kappa (Cohen 1960, Educ Psychol Meas 20:37) with a percentile interval over images drawn anew; resamples in
     which both call all images the same have no kappa and are left out.
@@ -183,7 +183,7 @@ def detection(labels: pd.DataFrame, scores: pd.DataFrame, key: pd.DataFrame, thr
         threshold: surprise from which a detector flags an image; 2 flags one real image in a hundred.
 
     Returns:
-        a row an observer and detector: images, artifacts (labelled any), auc, average_precision, precision, recall; NaN
+        a row an observer and detector: images, artifacts (labeled any), auc, average_precision, precision, recall; NaN
         where the observer called all images alike, or nothing was flagged.
     """
     synthetic = key.loc[key["kind"] == "synthetic", ["number"]]

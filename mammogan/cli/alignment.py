@@ -32,7 +32,7 @@ def align(
     feature: Annotated[
         Path | None, typer.Option(help="TorchScript file whose output precision, recall, KID and FID are taken of.")
     ] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Channels that this network expects; grey is repeated.")] = 1,
+    channels: Annotated[int, typer.Option(min=1, help="Channels that this network expects; gray is repeated.")] = 1,
     trained_on: Annotated[
         str, typer.Option(help='Split of the real store that the generator saw, as "train"; empty for all of it.')
     ] = "",

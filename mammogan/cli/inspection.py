@@ -20,7 +20,7 @@ def inspect(
     count: Annotated[int, typer.Option(min=1, help="Synthetic images a view, drawn at random.")] = 1000,
     controls: Annotated[int, typer.Option(min=0, help="Real images a view.")] = 200,
     seed: Seed = 0,
-    observer: Annotated[str, typer.Option(help="Name that the labelling page proposes.")] = "",
+    observer: Annotated[str, typer.Option(help="Name that the labeling page proposes.")] = "",
     force: Force = False,
 ) -> None:
     """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and where to look first."""
@@ -47,7 +47,7 @@ def inspect(
 @app.command()
 def labels(
     inspection: Annotated[Path, typer.Argument(help="Folder that `mammogan inspect` wrote.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV files that the labelling page wrote, one an observer.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV files that the labeling page wrote, one an observer.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the tables; the inspection's own by default.")] = None,
     seed: Seed = 0,
 ) -> None:

@@ -67,7 +67,7 @@ def age_of(dataset: Dataset) -> float | None:
 
 
 def spacing_of(dataset: Dataset) -> float | None:
-    """Millimetres between rows at the detector (0018,1164), else at the patient (0028,0030); None where absurd."""
+    """Millimeters between rows at the detector (0018,1164), else at the patient (0028,0030); None where absurd."""
     for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
         value = dataset.get(keyword)
         spacing = number(value[0] if isinstance(value, MultiValue) and value else value)

@@ -16,7 +16,7 @@ END = b"\xff\xd9"  # the marker that ends every JPEG stream (ITU-T T.81, B.1.1.3
 
 
 def decoded(dataset: Dataset) -> np.ndarray:
-    """The pixels of a grey image as its codec gives them, (rows, columns), integers; not to be written to.
+    """The pixels of a gray image as its codec gives them, (rows, columns), integers; not to be written to.
 
     Raises:
         Exception: whatever the decoders raise at broken pixel data.
@@ -34,7 +34,7 @@ def is_available(uid: str) -> bool:
 
 
 def decode_frame(stream: bytes, runner: DecodeRunner) -> np.ndarray:
-    """One grey frame, as bytes of unsigned integers; asked by pydicom.
+    """One gray frame, as bytes of unsigned integers; asked by pydicom.
 
     Raises:
         ValueError: the stream has no end, or holds another image than the header says.

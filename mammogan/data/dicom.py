@@ -1,4 +1,4 @@
-"""Read one DICOM mammogram: displayed grey values and facts, or a reason to refuse it."""
+"""Read one DICOM mammogram: displayed gray values and facts, or a reason to refuse it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Mammogram:
         patient: the patient's identifier as the file has it; to be hashed, never to be written.
         instance: SOP instance UID or another key under which a duplicate is found; never to be written either.
         film: True where the image was digitized from film, and so may show labels and the film's border.
-        depth: bits of the grey values of a picture.
+        depth: bits of the gray values of a picture.
     """
 
     pixels: np.ndarray = field(repr=False)

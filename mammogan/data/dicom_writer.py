@@ -1,4 +1,4 @@
-"""Grey levels -> a valid DICOM Digital Mammography X-Ray Image - For Presentation (PS3.3 A.26)."""
+"""Gray levels -> a valid DICOM Digital Mammography X-Ray Image - For Presentation (PS3.3 A.26)."""
 
 from __future__ import annotations
 

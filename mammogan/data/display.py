@@ -1,4 +1,4 @@
-"""Stored values of a DICOM image -> grey values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
+"""Stored values of a DICOM image -> gray values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
 
 
 def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tuple[np.ndarray, dict[str, Any]]:
-    """Grey values in [0, 1]: modality LUT, VOI window or LUT, polarity; pixel padding is background and becomes black.
+    """Gray values in [0, 1]: modality LUT, VOI window or LUT, polarity; pixel padding is background and becomes black.
 
     A window is preferred to a VOI LUT where the file has both: the paper applied "the default windowing level for the
     hardware". The transform is worked out once for every stored value that occurs and then looked up.
@@ -64,15 +64,15 @@ def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tupl
     # Values from zero up are their own index, which spares a subtraction.
     offset = low if low < 0 else 0
     table = np.concatenate([np.zeros(low - offset, np.float32), table])
-    grey = np.empty(stored.shape, np.float32)
+    gray = np.empty(stored.shape, np.float32)
     places = np.empty((BLOCK, stored.shape[1]), np.int64)
     for start in range(0, len(stored), BLOCK):
         block = stored[start : start + BLOCK]
         place = places[: len(block)]
         np.subtract(block, offset, out=place, dtype=np.int64) if offset else np.copyto(place, block)
         # "clip" spares a copy; no index is out of range.
-        np.take(table, place, out=grey[start : start + BLOCK], mode="clip")
-    return grey, facts
+        np.take(table, place, out=gray[start : start + BLOCK], mode="clip")
+    return gray, facts
 
 
 def _shown(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -92,23 +92,23 @@ def _shown(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.
             "window_function": function,
             "window_explanation": explanations[index] if index < len(explanations) else None,
         }
-        grey = apply_window(values, centers[index], widths[index], function)
+        gray = apply_window(values, centers[index], widths[index], function)
     elif kind == "lut":
         top = 2.0 ** int(luts[index].LUTDescriptor[2]) - 1
-        grey = np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset, index), np.float64) / top
+        gray = np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset, index), np.float64) / top
         facts = {"window_function": "LUT", "window_explanation": text(luts[index], "LUTExplanation") or None}
     else:
         # PS3.3 C.11.2.1.2: without a window the range of the values is shown as it is.
         seen = values[~padding] if not padding.all() else values
         low, high = float(seen.min()), float(seen.max())
-        grey = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+        gray = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
         facts = {"window_center": (low + high) / 2, "window_width": high - low, "window_function": "RANGE"}
     # PS3.3 C.11.6: the presentation LUT shape rules where it is present, and INVERSE belongs to MONOCHROME1.
     shape = text(dataset, "PresentationLUTShape").upper()
     if shape == "INVERSE" or (not shape and dataset.PhotometricInterpretation == "MONOCHROME1"):
-        grey = 1 - grey
-    grey[padding] = 0
-    return grey.astype(np.float32), facts
+        gray = 1 - gray
+    gray[padding] = 0
+    return gray.astype(np.float32), facts
 
 
 def apply_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:

@@ -71,7 +71,7 @@ def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> Non
         "MONOCHROME1",
         "MONOCHROME2",
     ):
-        raise Refused(Reason.COLOR, "The file is a colour image; a mammogram is MONOCHROME1 or MONOCHROME2.")
+        raise Refused(Reason.COLOR, "The file is a color image; a mammogram is MONOCHROME1 or MONOCHROME2.")
     if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
         raise Refused(Reason.TOO_LARGE, f"The image has more than {MAX_PIXELS} pixels.")
     intent = text(dataset, "PresentationIntentType").upper()

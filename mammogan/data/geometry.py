@@ -26,10 +26,10 @@ def area_weights(source: int, target: int) -> sparse.csr_array:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize grey values (h, w) in [0, 1]; float32 (height, width) in [0, 1].
+    """Resize gray values (h, w) in [0, 1]; float32 (height, width) in [0, 1].
 
     Where the image shrinks, each new pixel is the mean over the area that it covers, so that nothing is aliased and
-    the mean grey is kept. Where it grows, the values are interpolated (bicubic).
+    the mean gray is kept. Where it grows, the values are interpolated (bicubic).
     """
     h, w = image.shape
     image = np.asarray(image, np.float32)
@@ -50,7 +50,7 @@ def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarra
     The breast keeps its place at the chest wall's edge: black is added on the other side, or above and below alike.
 
     Args:
-        image: (h, w), grey values in [0, 1].
+        image: (h, w), gray values in [0, 1].
         height, width: of the grid.
         side: of the picture at which the chest wall is, "L" or "R"; looked for where it is not given.
     """
@@ -74,7 +74,7 @@ def overview(image: np.ndarray, side: int = 128) -> np.ndarray:
 
 
 def crop_letterbox(image: np.ndarray, black: float = 0.02) -> np.ndarray:
-    """Cut off the rows and columns at the border that are black throughout (grey values up to `black`)."""
+    """Cut off the rows and columns at the border that are black throughout (gray values up to `black`)."""
     lit = image > black
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     if rows.size == 0:

@@ -15,7 +15,7 @@ from mammogan.data.store import Store, quantize
 from mammogan.errors import InputError, Refused
 from mammogan.types import ImageStack
 
-BITS = 12  # of the grey grid that pictures are brought to
+BITS = 12  # of the gray grid that pictures are brought to
 
 
 class Subset:
@@ -50,7 +50,7 @@ class Images:
 
     Attributes:
         pixels: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array.
-        bits: of the grey grid.
+        bits: of the gray grid.
         ids: (n,) a name of each, without identity.
         views: (n,) "CC", "MLO" or "" where not known.
         patients: (n,) salted hash, or the id where not known.
@@ -95,7 +95,7 @@ class Images:
 
 
 def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images:
-    """Open a store, or read a folder of DICOM files or grey pictures.
+    """Open a store, or read a folder of DICOM files or gray pictures.
 
     A folder's images are taken in the order of their names, whatever they show. Their views come from DICOM headers or
     from a CSV with the columns file and view; without one they are not known. Files that are no images are passed over.
@@ -131,13 +131,13 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images
         except Refused:
             continue
         size = size or (made.pixels.shape[0], made.pixels.shape[1])
-        grey = made.pixels if made.pixels.shape == size else fit(made.pixels, *size)
-        pixels.append(quantize(grey, BITS))
+        gray = made.pixels if made.pixels.shape == size else fit(made.pixels, *size)
+        pixels.append(quantize(gray, BITS))
         views.append(view)
         ids.append(f"{len(ids):07d}")
         patients.append(str(label.get("patient") or made.patient))
     if not pixels:
-        raise InputError(f"There is no image in {path}; give a store, or a folder of DICOM files or grey pictures.")
+        raise InputError(f"There is no image in {path}; give a store, or a folder of DICOM files or gray pictures.")
     # Patients are told apart, and their identifiers forgotten.
     codes = np.unique(patients, return_inverse=True)[1].astype(str)
     spacing = np.full(len(ids), np.nan)

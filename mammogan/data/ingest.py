@@ -37,14 +37,14 @@ class Settings:
 
     Attributes:
         height, width: size of the finest level, pixels.
-        bits: grey levels 0 ... 2^bits - 1.
+        bits: gray levels 0 ... 2^bits - 1.
         window: VOI window or LUT to show, see `display`; 0 is the hardware's default.
         laterality: "keep" leaves each chest wall at its own edge; "left" mirrors images so that all are at the left.
         allow_processing: take FOR PROCESSING images too.
         refuse_flags: flags (`FLAGS`) with which an image is refused; the paper left out clips and pacemakers.
-        picture_bits: grey values of pictures run from 0 to 2^picture_bits - 1; 0 takes the depth of their format.
+        picture_bits: gray values of pictures run from 0 to 2^picture_bits - 1; 0 takes the depth of their format.
         prepared: pictures are of the store's size and depth and are taken as they are, in the order of their names:
-            unlabelled ones too, copies too, nothing cropped, turned or judged. Generated images must be taken so, lest
+            unlabeled ones too, copies too, nothing cropped, turned or judged. Generated images must be taken so, lest
             the bad ones are left out.
         seed: of the split by patient.
 
@@ -101,7 +101,7 @@ def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings)
         content, digest = _content(path)
         facts = {"source_sha256": digest, "id": digest[:16]}
         if path.suffix.lower() in SUFFIXES:
-            mammogram = read_picture(content, label, settings.picture_bits, unlabelled=settings.prepared)
+            mammogram = read_picture(content, label, settings.picture_bits, unlabeled=settings.prepared)
         else:
             mammogram = read_mammogram(
                 content, window=settings.window, allow_processing=settings.allow_processing, label=label
@@ -152,16 +152,16 @@ def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> li
     Raises:
         Refused: it shows no breast.
     """
-    grey, flags = mammogram.pixels, list(facts["flags"])
+    gray, flags = mammogram.pixels, list(facts["flags"])
     if mammogram.film:
-        check_breast(grey)
-        grey, removed = remove_labels(crop_letterbox(crop_white_border(grey)))
+        check_breast(gray)
+        gray, removed = remove_labels(crop_letterbox(crop_white_border(gray)))
         flags += ["label_removed"] * bool(removed)
-    check_breast(grey)
+    check_breast(gray)
     if facts.get("spacing_mm"):
-        facts["spacing_mm"] /= min(settings.height / grey.shape[0], settings.width / grey.shape[1])
-    side = chest_side(overview(grey))
-    image = fit(grey, settings.height, settings.width, side)
+        facts["spacing_mm"] /= min(settings.height / gray.shape[0], settings.width / gray.shape[1])
+    side = chest_side(overview(gray))
+    image = fit(gray, settings.height, settings.width, side)
     if facts["laterality"] not in (side, None):
         flags.append("side")
     facts["mirrored"] = settings.laterality == "left" and side == "R"

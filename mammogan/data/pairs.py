@@ -1,4 +1,4 @@
-"""Two sets of images of one grey grid, window and geometry, so that they can be compared; or what to do about it."""
+"""Two sets of images of one gray grid, window and geometry, so that they can be compared; or what to do about it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def open_pair(
         real, synthetic: a store, or a folder of DICOM files or pictures.
         beside: stores of folders are named after it, NAME.real.store and NAME.synthetic.store.
         height, width: of DICOM files where the other set has no size either; 0 takes 1280 and 1024.
-        bits: grey levels run from 0 to 2^bits - 1; 0 takes those of a store, or of the pictures, at most 12.
+        bits: gray levels run from 0 to 2^bits - 1; 0 takes those of a store, or of the pictures, at most 12.
         workers, scheduler: see `ingest.reader`.
         progress: counts "real files" and "synthetic files".
 

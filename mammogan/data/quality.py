@@ -15,31 +15,31 @@ FLAGS = {
     "pacemaker": "large metal, such as a pacemaker or a port, in the image",
     "marker": "a lead marker outside the breast",
     "text": "text burned into the picture",
-    "clipped": "more than 2 % of the breast at the brightest grey value",
+    "clipped": "more than 2 % of the breast at the brightest gray value",
     "label_removed": "film labels that were painted over",
     "side": "a chest wall at the other edge than the laterality says",
 }
 WHITE = 0.985  # metal absorbs everything: it is shown at the bright end
 
 
-def flags_of(grey: np.ndarray) -> list[str]:
+def flags_of(gray: np.ndarray) -> list[str]:
     """Flags of an image in the store's grid, in the order of `FLAGS`.
 
     Args:
-        grey: (h, w) in [0, 1]. Sizes are judged as shares of the image's height, so that any level of the pyramid
+        gray: (h, w) in [0, 1]. Sizes are judged as shares of the image's height, so that any level of the pyramid
             with 320 rows or more will do; coarser ones do not resolve a clip.
     """
-    height = grey.shape[0]
+    height = gray.shape[0]
     # The outline of the breast is as well seen on a coarse image; only what is small needs the fine one.
-    step = max(min(grey.shape) // 128, 1)
-    coarse = resize(grey, height // step, grey.shape[1] // step)
+    step = max(min(gray.shape) // 128, 1)
+    coarse = resize(gray, height // step, gray.shape[1] // step)
     outline = breast_mask(coarse)
-    breast = enlarged(outline, grey.shape)
+    breast = enlarged(outline, gray.shape)
     found = set()
-    white = grey >= WHITE
-    metal = np.zeros(grey.shape, bool)
+    white = gray >= WHITE
+    metal = np.zeros(gray.shape, bool)
     if white.any():
-        # Metal ends abruptly: within a millimetre there is ordinary tissue again, while bright tissue fades out. Of the
+        # Metal ends abruptly: within a millimeter there is ordinary tissue again, while bright tissue fades out. Of the
         # bright spots in 252 mammograms 1 % pass this test, of metal planted in them 90 %.
         labels, count = ndimage.label(white)
         areas = ndimage.sum_labels(white, labels, np.arange(1, count + 1))
@@ -52,17 +52,17 @@ def flags_of(grey: np.ndarray) -> list[str]:
             body = labels[around] == number
             distance = ndimage.distance_transform_edt(~body)
             ring = (distance > reach) & (distance <= 2 * reach)
-            if not ring.any() or np.median(grey[around][ring]) > 0.65:
+            if not ring.any() or np.median(gray[around][ring]) > 0.65:
                 continue
-            large = area > 0.003 * grey.size
-            if large or (breast[around][body].any() and area < 0.0015 * grey.size):
+            large = area > 0.003 * gray.size
+            if large or (breast[around][body].any() and area < 0.0015 * gray.size):
                 found.add("pacemaker" if large else "clips")
                 metal[around] |= body
     tissue = breast & ~metal
-    if tissue.any() and (grey[tissue] >= 1 - 1e-6).mean() > 0.02:
+    if tissue.any() and (gray[tissue] >= 1 - 1e-6).mean() > 0.02:
         found.add("clipped")
-    near = enlarged(ndimage.binary_dilation(outline, iterations=max(len(outline) // 64, 1)), grey.shape)
-    beside = ~near & (grey > 0.3 + lit_threshold(coarse))
+    near = enlarged(ndimage.binary_dilation(outline, iterations=max(len(outline) // 64, 1)), gray.shape)
+    beside = ~near & (gray > 0.3 + lit_threshold(coarse))
     if beside.any():
         labels, _ = ndimage.label(beside, np.ones((3, 3)))
         heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)]) / height
@@ -74,7 +74,7 @@ def flags_of(grey: np.ndarray) -> list[str]:
 
 
 def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A coarse mask on a finer grid of `shape`, by nearest neighbours."""
+    """A coarse mask on a finer grid of `shape`, by nearest neighbors."""
     row = np.arange(shape[0]) * len(mask) // shape[0]
     column = np.arange(shape[1]) * mask.shape[1] // shape[1]
     return mask[row][:, column]
@@ -114,15 +114,15 @@ def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
     return cleaned, int(stranger.sum())
 
 
-def check_breast(grey: np.ndarray) -> None:
+def check_breast(gray: np.ndarray) -> None:
     """Refuse images that show nothing, or no breast before a dark background.
 
     Raises:
         Refused: blank, or the largest bright region covers less than 2 % or more than 98 % of the image.
     """
-    if min(grey.shape) < 64:
+    if min(gray.shape) < 64:
         raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")
-    small = overview(grey)
+    small = overview(gray)
     if float(small.std()) < 0.005:
         raise Refused(Reason.BLANK, "The image is blank.")
     share = float(breast_mask(small).mean())

@@ -1,4 +1,4 @@
-"""Read grey values of images without a DICOM header: PNG, JPEG, TIFF, PGM."""
+"""Read gray values of images without a DICOM header: PNG, JPEG, TIFF, PGM."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mammogan.errors import Reason, Refused
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
 
 
-def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0, unlabelled: bool = False) -> Mammogram:
+def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
     """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its facts come from the labels.
 
     Args:
         content: the file.
         label: what `Labels.get` gives.
-        bits: grey values of a picture run from 0 to 2^bits - 1; 0 takes the depth of its format.
-        unlabelled: take pictures without a label, and of any view.
+        bits: gray values of a picture run from 0 to 2^bits - 1; 0 takes the depth of its format.
+        unlabeled: take pictures without a label, and of any view.
 
     Raises:
-        Refused: no picture, a colour picture, or one without a label.
+        Refused: no picture, a color picture, or one without a label.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -43,26 +43,26 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0,
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
         raise Refused(Reason.NOT_AN_IMAGE, f"The file cannot be read as a picture ({type(error).__name__}).") from None
     if mode in ("RGB", "RGBA", "LA", "P"):
-        # Grey pictures are often saved as colour ones; then all channels are alike.
+        # Gray pictures are often saved as color ones; then all channels are alike.
         channels = values[..., : {"LA": 1, "P": 0}.get(mode, 3)] if values.ndim == 3 else None
         if channels is None or not channels.size or (channels != channels[..., :1]).any():
-            raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
+            raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
         values, mode = channels[..., 0], "L"
     if mode not in ("L", "I", "I;16", "I;16B", "I;16L"):
-        raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a grey picture of 8 or 16 bits.")
+        raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
     label = label or {}
-    if not unlabelled and not label.get("view"):
+    if not unlabeled and not label.get("view"):
         raise Refused(
             Reason.NO_LABEL, "The picture has no row in a table of labels; give one with the columns file and view."
         )
-    if not unlabelled and label["view"] not in ("CC", "MLO"):
+    if not unlabeled and label["view"] not in ("CC", "MLO"):
         raise Refused(Reason.VIEW, "The view is neither craniocaudal (CC) nor mediolateral oblique (MLO).")
     depth = bits or (8 if mode == "L" else 16)
-    grey = values.astype(np.float32) / (2**depth - 1)
-    if grey.min() < 0 or grey.max() > 1:
-        raise Refused(Reason.DISPLAY, "The picture has grey values beyond its depth; say which with --picture-bits.")
+    gray = values.astype(np.float32) / (2**depth - 1)
+    if gray.min() < 0 or gray.max() > 1:
+        raise Refused(Reason.DISPLAY, "The picture has gray values beyond its depth; say which with --picture-bits.")
     if inverted:
-        grey = 1 - grey
+        gray = 1 - gray
     key = hashlib.sha256(content).hexdigest()
     facts: dict[str, Any] = {
         **{fact: label.get(fact) for fact in ("view", "laterality", "age", "density")},
@@ -72,7 +72,7 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0,
         "photometric": "MONOCHROME2",
         "flags": [],
     }
-    return Mammogram(grey, facts, label.get("patient") or key, key, film=True, depth=depth)
+    return Mammogram(gray, facts, label.get("patient") or key, key, film=True, depth=depth)
 
 
 def _white_is_zero(picture: Image.Image) -> bool:

@@ -7,10 +7,10 @@ from scipy import ndimage
 
 
 def lit_threshold(image: np.ndarray) -> float:
-    """Grey value that tells breast from background.
+    """Gray value that tells breast from background.
 
-    It lies a small share of the way from the background (black in a digital mammogram, dark grey on film) to the bright
-    end of the image, since the skin line is dark grey too.
+    It lies a small share of the way from the background (black in a digital mammogram, dark gray on film) to the bright
+    end of the image, since the skin line is dark gray too.
     """
     background, bright = np.quantile(image, (0.02, 0.99))
     return float(background + 0.05 * (bright - background))

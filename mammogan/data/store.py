@@ -1,4 +1,4 @@
-"""The store: a Zarr pyramid of grey levels, and a manifest that says what each image is or why a file was refused.
+"""The store: a Zarr pyramid of gray levels, and a manifest that says what each image is or why a file was refused.
 
 Layout of a store (a folder)::
 
@@ -91,7 +91,7 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def quantize(image: np.ndarray, bits: int) -> np.ndarray:
-    """Round grey values in [0, 1] to the grid 0 ... 2^bits - 1; uint16, values outside are clipped."""
+    """Round gray values in [0, 1] to the grid 0 ... 2^bits - 1; uint16, values outside are clipped."""
     top = 2**bits - 1
     scaled = np.asarray(image) * np.asarray(image).dtype.type(top)
     scaled = np.rint(scaled, out=scaled) if scaled.ndim else np.rint(scaled)
@@ -99,7 +99,7 @@ def quantize(image: np.ndarray, bits: int) -> np.ndarray:
 
 
 def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
-    """One image (h, w) of grey values in [0, 1] at all its sizes, coarse to fine, uint16 of `bits` bits.
+    """One image (h, w) of gray values in [0, 1] at all its sizes, coarse to fine, uint16 of `bits` bits.
 
     Each level is the mean of 2 x 2 pixels of the level above, taken before rounding, so that errors do not add up.
     """
@@ -138,7 +138,7 @@ class Store:
 
     Attributes:
         path: its folder.
-        bits: grey levels run from 0 to 2^bits - 1.
+        bits: gray levels run from 0 to 2^bits - 1.
         sizes: (height, width) of its levels, coarse to fine.
         manifest: one row an image, in the order of the arrays.
         refused: one row a file that was refused.
@@ -208,7 +208,7 @@ class StoreWriter:
     Args:
         path: folder of the store.
         height, width: finest size, in pixels.
-        bits: grey levels run from 0 to 2^bits - 1; at most 16.
+        bits: gray levels run from 0 to 2^bits - 1; at most 16.
         made_by: what makes the store, JSON-able: a store is continued only by the same maker with the same settings.
         shard: images a file.
 
@@ -308,7 +308,7 @@ class StoreWriter:
         return sorted(self._parts.glob("part-*.parquet"))
 
     def accept(self, image: np.ndarray | Encoded, **facts: Any) -> None:
-        """Add one image: grey values (h, w) in [0, 1], or what `encode` made of its pyramid."""
+        """Add one image: gray values (h, w) in [0, 1], or what `encode` made of its pyramid."""
         encoded = image if isinstance(image, Encoded) else encode(pyramid(image, self.bits))
         if encoded.sizes != self.sizes:
             raise StoreError(f"An image of {encoded.sizes[-1]} pixels does not fit a store of {self.sizes[-1]} pixels.")
@@ -369,7 +369,7 @@ class StoreWriter:
 
 
 def hash_of(image: np.ndarray) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of an image's grey levels."""
+    """First 16 hexadecimal digits of the SHA-256 of an image's gray levels."""
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()[:16]
 
 

@@ -20,7 +20,7 @@ def draw(count: int, p: float, random: torch.Generator) -> Tensor:
     """Random changes for `count` images: (count, 8).
 
     Mirroring, rotation, scale, shift along rows and columns, contrast and brightness, each left out with probability
-    1 - p; the ranges are those of the paper's table 3, without its colour operations. Images have one channel.
+    1 - p; the ranges are those of the paper's table 3, without its color operations. Images have one channel.
     """
     use = torch.rand(count, 7, generator=random) < p
     flip = torch.where(use[:, 0] & (torch.rand(count, generator=random) < 0.5), -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Real images as training sees them: in endless order, grey levels in [-1, 1], labels, fades; and the way back."""
+"""Real images as training sees them: in endless order, gray levels in [-1, 1], labels, fades; and the way back."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def blend(real: Tensor, alpha: float) -> Tensor:
     return real if alpha >= 1 else torch.lerp(upscale(downscale(real)), real, alpha)
 
 
-def to_grey(images: np.ndarray, bits: int) -> np.ndarray:
-    """G's output onto the grey grid of the real images: -1 ... 1 -> 0 ... 2^bits - 1, rounded and clipped; uint16."""
+def to_gray(images: np.ndarray, bits: int) -> np.ndarray:
+    """G's output onto the gray grid of the real images: -1 ... 1 -> 0 ... 2^bits - 1, rounded and clipped; uint16."""
     top = 2**bits - 1
     return np.clip(np.rint((images.astype(np.float64) + 1) * (top / 2)), 0, top).astype(np.uint16)

@@ -27,7 +27,7 @@ class Architecture:
     Attributes:
         base: (height, width) of level 0; the paper's 1280 x 1024 is (5, 4) doubled eight times.
         levels: number of levels, level l being base x 2^l.
-        channels: channels of the image; 1 for grey.
+        channels: channels of the image; 1 for gray.
         latent: length of the latent vector.
         labels: length of the label vector that both networks are given; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
@@ -97,7 +97,7 @@ class Conv(Equalized):
 
 
 class UpConv(Equalized):
-    """Doubling by nearest neighbour, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
+    """Doubling by nearest neighbor, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
 
     Fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
     """
@@ -131,7 +131,7 @@ class DownConv(Equalized):
 
 
 def upscale(x: Tensor) -> Tensor:
-    """Nearest neighbour, twice the size: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    """Nearest neighbor, twice the size: (N, C, H, W) -> (N, C, 2H, 2W)."""
     return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 

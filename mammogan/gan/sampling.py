@@ -23,7 +23,7 @@ from mammogan.data.store import StoreWriter
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import CONDITIONS
-from mammogan.gan.dataset import labels_of, to_grey
+from mammogan.gan.dataset import labels_of, to_gray
 from mammogan.gan.networks import Architecture, Generator
 from mammogan.gan.schedule import Schedule
 from mammogan.gan.writers import Drawn, Files
@@ -42,7 +42,7 @@ class Sampler:
     Attributes:
         generator: the running average of the weights.
         level, alpha: where the run stood.
-        bits: of the grey grid of the real images.
+        bits: of the gray grid of the real images.
         images: images that D had seen.
         conditions: facts that the generator is told.
         kinds: columns of `CONDITIONS` and "share": what the real images are, as far as it is known of a drawn one.
@@ -189,7 +189,7 @@ class Sampler:
 
     @torch.no_grad()
     def draw(self, count: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
-        """Yield the images `start` ... `start + count` of a seed: (h, w), uint16 on the grey grid of the real ones.
+        """Yield the images `start` ... `start + count` of a seed: (h, w), uint16 on the gray grid of the real ones.
 
         Minibatches lie on a fixed grid and are always whole: sums of another length may round otherwise.
         """
@@ -197,7 +197,7 @@ class Sampler:
         for first in range(start - start % self.batch, start + count, self.batch):
             z, labels = self.inputs(seed, range(first, first + self.batch))
             images = self.generator(z.to(device), self.level, self.alpha, labels.to(device))[:, 0].cpu().numpy()
-            yield from to_grey(images, self.bits)[max(start - first, 0) : max(start + count - first, 0)]
+            yield from to_gray(images, self.bits)[max(start - first, 0) : max(start + count - first, 0)]
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
@@ -262,7 +262,7 @@ def sample(
         out: folder to write. A folder of files may be continued to a larger count; a finished store is closed.
         count: number of images.
         seed: of the latent vectors, and of views and densities.
-        form: "png" (16 bits, grey levels spread over the full range), "zarr" (a store with its pyramid), "dicom" or
+        form: "png" (16 bits, gray levels spread over the full range), "zarr" (a store with its pyramid), "dicom" or
             "film" (PNG, and an animated WebP of 8 bits made from them).
         device: where to draw.
         progress: counts "images".
@@ -324,7 +324,7 @@ def _write_store(sampler: Sampler, out: Path, count: int, made_by: dict[str, Any
             done = writer.images
             start = made_by["first"] + done
             for index, image in enumerate(sampler.draw(count - done, seed, start), start):
-                # The pyramid is made from the rounded grey levels: what a reader of the image would compute.
+                # The pyramid is made from the rounded gray levels: what a reader of the image would compute.
                 facts = _facts(sampler, seed, index, image)
                 writer.accept(image / top, id=f"synthetic-{seed}-{index}", spacing_mm=sampler.spacing_mm, **facts)
                 progress("images", index + 1 - made_by["first"], count)

@@ -24,7 +24,7 @@ class Snapshot:
         config, schedule, architecture: of the run.
         images: shown so far.
         skipped: updates with a gradient that was not finite.
-        bits: of the grey grid.
+        bits: of the gray grid.
         weights: {"generator": number of weights, "discriminator": ...}.
     """
 

@@ -15,7 +15,7 @@ class Board:
     Args:
         folder: of the run; events are written to its folder tensorboard.
         images: images seen so far; events behind them are of a try that was cut off, and are hidden.
-        bits: of the grey grid.
+        bits: of the gray grid.
     """
 
     def __init__(self, folder: str | Path, images: int, bits: int) -> None:

@@ -20,7 +20,7 @@ from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import augment, checkpoints, distributed
 from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config, by_level
-from mammogan.gan.dataset import RealImages, blend, population, to_grey
+from mammogan.gan.dataset import RealImages, blend, population, to_gray
 from mammogan.gan.device import allow_tf32
 from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
@@ -369,7 +369,7 @@ class Run:
         images = self.average(z, level, alpha, y)[:, 0].cpu().numpy()
         path = self.folder / "samples" / f"{self.images:012d}.npy"
         with _writing(path):
-            np.save(path, to_grey(images, self.store.bits))
+            np.save(path, to_gray(images, self.store.bits))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Drawn:
 
     Attributes:
         pixels: (h, w), uint16.
-        bits: of its grey grid.
+        bits: of its gray grid.
         index: its place in the sequence of its seed.
         facts: view, laterality and density; None where not known.
         spacing_mm: of one pixel.
@@ -54,7 +54,7 @@ class Drawn:
 
 
 def write_png(path: Path, image: Drawn) -> None:
-    """16 bits, grey levels spread over the full range."""
+    """16 bits, gray levels spread over the full range."""
     info = PngInfo()
     info.add_text("Description", image.comment)
     spread = (image.pixels.astype(np.uint32) * 65535 // (2**image.bits - 1)).astype(np.uint16)

@@ -24,7 +24,7 @@ SCORE_GRID = 100
 SUPPORT_GRID = 200
 SUPPORT_PERCENTILE = 97.0
 CONTOURS = np.linspace(95, 99.99, 10)  # percentiles of the ten contours of Figure 6
-SPACE_DRAW = 2000  # images a side in draws of nearest neighbours in two dimensions: their cost grows with the number
+SPACE_DRAW = 2000  # images a side in draws of nearest neighbors in two dimensions: their cost grows with the number
 READINGS = {
     "jsd": "1 - sqrt(Jensen-Shannon divergence) of the two kernel densities, bits",
     "overlap": "mass that the two kernel densities share",
@@ -137,7 +137,7 @@ def _label_rows(
 ) -> pd.DataFrame:
     """1 - information with the label / ln 2, pair by pair, in rows as `pair_scores` has."""
     intervals, ceilings = plan.intervals(SPACE_DRAW), plan.ceilings(SPACE_DRAW)
-    # Both axes in units of their pooled standard deviation: the neighbours' distance mixes the axes.
+    # Both axes in units of their pooled standard deviation: the neighbors' distance mixes the axes.
     scale = np.concatenate([real[plan.compared[0]], synthetic[plan.compared[1]]]).std(0)
     scale[scale == 0] = 1
     real, synthetic = real / scale, synthetic / scale

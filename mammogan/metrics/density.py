@@ -148,7 +148,7 @@ def overlap(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def normalized_mutual_information(p: np.ndarray, q: np.ndarray, levels: int = 256) -> float:
-    """2 I / (H_a + H_b) of two pictures of `levels` grey values each: the score of image registration."""
+    """2 I / (H_a + H_b) of two pictures of `levels` gray values each: the score of image registration."""
     a, b = (np.minimum((image / image.max() * levels).astype(int), levels - 1).ravel() for image in (p, q))
     joint = np.bincount(a * levels + b, minlength=levels**2).reshape(levels, levels) / a.size
 

@@ -1,6 +1,6 @@
 """Distances that look at pixels: sliced Wasserstein by scale, and structural similarity as a measure of diversity.
 
-They see what moments cannot, the arrangement of grey levels: texture and sharpness by scale, and whether the images of
+They see what moments cannot, the arrangement of gray levels: texture and sharpness by scale, and whether the images of
 a set differ from one another.
 """
 
@@ -109,7 +109,7 @@ def patches(images: Any, bits: int, *, count: int = PATCHES, seed: int = 0, bloc
 
     Args:
         images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
-        bits: of the grey grid.
+        bits: of the gray grid.
         count: patches a level of an image.
         seed: of the places.
         block: images in memory.
@@ -149,7 +149,7 @@ def sliced_wasserstein(
         seed: of the directions.
 
     Returns:
-        a distance by each of `NORMALIZATIONS`; 0 for identical sets. Where all patches are one value, the unit of grey
+        a distance by each of `NORMALIZATIONS`; 0 for identical sets. Where all patches are one value, the unit of gray
         takes the place of their standard deviation.
 
     Raises:
@@ -191,7 +191,7 @@ def sliced_wasserstein_table(
 
     Args:
         real, synthetic: (n, h, w), unsigned integer images of one size; NumPy or Zarr arrays.
-        bits: of the grey grid.
+        bits: of the gray grid.
         plan: which images are compared, and the draws; all images and eight draws each, where it is not given.
         count, projections: patches a level of an image, and directions; draws take a quarter of the directions.
 

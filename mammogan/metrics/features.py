@@ -25,7 +25,7 @@ def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.
 
     Args:
         images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
-        bits: of the grey grid.
+        bits: of the gray grid.
         feature: takes images (b, h, w), float32 in [0, 1], and returns (b, d).
         block: images in memory.
 
@@ -45,7 +45,7 @@ def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.
     return np.concatenate(found)
 
 
-def grey_features(images: np.ndarray) -> np.ndarray:
+def gray_features(images: np.ndarray) -> np.ndarray:
     """Five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: (b, 93). No network, no download.
 
     These are not Inception's features: a FID of them is no number to set beside another paper's. Skewness and what
@@ -55,13 +55,13 @@ def grey_features(images: np.ndarray) -> np.ndarray:
         images: (b, h, w), float in [0, 1]; 4 pixels a side or more.
     """
     b, h, w = images.shape
-    grey = np.rint(np.clip(images, 0, 1) * 4095).astype(np.int64)
-    moments = moments_of_counts(np.stack([np.bincount(image.ravel(), minlength=4096) for image in grey]))
+    gray = np.rint(np.clip(images, 0, 1) * 4095).astype(np.int64)
+    moments = moments_of_counts(np.stack([np.bincount(image.ravel(), minlength=4096) for image in gray]))
     moments[:, 1] = np.sqrt(moments[:, 1])
     moments[:, 2:] = np.arcsinh(moments[:, 2:])
     frequency, power = image_spectra(images)
     band = np.minimum((frequency * 2 * BANDS).astype(int), BANDS - 1)
-    # One grey level of 12 bits is the floor: an image without any texture has a spectrum, too.
+    # One gray level of 12 bits is the floor: an image without any texture has a spectrum, too.
     floor = 1 / 4095**2
     bands = np.stack([np.log(power[:, band == k].mean(1) + floor) for k in range(BANDS) if (band == k).any()], 1)
     rows, columns = (np.arange(count) * side // count for count, side in zip(COARSE, (h, w), strict=True))
@@ -119,7 +119,7 @@ def torchscript_feature(
 
     Args:
         path: file that `torch.jit.save` wrote. It is code: load only what you trust.
-        channels: 1, or 3 for networks that expect colour: the grey channel is repeated.
+        channels: 1, or 3 for networks that expect color: the gray channel is repeated.
         white: value that the network expects for white: 1, or 255.
         device: "cpu", "cuda" and so on.
         options: further named arguments of the network, such as return_features=True.

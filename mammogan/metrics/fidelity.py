@@ -21,11 +21,11 @@ BLOCK = 1024  # rows of a distance matrix in memory
 
 @dataclass(frozen=True)
 class Manifold:
-    """Fidelity and diversity by nearest neighbours.
+    """Fidelity and diversity by nearest neighbors.
 
     Attributes:
         precision: share of synthetic images inside the real manifold, the union of balls that reach from each real
-            image to its k-th real neighbour (Kynkaanniemi 2019, eq. 1 and 2).
+            image to its k-th real neighbor (Kynkaanniemi 2019, eq. 1 and 2).
         recall: share of real images inside the synthetic manifold.
         density: mean number of real balls that hold a synthetic image, over k; may exceed 1 (Naeem 2020, eq. 3).
         coverage: share of real images whose ball holds a synthetic one (Naeem 2020, eq. 4).
@@ -53,7 +53,7 @@ def _slack(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _radii(points: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance of each point to its k-th neighbour among the others."""
+    """Squared distance of each point to its k-th neighbor among the others."""
     found = [
         np.partition(_squared(points[start : start + BLOCK], points), k, axis=1)[:, k]
         for start in range(0, len(points), BLOCK)
@@ -66,7 +66,7 @@ def manifold(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBORS) -> Man
 
     Args:
         real, synthetic: (n, d) and (m, d) features.
-        k: neighbours.
+        k: neighbors.
 
     Raises:
         ValueError: k images or fewer in a set, or a feature that is not finite.
@@ -193,7 +193,7 @@ def fidelity_table(
     Args:
         real, synthetic: (n, d) and (m, d) features, standardized by the real set if they have different units.
         plan: which images are compared, and the draws; all images and 40 draws, where it is not given.
-        k: neighbours.
+        k: neighbors.
 
     Returns:
         one row a measure: measure, better ("higher", "lower"), and the columns of `resampling.scored`.

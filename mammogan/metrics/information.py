@@ -1,4 +1,4 @@
-"""Mutual information between a moment and the label real or synthetic, by nearest neighbours (Table 2)."""
+"""Mutual information between a moment and the label real or synthetic, by nearest neighbors (Table 2)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mammogan.metrics.validation import check_tables
 from mammogan.parallel import in_threads
 
 MAXIMUM = float(np.log(2))  # nats: two classes of equal size that never meet
-LINE_DRAW = 10_000  # images a side in draws of nearest neighbours on a line: their cost grows with the number
-NEAR = 8  # places to either side; one in a hundred third neighbours of a permutation is farther
+LINE_DRAW = 10_000  # images a side in draws of nearest neighbors on a line: their cost grows with the number
+NEAR = 8  # places to either side; one in a hundred third neighbors of a permutation is farther
 MOST = np.iinfo(np.uint8).max
 QUANTITIES = {
     "information": "information with the label, nats; not clipped at 0",
-    "neighbors": "true mean of m, images within the third neighbour's distance; 6 under one distribution",
+    "neighbors": "true mean of m, images within the third neighbor's distance; 6 under one distribution",
     "equivalent_neighbors": "inverse digamma of the information, which the paper prints as the average of m",
 }
 
@@ -33,7 +33,7 @@ class Information:
 
     Attributes:
         information: nats; negative values are left as they are. Noise makes them, and so do near copies of real images.
-        neighbors: mean of m, the number of points of either class within the distance to the k-th neighbour of the
+        neighbors: mean of m, the number of points of either class within the distance to the k-th neighbor of the
             own class; 2k where the classes share one distribution.
         equivalent_neighbors: psi^-1(psi(N) - <psi(N_x)> + psi(k) - information), the m that all points would have to
             share; what the paper prints as "average number of neighbors".
@@ -47,21 +47,21 @@ class Information:
 def mutual_information(first: np.ndarray, second: np.ndarray, k: int = 3) -> Information:
     """Mutual information between values and the class that they come from (Ross 2014, PLoS ONE 9:e87357, eq. 2).
 
-    I = psi(N) - <psi(N_x)> + <psi(k)> - <psi(m)>, for each point with the distance d to its k-th neighbour of its class
+    I = psi(N) - <psi(N_x)> + <psi(k)> - <psi(m)>, for each point with the distance d to its k-th neighbor of its class
     and m the points of both classes closer than or at d, itself not counted. Where several points of the class lie at
     d, k is their number (Gao et al. 2017, "Estimating mutual information for discrete-continuous mixtures", section 3):
     ties need no jitter, and values that are all alike give 0.
 
     Args:
         first, second: values of the two classes, (n,) or (n, dimensions); the distance is the largest coordinate's.
-        k: neighbours.
+        k: neighbors.
 
     Raises:
         ValueError: a class has k points or fewer, or a value is not finite.
     """
     a, b = (np.asarray(x, np.float64) for x in (first, second))
     if min(len(a), len(b)) <= k:
-        raise ValueError(f"{k} nearest neighbours need more than {k} images a class.")
+        raise ValueError(f"{k} nearest neighbors need more than {k} images a class.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("A value is not a finite number; find the image and drop it.")
     if a.ndim == 1 or a.shape[1] == 1:
@@ -70,7 +70,7 @@ def mutual_information(first: np.ndarray, second: np.ndarray, k: int = 3) -> Inf
 
 
 def _information(k: int, tied: list[np.ndarray], both: list[np.ndarray]) -> Information:
-    """From the neighbours of each point, class by class: those of its own class where they are more than k, and all."""
+    """From the neighbors of each point, class by class: those of its own class where they are more than k, and all."""
     n = np.array([len(counts) for counts in both])
     total = int(n.sum())
     own = np.bincount(np.concatenate(tied), minlength=k + 1)
@@ -89,12 +89,12 @@ def _mean_digamma(often: np.ndarray) -> float:
 
 
 def _slack(size: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Rounding of x +- r may fall short of the very neighbour that defines r: a few units in the last place."""
+    """Rounding of x +- r may fall short of the very neighbor that defines r: a few units in the last place."""
     return 4 * np.finfo(float).eps * (np.abs(size) + radius)
 
 
 def _reach(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance of each point of a sorted sample to its k-th neighbour, and how many lie within it, left and right.
+    """Distance of each point of a sorted sample to its k-th neighbor, and how many lie within it, left and right.
 
     No more than k + 1 are counted on a side: where they are more than k together, the point has ties.
     """
@@ -117,7 +117,7 @@ def _within(x: np.ndarray, at: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 
 def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbours in two sorted samples, as `_information` takes them."""
+    """Neighbors in two sorted samples, as `_information` takes them."""
     ties, both = [], []
     for x, other in ((a, b), (b, a)):
         reach, before, after = _reach(x, k)
@@ -130,9 +130,9 @@ def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarr
 
 
 def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbours in two samples of several dimensions, as `_information` takes them."""
+    """Neighbors in two samples of several dimensions, as `_information` takes them."""
     near = [cKDTree(x, balanced_tree=False, compact_nodes=False) for x in (a, b)]
-    a, b = a[near[0].indices], b[near[1].indices]  # neighbours in space are neighbours in memory
+    a, b = a[near[0].indices], b[near[1].indices]  # neighbors in space are neighbors in memory
     trees = [KDTree(x, leaf_size=20, metric="chebyshev") for x in (a, b)]
     ties, both = [], []
     for x, closest, tree, other in ((a, near[0], *trees), (b, near[1], *trees[::-1])):
@@ -166,7 +166,7 @@ def label_information(
     Args:
         real, synthetic: (N, 5) moments.
         plan: which images are compared; all, where it is not given.
-        k: neighbours.
+        k: neighbors.
         permutations: behind P and chance.
 
     Returns:
@@ -232,12 +232,12 @@ def by_chance(values: np.ndarray, permutations: list[np.ndarray], k: int = 3) ->
     """Information of values with labels permuted; (permutations,), what `ross` says of each.
 
     The values stay where they are. How many lie within reach is counted once, with reaches to the point one, two, ...
-    `NEAR` places to the left and to the right: a permutation finds its k-th neighbours, and looks up what is within.
+    `NEAR` places to the left and to the right: a permutation finds its k-th neighbors, and looks up what is within.
 
     Args:
         values: of both classes, (n,).
         permutations: (n,) each, which of the values in ascending order are of the first class.
-        k: neighbours.
+        k: neighbors.
     """
     x = np.sort(values)
     n = len(x)
@@ -259,7 +259,7 @@ def by_chance(values: np.ndarray, permutations: list[np.ndarray], k: int = 3) ->
             number = np.arange(len(mine))
             left, right = mine - mine[number - before], mine[number + after] - mine
             row = mine * counts.shape[1] + NEAR
-            # The k-th neighbour is one of the two ends.
+            # The k-th neighbor is one of the two ends.
             count = np.maximum(counts.take(row - left, mode="clip"), counts.take(row + right, mode="clip"))
             far = np.flatnonzero((np.maximum(left, right) > NEAR) | (count == MOST))
             count = count.astype(np.int64)

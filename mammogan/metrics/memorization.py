@@ -1,4 +1,4 @@
-"""Does a generator copy its training images? Nearest neighbours by patient, authenticity, and real images as controls.
+"""Does a generator copy its training images? Nearest neighbors by patient, authenticity, and real images as controls.
 
 Every number stands beside the same number of held-out real images, of patients that the generator never saw: two
 mammograms of different women are near each other, too, and only a comparison says what is too near.
@@ -35,7 +35,7 @@ class Nearest:
 
     @property
     def authentic(self) -> np.ndarray:
-        """(m,) True where the image is not a copy by Alaa 2022, section 3.3: see `Memorisation`."""
+        """(m,) True where the image is not a copy by Alaa 2022, section 3.3: see `Memorization`."""
         return self.distance > self.reach
 
     @property
@@ -51,7 +51,7 @@ def _neighbors(
     """Nearest training image (row, distance) of each query, and the distance to the nearest of yet another patient.
 
     Args:
-        without: (m, k) patients whose images are no neighbours of each query; None for none.
+        without: (m, k) patients whose images are no neighbors of each query; None for none.
     """
     most = int(np.unique(patients, return_counts=True)[1].max())
     count = min((1 if without is None else 1 + without.shape[1]) * most + 1, len(train))
@@ -75,7 +75,7 @@ def _neighbors(
 def nearest_training(
     train: np.ndarray, patients: np.ndarray, queries: np.ndarray, leave_out: np.ndarray | None = None
 ) -> Nearest:
-    """The nearest training image of each query, and how far that image's own neighbours are.
+    """The nearest training image of each query, and how far that image's own neighbors are.
 
     Args:
         train: (n, d) features of the training images.
@@ -105,12 +105,12 @@ def nearest_training(
 
 
 @dataclass(frozen=True)
-class Memorisation:
+class Memorization:
     """Audit of a synthetic set against the training images, beside held-out real images.
 
     Authenticity (Alaa 2022, section 3.3): a synthetic image g is taken for a copy of the nearest training image r*
     where g is nearer to r* than any other training image is, d(g, r*) <= d(r*, nearest other). The distance on the
-    right is that of r*, the neighbour of g; indexed by anything else the number means nothing. Of other training images
+    right is that of r*, the neighbor of g; indexed by anything else the number means nothing. Of other training images
     only those of other patients count: the second view of a breast is near by nature.
 
     Attributes:
@@ -174,7 +174,7 @@ def audit(
     *,
     seed: int = 0,
     bootstraps: int = 1000,
-) -> Memorisation:
+) -> Memorization:
     """Search for copies of training images.
 
     Args:
@@ -206,7 +206,7 @@ def audit(
 
     draws = [ratio(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(bootstraps)]
     low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
-    return Memorisation(
+    return Memorization(
         synthetic=ours,
         held_out=theirs,
         authenticity=_share(ours.authentic),

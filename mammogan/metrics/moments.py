@@ -1,4 +1,4 @@
-"""The first five moments of an image's grey levels: the paper's five numbers for a million pixels (Figure 3)."""
+"""The first five moments of an image's gray levels: the paper's five numbers for a million pixels (Figure 3)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NEAR = 1000  # pixels, at least, whose mean is near enough to that of the image
 
 
 def moments_of_counts(counts: np.ndarray) -> np.ndarray:
-    """Moments of grey levels from how often each occurs, in units of the full range.
+    """Moments of gray levels from how often each occurs, in units of the full range.
 
     M1 mean; M2 variance (1/n); M3 skewness mu3 / mu2^1.5; M4 kurtosis mu4 / mu2^2, 3 for a Gaussian; M5 hyperskewness
-    mu5 / mu2^2.5. Grey 0 ... 2^bits - 1 counts as 0 ... 1, so that M1 and M2 do not depend on the bit depth.
+    mu5 / mu2^2.5. Gray 0 ... 2^bits - 1 counts as 0 ... 1, so that M1 and M2 do not depend on the bit depth.
 
     Args:
         counts: (..., 2^bits), how many pixels have each level.
 
     Returns:
-        (..., 5), float64. An image of one grey level has no shape: its M3, M4 and M5 are 0.
+        (..., 5), float64. An image of one gray level has no shape: its M3, M4 and M5 are 0.
     """
     counts = np.asarray(counts, np.float64)
     levels = np.linspace(0, 1, counts.shape[-1])
@@ -43,7 +43,7 @@ def moments_of_counts(counts: np.ndarray) -> np.ndarray:
 
 
 def moments_of_pixels(pixels: np.ndarray, top: int) -> tuple[float, float, float, float, float, int]:
-    """M1 ... M5 of the grey levels of one image, as `moments_of_counts` defines them, and the highest level.
+    """M1 ... M5 of the gray levels of one image, as `moments_of_counts` defines them, and the highest level.
 
     Written to be compiled (`compiled`): one loop, several pixels at a time. Powers are taken about a whole
     level near the mean, for which small ones sum up exactly, and moved to the mean by the binomial theorem.
@@ -90,17 +90,17 @@ def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
 
     Args:
         images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
-        bits: of the grey grid, the same for both sets that are to be compared.
+        bits: of the gray grid, the same for both sets that are to be compared.
         block: images in memory.
 
     Returns:
         (n, 5), float64; see `moments_of_counts`.
 
     Raises:
-        ValueError: no integer images, or a grey level beyond the grid.
+        ValueError: no integer images, or a gray level beyond the grid.
     """
     if len(images.shape) != 3 or not np.issubdtype(images.dtype, np.unsignedinteger):
-        raise ValueError("Moments are computed on unsigned integer images (n, h, w); quantize them to a grey grid.")
+        raise ValueError("Moments are computed on unsigned integer images (n, h, w); quantize them to a gray grid.")
     if 0 in images.shape:
         raise ValueError("There is no image to compute moments of.")
     moments, top = compiled(), 2**bits - 1
@@ -111,5 +111,5 @@ def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
         for place, image in enumerate(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), start):
             found[place] = moments(np.ravel(image), top)
     if (highest := int(found[:, 5].max())) > top:
-        raise ValueError(f"A grey level is {highest}, beyond {bits} bits; compare images of one bit depth.")
+        raise ValueError(f"A gray level is {highest}, beyond {bits} bits; compare images of one bit depth.")
     return found[:, :5]

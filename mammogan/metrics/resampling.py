@@ -6,7 +6,7 @@ All measures of a comparison use the same draws, so that their numbers can be se
 - *Interval*: the score on random halves of both sets, drawn without replacement. The spread of a statistic over
   subsamples of r of n images, times sqrt(r / (n - r)), is its spread over samples of n (the delete-d jackknife, Shao &
   Wu 1989, Annals of Statistics 17:1176, eq. 2.3); for halves the factor is 1. A bootstrap with replacement would not
-  do: repeated images are ties to a nearest neighbour and roughness to a density.
+  do: repeated images are ties to a nearest neighbor and roughness to a density.
 - *Ceiling*: the score between two disjoint sets of real images. Real images have none left where all of them are
   compared; the ceiling, and the score that is held against it, then have half as many images a side.
 

@@ -1,4 +1,4 @@
-"""Power by spatial frequency: blur, noise and the grid of an up-sampling, which grey levels alone do not show."""
+"""Power by spatial frequency: blur, noise and the grid of an up-sampling, which gray levels alone do not show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def image_spectra(images: Any, block: int = 64) -> tuple[np.ndarray, np.ndarray]
     The mean is removed and a Hann window takes the edges out.
 
     Args:
-        images: (n, h, w), grey values; a NumPy or Zarr array, read `block` images at a time.
+        images: (n, h, w), gray values; a NumPy or Zarr array, read `block` images at a time.
         block: images in memory.
 
     Returns:

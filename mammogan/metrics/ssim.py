@@ -49,7 +49,7 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if x.shape != y.shape or x.ndim != 3 or min(x.shape[1:]) < 3:
         raise ValueError("Structural similarity needs pairs of images (b, h, w) of one size, 3 pixels or more a side.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("An image has a grey value that is not a finite number; find it and drop it.")
+        raise ValueError("An image has a gray value that is not a finite number; find it and drop it.")
     scales = similarity_scales(*x.shape[1:])
     weights = SCALE_WEIGHTS[:scales] / SCALE_WEIGHTS[:scales].sum()
     window = _window(min(x.shape[1:]))
@@ -104,7 +104,7 @@ def diversity(
 
     Args:
         images: (n, h, w), unsigned integers; a NumPy or Zarr array, read `block` pairs at a time.
-        bits: of the grey grid.
+        bits: of the gray grid.
         pairs: at most; n / 2 is all that there are.
         seed: of the pairs.
         groups: (n,), patients; pairs of one patient are left out.

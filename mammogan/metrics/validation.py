@@ -14,7 +14,7 @@ def check_images(images: Any, name: str = "set") -> None:
         ValueError: another shape or type, or no image.
     """
     if len(images.shape) != 3 or not np.issubdtype(images.dtype, np.unsignedinteger):
-        raise ValueError(f"The {name} must be unsigned integer images (n, h, w); quantize them to a grey grid.")
+        raise ValueError(f"The {name} must be unsigned integer images (n, h, w); quantize them to a gray grid.")
     if 0 in images.shape:
         raise ValueError(f"The {name} has no image.")
 

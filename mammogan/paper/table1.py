@@ -62,7 +62,7 @@ def definitions(a: np.ndarray, b: np.ndarray, same: bool) -> dict[str, float]:
     Args:
         a, b: (n, 2) a pair of moments of real and of synthetic images.
         same: the pair is one moment twice, a diagonal cell. The kernel densities are still taken in two dimensions, as
-            the paper must have done; bins and nearest neighbours use the one dimension that there is.
+            the paper must have done; bins and nearest neighbors use the one dimension that there is.
     """
     grid = Grid.around(a, b, count=GRID)
     p, q = density(a, grid), density(b, grid)

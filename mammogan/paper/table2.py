@@ -38,8 +38,8 @@ def chance_information(n: int = 1000, draws: int = 400, seed: int = 0) -> pd.Dat
         seed: of the samples.
 
     Returns:
-        one row a moment: printed information and neighbours; chance (95th percentile), p (share of draws at or above
-        the printed value, with one added), neighbors_chance (mean of the true average number of neighbours under one
+        one row a moment: printed information and neighbors; chance (95th percentile), p (share of draws at or above
+        the printed value, with one added), neighbors_chance (mean of the true average number of neighbors under one
         distribution), sd (of the information by chance).
     """
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def chance_information(n: int = 1000, draws: int = 400, seed: int = 0) -> pd.Dat
 
 
 def totals_by_entry(largest: int = 20_000) -> pd.DataFrame:
-    """Which numbers of images agree with each printed pair of information and neighbours, rounding allowed for.
+    """Which numbers of images agree with each printed pair of information and neighbors, rounding allowed for.
 
     The printed m is the inverse digamma of psi(N) - psi(N/2) + psi(3) - I (see `published.implied_neighbors`); m is
     known to half a unit of its second decimal and I to half of its fifth.

@@ -90,7 +90,7 @@ def histograms(readers: int, total: int, squared: int, ties: float = np.inf) -> 
         squared: sum of their squares.
         ties: largest sum of `t^3 - t` over cells.
     """
-    centre = SCORES - 5
+    center = SCORES - 5
     # About the middle of the scale: sums of (score - 5) and of its square.
     first, second = total - 5 * readers, squared - 10 * total + 25 * readers
     filled = np.zeros((1, len(SCORES)), np.int64)
@@ -98,8 +98,8 @@ def histograms(readers: int, total: int, squared: int, ties: float = np.inf) -> 
     tied = np.zeros(1, np.int64)
     order = [0, 10, 1, 9, 2, 8, 3, 7]
     for place, cell in enumerate(order):
-        c = int(centre[cell])
-        remaining = np.abs(np.delete(centre, order[: place + 1])).max()
+        c = int(center[cell])
+        remaining = np.abs(np.delete(center, order[: place + 1])).max()
         most = np.minimum(left[:, 0], np.maximum(left[:, 2], 0) // c**2)
         which = np.repeat(np.arange(len(filled)), most + 1)
         value = np.arange(len(which)) - np.repeat(np.cumsum(most + 1) - (most + 1), most + 1)

@@ -41,8 +41,8 @@ SECRET, PUBLIC, PICTURES, RESPONSES = "study.json", "public", "pictures", "respo
 INGEST = ".ingest"  # stores of folders, until the pictures are written
 STATIC = Path(__file__).parent / "static"
 OPENSEADRAGON = "node_modules/openseadragon"
-FLOOR = 1.0  # standard deviation of the noise floor, in grey levels of 255: below what a display shows
-GRID = 64  # images of each set whose grey grid is looked at
+FLOOR = 1.0  # standard deviation of the noise floor, in gray levels of 255: below what a display shows
+GRID = 64  # images of each set whose gray grid is looked at
 FRAME = 320  # one pixel of black frame for every so many rows
 PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
@@ -131,16 +131,16 @@ class ReaderStudy:
 def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator) -> np.ndarray:
     """A picture for the screen, with everything made equal that tells classes apart without a look at the breast.
 
-    - Grey grid: all are rounded to the coarsest grid among the two sets, and then shown in 8 bits with noise of one
-      grey level (`FLOOR`), which fills the gaps that a coarse grid or a stretched contrast leaves in the histogram.
+    - Gray grid: all are rounded to the coarsest grid among the two sets, and then shown in 8 bits with noise of one
+      gray level (`FLOOR`), which fills the gaps that a coarse grid or a stretched contrast leaves in the histogram.
     - Noise floor: the same noise; nothing in a picture is quieter. What exceeds it is texture, for the reader to judge.
     - Background: black outside of the breast's outline. Burnt-in letters, scatter and a generator's uneven black go.
     - Border: a black frame covers what resizing or padded convolutions leave at the edge.
 
     Args:
-        image: grey levels 0 ... 2^bits - 1, (h, w).
+        image: gray levels 0 ... 2^bits - 1, (h, w).
         bits: of the store.
-        steps: grey levels of the coarsest grid less one, see `grid_steps`.
+        steps: gray levels of the coarsest grid less one, see `grid_steps`.
         rng: source of the noise.
 
     Returns:
@@ -151,15 +151,15 @@ def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator
     from mammogan.data.segmentation import breast_mask
 
     h, w = image.shape
-    grey = np.rint(image.astype(np.float32) * np.float32(steps / (2**bits - 1))) * np.float32(255 / steps)
-    grey += FLOOR * rng.standard_normal(grey.shape, np.float32)
+    gray = np.rint(image.astype(np.float32) * np.float32(steps / (2**bits - 1))) * np.float32(255 / steps)
+    gray += FLOOR * rng.standard_normal(gray.shape, np.float32)
     inside = ndimage.binary_fill_holes(breast_mask(image))
     # The outline is found in a smoothed image and lies a little outside; what it encloses fades in, without an edge.
     soft = max(h // FRAME, 1)
     inside = ndimage.binary_erosion(inside, iterations=min(h, w) // 200 + soft, border_value=1)
     weight = ndimage.uniform_filter(inside.astype(np.float32), 2 * soft + 1)
     weight[:soft] = weight[-soft:] = weight[:, :soft] = weight[:, -soft:] = 0
-    return np.rint(np.clip(grey, 0, 255) * weight).astype(np.uint8)
+    return np.rint(np.clip(gray, 0, 255) * weight).astype(np.uint8)
 
 
 def displayed(image: np.ndarray, bits: int, steps: int = 0, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -168,13 +168,13 @@ def displayed(image: np.ndarray, bits: int, steps: int = 0, rng: np.random.Gener
 
 
 def grid_steps(images: Iterable[np.ndarray], bits: int) -> int:
-    """How fine the grey grid is that images of a store use: 2^bits - 1, or less where they came from fewer bits.
+    """How fine the gray grid is that images of a store use: 2^bits - 1, or less where they came from fewer bits.
 
     Images of 8 bits in a store of 12 use every sixteenth level, and that alone tells them from others. The levels that
     occur in any of the images are taken together; a grid is coarse where nearly all gaps between them are alike.
 
     Args:
-        images: grey levels 0 ... 2^bits - 1.
+        images: gray levels 0 ... 2^bits - 1.
         bits: of the store.
     """
     top = 2**bits - 1

@@ -34,7 +34,7 @@ class Comparison:
         permutations: behind each P value.
         images: the two sets of images (N, h, w), uint16, in the order of the moments; for sections that look at more
             than moments. Arrays or Zarr arrays.
-        bits: grey levels run from 0 to 2^bits - 1.
+        bits: gray levels run from 0 to 2^bits - 1.
         trained: (N,) True for the real images that the generator was trained on; None where that is all of them.
         public: real images may be shown.
     """
@@ -192,8 +192,8 @@ def moments(comparison: Comparison) -> Section:
         "Figure 3: the moments",
         paragraphs(
             """
-            Each image is reduced to five numbers: the mean of its grey levels (black 0, white 1), their variance,
-            skewness, kurtosis (3 for a Gaussian) and hyperskewness. They see grey levels and nothing of where those
+            Each image is reduced to five numbers: the mean of its gray levels (black 0, white 1), their variance,
+            skewness, kurtosis (3 for a Gaussian) and hyperskewness. They see gray levels and nothing of where those
             lie.
             """
         ),

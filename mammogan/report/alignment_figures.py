@@ -26,7 +26,7 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     # In a mixed order, so that neither set covers the other.
     order = np.random.default_rng(0).permutation(len(real) + len(synthetic))
     points = np.concatenate([real, synthetic])[order]
-    colours = np.repeat([REAL, SYNTHETIC], [len(real), len(synthetic)])[order]
+    colors = np.repeat([REAL, SYNTHETIC], [len(real), len(synthetic)])[order]
     for row in range(5):
         for column in range(5):
             axis = axes[row, column]
@@ -36,12 +36,12 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
             if column == row:
                 both = np.concatenate([real[:, row], synthetic[:, row]])
                 bins = np.histogram_bin_edges(both, 30)
-                for values, colour in ((real, REAL), (synthetic, SYNTHETIC)):
-                    axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=colour, alpha=0.45)
+                for values, color in ((real, REAL), (synthetic, SYNTHETIC)):
+                    axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=color, alpha=0.45)
                 axis.set_yticks([])
                 axis.spines["left"].set_visible(False)
             else:
-                axis.scatter(points[:, column], points[:, row], s=size, c=colours, alpha=0.45, lw=0, rasterized=True)
+                axis.scatter(points[:, column], points[:, row], s=size, c=colors, alpha=0.45, lw=0, rasterized=True)
             axis.tick_params(labelsize=6)
             if row == 4:
                 axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
@@ -87,12 +87,12 @@ def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
         a, b = real[:, [i, j]], synthetic[:, [i, j]]
         grid = Grid.around(a, b, count=SUPPORT_GRID)
         shown = np.zeros((SUPPORT_GRID, SUPPORT_GRID), bool)
-        for sample, colour in ((a, REAL), (b, SYNTHETIC)):
+        for sample, color in ((a, REAL), (b, SYNTHETIC)):
             p = density(sample, grid)
             shown |= p >= np.percentile(p, CONTOURS[0])
             levels = np.unique(np.percentile(p, CONTOURS))
-            axis.contour(*grid.centers, p.T, levels, colors=colour, linewidths=0.5, alpha=0.7)
-            axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=colour, linewidths=1.8)
+            axis.contour(*grid.centers, p.T, levels, colors=color, linewidths=0.5, alpha=0.7)
+            axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=color, linewidths=1.8)
         for limits, center, along in zip((axis.set_xlim, axis.set_ylim), grid.centers, (1, 0), strict=True):
             inside = center[shown.any(along)]
             margin = 0.08 * (inside[-1] - inside[0]) or grid.step.max()
@@ -121,8 +121,8 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
         chosen = table[table["definition"] == name]
         other = chosen[chosen["scenario"].str.startswith("random")]
         counts = other["above"].value_counts()
-        colour = REAL if BOUND[name] else SYNTHETIC
-        left.scatter(counts.index, [row] * len(counts), s=18 * counts, color=colour, alpha=0.6, lw=0)
+        color = REAL if BOUND[name] else SYNTHETIC
+        left.scatter(counts.index, [row] * len(counts), s=18 * counts, color=color, alpha=0.6, lw=0)
         for scenario, (marker, offset) in MARKS.items():
             one = chosen[chosen["scenario"] == scenario].iloc[0]
             left.plot(one["above"], row, marker=marker, mfc="none", mec="black", ms=7, ls="")

@@ -16,7 +16,7 @@ MARGINS = (0.0, 3.0, 6.0, 12.0)  # bandwidths around the pooled range
 
 
 def window_effect(paths: Iterable[Path]) -> np.ndarray:
-    """Mean grey by the second window of a file over that by its first, the default; (files with two windows,).
+    """Mean gray by the second window of a file over that by its first, the default; (files with two windows,).
 
     Files that are no mammograms, or have one window only, do not count.
     """

@@ -183,7 +183,7 @@ def lead(plan: ResamplingDesign, stores: tuple[Store, Store], size: tuple[int, i
         f"bits, drawn from {len(stores[0])} and {len(stores[1])} with seed {plan.seed}. Every score has a 95 % "
         f"interval, from {plan.draws} random halves of both sets, and stands beside its ceiling: what real images "
         f"score against other real images, of other patients, {plan.half} a side ({plan.splits} splits). Nearest "
-        f"neighbours of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
+        f"neighbors of pairs take at most {SPACE_DRAW} images a side for interval and ceiling."
     ]
     if plan.size > fidelity.MOST:
         found.append(f"Texture, features and pruning look at {fidelity.MOST} of these images a side, drawn at random.")
@@ -197,9 +197,9 @@ def lead(plan: ResamplingDesign, stores: tuple[Store, Store], size: tuple[int, i
 
 def shown_images(sections: list[Section]) -> list[str]:
     """A warning where a figure holds images of the real set."""
-    if all(section.name != "memorisation" for section in sections):
+    if all(section.name != "memorization" for section in sections):
         return []
-    return ["The figure of nearest neighbours shows real images; pass this report on only where they may be seen."]
+    return ["The figure of nearest neighbors shows real images; pass this report on only where they may be seen."]
 
 
 def notes(real: Store, synthetic: Store) -> list[str]:

@@ -21,7 +21,7 @@ from mammogan.atomic import write_json
 from mammogan.data.images import Subset
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
-from mammogan.metrics.features import extract, grey_features, pixel_features
+from mammogan.metrics.features import extract, gray_features, pixel_features
 from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
 from mammogan.metrics.memorization import audit, pruning
 from mammogan.metrics.moments import PAIRS
@@ -41,7 +41,7 @@ from mammogan.report.fidelity import (
 from mammogan.report.style import SYNTHETIC
 
 
-def memorisation(comparison: Comparison) -> Section:
+def memorization(comparison: Comparison) -> Section:
     """Are there copies of training images among the synthetic ones?
 
     Args:
@@ -80,10 +80,10 @@ def memorisation(comparison: Comparison) -> Section:
         "nearer": (found.nearer, "nearer to the training set than 95 % of real images", f"{held}; .05 by chance"),
     }
     values = {
-        f"memorisation.{key}": {"value": value, "interval": (low, high), "fmt": ".3f", "label": label, "how": how}
+        f"memorization.{key}": {"value": value, "interval": (low, high), "fmt": ".3f", "label": label, "how": how}
         for key, ((value, low, high), label, how) in triples.items()
     }
-    values |= stated("memorisation", synthetic=len(synthetic), training=int(trained.sum()), seed=seed)
+    values |= stated("memorization", synthetic=len(synthetic), training=int(trained.sum()), seed=seed)
     table = found.table()
     text = table.assign(
         value=[f"{value:.3f}" for value in table["value"]],
@@ -98,7 +98,7 @@ def memorisation(comparison: Comparison) -> Section:
         f"Window 0 to full range; {len(synthetic)} synthetic and {int(trained.sum())} training images."
     )
     return Section(
-        "memorisation",
+        "memorization",
         "Copies of training images",
         paragraphs(
             """
@@ -125,7 +125,7 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
     real, synthetic, plan = sampled(comparison, 1)
     real, synthetic = real.chosen(plan.compared[0]), synthetic.chosen(plan.compared[1])
     moments = comparison.real[real.rows], comparison.synthetic[synthetic.rows]
-    a, b = standardized(real, synthetic, comparison.bits, grey_features)
+    a, b = standardized(real, synthetic, comparison.bits, gray_features)
     seed = plan.seed
 
     def pairs(rows: np.ndarray) -> float:
@@ -183,7 +183,7 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
 
 
 def pruning_figure(rows: pd.DataFrame) -> Figure:
-    """Every score over the share of images dropped: rows of `memorisation.pruning`."""
+    """Every score over the share of images dropped: rows of `memorization.pruning`."""
     names = list(dict.fromkeys(rows["score"]))
     figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
     for name, axis in zip(names, axes.flat, strict=False):
@@ -202,7 +202,7 @@ def hidden_figure(_: pd.DataFrame) -> Figure:
     return style.empty("Real images of people are not shown.")
 
 
-SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorisation, pruned)
+SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorization, pruned)
 # How each figure is drawn again from the data behind it, without an image.
 DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "texture": texture_figure,

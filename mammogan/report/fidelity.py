@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mammogan.data.images import Subset
 from mammogan.metrics.distances import NORMALIZATIONS, sliced_wasserstein_table
-from mammogan.metrics.features import Feature, Standardizer, extract, grey_features
+from mammogan.metrics.features import Feature, Standardizer, extract, gray_features
 from mammogan.metrics.fidelity import fidelity_table, frechet_extrapolated
 from mammogan.metrics.resampling import FEW, ResamplingDesign, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
@@ -31,7 +31,7 @@ FACTS = {
     "training": "training images searched",
     "seed": "seed of all draws",
 }
-FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of grey: not Inception"
+FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of gray: not Inception"
 
 
 def sampled(comparison: Comparison, draws: int) -> tuple[Subset, Subset, ResamplingDesign]:
@@ -172,7 +172,7 @@ def spectra_figure(radial: pd.DataFrame) -> Figure:
     return style.spectra(radial["frequency"].to_numpy(), {name: radial[name].to_numpy() for name in radial})
 
 
-def features(comparison: Comparison, feature: Feature = grey_features, name: str = FEATURES) -> Section:
+def features(comparison: Comparison, feature: Feature = gray_features, name: str = FEATURES) -> Section:
     """Precision, recall, density, coverage, KID and FID, with the bias of the number of images shown.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-COLOURS = {"real": "#D55E00", "synthetic": "#0072B2"}  # Okabe & Ito (2008), as in all chapters
+COLORS = {"real": "#D55E00", "synthetic": "#0072B2"}  # Okabe & Ito (2008), as in all chapters
 
 
 def flagged(flags: pd.DataFrame) -> Figure:
@@ -19,7 +19,7 @@ def flagged(flags: pd.DataFrame) -> Figure:
         share = 100 * part["share"].to_numpy()
         spread = np.abs([share - 100 * part["low"], 100 * part["high"] - share])
         place = np.arange(len(names)) + offset
-        axis.errorbar(share, place, xerr=spread, fmt=marker, ms=4, color=COLOURS[kind], label=kind, capsize=2)
+        axis.errorbar(share, place, xerr=spread, fmt=marker, ms=4, color=COLORS[kind], label=kind, capsize=2)
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlabel("images flagged, %")
@@ -46,7 +46,7 @@ def spots(found: pd.DataFrame, counts: pd.DataFrame) -> Figure:
                 weights=weights,
                 histtype="step",
                 lw=1.6,
-                color=COLOURS[kind],
+                color=COLORS[kind],
                 label=kind,
             )
         axis.set_xlabel(label)

@@ -1,4 +1,4 @@
-"""The tables of a labelled inspection, and their few lines of text."""
+"""The tables of a labeled inspection, and their few lines of text."""
 
 from __future__ import annotations
 

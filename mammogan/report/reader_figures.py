@@ -87,11 +87,11 @@ def score_distribution(counts: np.ndarray, questions: int, groups: dict[str, np.
         left.set_xticks(score)
     left.legend()
     rate = np.linspace(0, 1, 301)
-    colours, lines = ("0.2", REAL, SYNTHETIC, "#009E73", "#CC79A7"), ("-", "-", "--", "-.", ":")
-    for (name, scores), colour, line in zip(groups.items(), colours, lines, strict=False):
+    colors, lines = ("0.2", REAL, SYNTHETIC, "#009E73", "#CC79A7"), ("-", "-", "--", "-.", ":")
+    for (name, scores), color, line in zip(groups.items(), colors, lines, strict=False):
         if np.ptp(scores) > 0:
             density = stats.gaussian_kde(np.asarray(scores) / questions, "silverman")(rate)
-            right.plot(rate, density, line, color=colour, label=f"{name} ({len(scores)})")
+            right.plot(rate, density, line, color=color, label=f"{name} ({len(scores)})")
     right.axvline(0.5, color="0.5", lw=0.8, ls="--")
     right.set(xlabel="rate of right answers of an attempt", ylabel="density", xlim=(0, 1))
     right.set_ylim(bottom=0)
@@ -103,14 +103,14 @@ def response_times(table: pd.DataFrame) -> Figure:
     """Time to each answer by question, right and wrong answers side by side; columns question, seconds, correct."""
     figure, axis = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
     questions = sorted(table["question"].unique())
-    for correct, colour, shift in ((1, REAL, -0.19), (0, SYNTHETIC, 0.19)):
+    for correct, color, shift in ((1, REAL, -0.19), (0, SYNTHETIC, 0.19)):
         times = [table.loc[(table["question"] == q) & (table["correct"] == correct), "seconds"] for q in questions]
         box = axis.boxplot(times, positions=np.arange(len(questions)) + shift, widths=0.32, sym=".", patch_artist=True)
         for patch in box["boxes"]:
-            patch.set(facecolor=colour, alpha=0.55)
+            patch.set(facecolor=color, alpha=0.55)
         for line in box["medians"]:
             line.set(color="black")
-        axis.fill_between([], [], color=colour, alpha=0.55, label="right" if correct else "wrong")
+        axis.fill_between([], [], color=color, alpha=0.55, label="right" if correct else "wrong")
     axis.set_xticks(range(len(questions)), [str(q) for q in questions])
     axis.set_yscale("log")
     low, high = axis.get_ylim()
@@ -126,8 +126,8 @@ def power_curves(table: pd.DataFrame) -> Figure:
     """Power against the number of independent answers; columns answers and one a test."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
     lines = zip(table.columns[1:], (SYNTHETIC, REAL, "#009E73", "#CC79A7"), ("-", "--", "-.", ":"), strict=False)
-    for name, colour, line in lines:
-        axis.plot(table["answers"], table[name], line, color=colour, label=name)
+    for name, color, line in lines:
+        axis.plot(table["answers"], table[name], line, color=color, label=name)
     axis.axhline(0.9, color="0.5", lw=0.8)
     axis.set_xscale("log")
     ticks = [50, 100, 200, 500, 1000, 2000]

@@ -47,7 +47,7 @@ FAMILIES = (
 
 @dataclass
 class StudyAnswers:
-    """The answers of a study, and how it is to be analysed.
+    """The answers of a study, and how it is to be analyzed.
 
     Attributes:
         table: one row an answer: session, reader, question, correct, and what other columns there are.
@@ -412,8 +412,8 @@ def mixed_model(study: StudyAnswers, results: Results) -> Part:
     if not factors or y.min() == y.max():
         study.missing["the mixed model"] = "all answers are the same, or no reader answered twice"
         return Part("Readers and images", ("No mixed model can be fitted.",))
-    centred = study.table["question"].to_numpy() - study.table["question"].mean()
-    fit = mixed_logistic(y, factors, {"question": centred} if np.ptp(centred) else None)
+    centered = study.table["question"].to_numpy() - study.table["question"].mean()
+    fit = mixed_logistic(y, factors, {"question": centered} if np.ptp(centered) else None)
     middle, low, high = fit.rate()
     results.value("mixed.rate", middle, interval=(low, high), fmt=".3f", label="rate, mixed model",
                   how="typical reader and image; Laplace, Wald interval; crossed: " + ", ".join(factors))  # fmt: skip

@@ -46,7 +46,7 @@ class Origin:
 
     Attributes:
         data: their name, for the banner of each page.
-        attribution: who made them, with licence; "" for phantoms.
+        attribution: who made them, with license; "" for phantoms.
         limits: what they can and cannot show.
         public: the images themselves may be shown.
     """
@@ -134,7 +134,7 @@ def export(
             training.distances(Path(run), store, seed=seed).to_csv(out / "run" / "distances.csv", index=False)
     revision, dirty = provenance.commit()
     audit = {
-        name: (values[f"memorisation.{name}"]["value"], *values[f"memorisation.{name}"]["interval"])
+        name: (values[f"memorization.{name}"]["value"], *values[f"memorization.{name}"]["interval"])
         for name in ("authenticity", "baseline", "distance")
     }
     facts = {

@@ -122,17 +122,17 @@ class Results:
 
         Args:
             name: of the figure.
-            frames: (label, grey values (h, w) in 0 ... 2^bits - 1) of each. They are written in 8 bits, pixel by pixel,
+            frames: (label, gray values (h, w) in 0 ... 2^bits - 1) of each. They are written in 8 bits, pixel by pixel,
                 whole numbers of times larger or smaller so that they are about `height` high.
-            bits: of the grey grid.
+            bits: of the gray grid.
         """
         from PIL import Image
 
         folder = self.out / "figures" / self._file(name)
         folder.mkdir(parents=True, exist_ok=True)
         records = []
-        for number, (label, grey) in enumerate(frames):
-            pixels = np.round(np.asarray(grey, float) * (255 / (2**bits - 1))).astype(np.uint8)
+        for number, (label, gray) in enumerate(frames):
+            pixels = np.round(np.asarray(gray, float) * (255 / (2**bits - 1))).astype(np.uint8)
             picture = Image.fromarray(pixels)
             if len(pixels) > height:
                 picture = picture.reduce(-(-len(pixels) // height))

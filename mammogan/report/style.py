@@ -1,4 +1,4 @@
-"""Figures of the book: one look, colours that colour-blind readers can tell apart, radiographs in linear grey."""
+"""Figures of the book: one look, colors that color-blind readers can tell apart, radiographs in linear gray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-# Okabe & Ito (2008), vermilion and blue: apart for every common colour vision, and in print without colour.
+# Okabe & Ito (2008), vermilion and blue: apart for every common color vision, and in print without color.
 REAL, SYNTHETIC = "#D55E00", "#0072B2"
 
 
@@ -47,7 +47,7 @@ def empty(text: str) -> Figure:
 def contact_sheet(
     images: np.ndarray, bits: int, columns: int, titles: Sequence[str] | None = None, scale: float = 1.15
 ) -> Figure:
-    """Images (n, h, w) in rows, in linear grey from 0 to 2^bits - 1; `titles` above each."""
+    """Images (n, h, w) in rows, in linear gray from 0 to 2^bits - 1; `titles` above each."""
     n, h, w = images.shape
     rows = -(-n // columns)
     figure, axes = plt.subplots(
@@ -64,14 +64,14 @@ def contact_sheet(
 
 
 def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """One image step by step, (title, grey values) each, every step from its own smallest to its largest value."""
+    """One image step by step, (title, gray values) each, every step from its own smallest to its largest value."""
     figure, axes = plt.subplots(2, len(steps), figsize=(3.1 * len(steps), 5), height_ratios=(3, 1), squeeze=False)
-    for (title, grey), picture, histogram in zip(steps, *axes, strict=True):
-        picture.imshow(grey, cmap="gray", vmin=grey.min(), vmax=grey.max())
-        picture.set_title(f"{title}\n{grey.shape[0]} x {grey.shape[1]}", fontsize=9)
+    for (title, gray), picture, histogram in zip(steps, *axes, strict=True):
+        picture.imshow(gray, cmap="gray", vmin=gray.min(), vmax=gray.max())
+        picture.set_title(f"{title}\n{gray.shape[0]} x {gray.shape[1]}", fontsize=9)
         picture.axis("off")
-        histogram.hist(grey.ravel(), 64, color="0.35", log=True)
-        histogram.set_xlabel("grey value", fontsize=8)
+        histogram.hist(gray.ravel(), 64, color="0.35", log=True)
+        histogram.set_xlabel("gray value", fontsize=8)
         histogram.tick_params(labelsize=6)
     axes[1, 0].set_ylabel("pixels", fontsize=8)
     figure.tight_layout()
@@ -79,7 +79,7 @@ def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
 
 
 def windows(manifest: pd.DataFrame) -> Figure:
-    """Where the default windows of the accepted images lie: center and width, a colour a device, and how many."""
+    """Where the default windows of the accepted images lie: center and width, a color a device, and how many."""
     import seaborn as sns
 
     facts = manifest.assign(
@@ -109,9 +109,9 @@ def windows(manifest: pd.DataFrame) -> Figure:
 def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
     """Radial power spectra of real and synthetic images on logarithmic axes."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
-    for name, colour in (("real", REAL), ("synthetic", SYNTHETIC)):
+    for name, color in (("real", REAL), ("synthetic", SYNTHETIC)):
         there = power[name] > 0
-        axis.loglog(frequency[there], power[name][there], color=colour, label=name, marker=".")
+        axis.loglog(frequency[there], power[name][there], color=color, label=name, marker=".")
     axis.set_xlabel("spatial frequency, cycles a pixel")
     axis.set_ylabel("power")
     axis.xaxis.set_minor_formatter(NullFormatter())

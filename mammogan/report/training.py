@@ -142,7 +142,7 @@ def level_by_level(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_film(frames: list[tuple[str, np.ndarray]], path: Path, bits: int, height: int = 160) -> Path:
-    """Write strips (h, w) of grey levels as one animated GIF of 256 greys, `height` pixels high or nearly so."""
+    """Write strips (h, w) of gray levels as one animated GIF of 256 grays, `height` pixels high or nearly so."""
     shape = frames[-1][1].shape
     size = (height * shape[1] // shape[0], height)
     # Small pixels are drawn as squares; where the image must shrink, its areas are averaged.

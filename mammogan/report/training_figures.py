@@ -21,9 +21,9 @@ def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Fi
     figure, axis = plt.subplots(figsize=(9, 4.2))
     axis.axis("off")
 
-    def box(x: float, y: float, text: str, colour: str) -> None:
+    def box(x: float, y: float, text: str, color: str) -> None:
         axis.add_patch(
-            FancyBboxPatch((x, y), 1.5, 0.8, boxstyle="round,pad=0.04", facecolor=colour, edgecolor="none", alpha=0.25)
+            FancyBboxPatch((x, y), 1.5, 0.8, boxstyle="round,pad=0.04", facecolor=color, edgecolor="none", alpha=0.25)
         )
         axis.text(x + 0.75, y + 0.4, text, ha="center", va="center", fontsize=10)
 
@@ -70,14 +70,14 @@ def progression(images: Sequence[np.ndarray], bits: int) -> Figure:
     figure, axes = plt.subplots(3, n, figsize=(1.35 * n + 0.6, 5.2), height_ratios=(n, 4, n), squeeze=False)
     for column, image in enumerate(images):
         top, middle, bottom = axes[:, column]
-        for axis, colour in ((top, SYNTHETIC), (bottom, REAL)):
+        for axis, color in ((top, SYNTHETIC), (bottom, REAL)):
             for stage in range(column + 1):
                 h, w = images[stage].shape
                 # From top to bottom: the generator ends with its newest layers, the discriminator begins with them.
                 y = -stage if axis is top else stage - column
                 width = 0.45 + 0.5 * (stage + 1) / n
                 alpha = 0.55 if stage == column > 0 else 0.22
-                axis.add_patch(Rectangle((0.5 - width / 2, y - 0.4), width, 0.8, facecolor=colour, alpha=alpha))
+                axis.add_patch(Rectangle((0.5 - width / 2, y - 0.4), width, 0.8, facecolor=color, alpha=alpha))
                 axis.text(0.5, y, f"{h} x {w}", ha="center", va="center", fontsize=7)
             axis.set(xlim=(0, 1), ylim=(-n + 0.4, 0.6))
             axis.axis("off")
@@ -126,7 +126,7 @@ def phases(stats: pd.DataFrame) -> Iterator[tuple[int, int, str, bool]]:
 
 
 def shade(axis: Axes, stats: pd.DataFrame) -> None:
-    """Grey where a level fades in, and the size above each level."""
+    """Gray where a level fades in, and the size above each level."""
     spans: dict[str, list[int]] = {}
     for start, stop, size, fading in phases(stats):
         if fading:
@@ -157,8 +157,8 @@ def training_curves(stats: pd.DataFrame) -> Figure:
         (axes[0], {"loss_d": SYNTHETIC, "loss_g": REAL}, "loss"),
         (axes[1], {"real_score": REAL, "fake_score": SYNTHETIC}, "mean score of D"),
     ):
-        for name, colour in names.items():
-            axis.plot(smooth.index, smooth[name], color=colour, lw=1.2, label=name.replace("_", " "))
+        for name, color in names.items():
+            axis.plot(smooth.index, smooth[name], color=color, lw=1.2, label=name.replace("_", " "))
         axis.set_ylabel(title)
         axis.legend()
     if timed:
@@ -173,10 +173,10 @@ def training_curves(stats: pd.DataFrame) -> Figure:
 def distance_curves(table: pd.DataFrame, stats: pd.DataFrame) -> Figure:
     """Sliced Wasserstein distance by images seen, a line a band of the pyramid, dashed what real images have."""
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, table["band"].nunique()))
-    for colour, (band, rows) in zip(colours, table.groupby("band", sort=False), strict=True):
-        axis.semilogy(rows["images"], rows["distance"], color=colour, marker=".", label=f"band {band}")
-        axis.axhline(rows["real"].iloc[0], color=colour, ls="--", lw=0.9)
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, table["band"].nunique()))
+    for color, (band, rows) in zip(colors, table.groupby("band", sort=False), strict=True):
+        axis.semilogy(rows["images"], rows["distance"], color=color, marker=".", label=f"band {band}")
+        axis.axhline(rows["real"].iloc[0], color=color, ls="--", lw=0.9)
     shade(axis, stats)
     axis.set_ylabel("sliced Wasserstein distance x 1000")
     axis.legend()

@@ -130,7 +130,7 @@ class Lines:
 def _walk(
     rng: np.random.Generator, y: float, x: float, heading: float, length: float, bend: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth random path from (y, x), millimetre by millimetre."""
+    """A smooth random path from (y, x), millimeter by millimeter."""
     turns = ndimage.gaussian_filter1d(rng.standard_normal(max(int(length), 4)), 6, mode="nearest") * bend
     angle = heading + np.cumsum(turns)
     return y + np.cumsum(np.sin(angle)), x + np.cumsum(np.cos(angle))
@@ -239,7 +239,7 @@ def draw_lesions(
 
 def draw_pectoral(
     rng: np.random.Generator,
-    grey: np.ndarray,
+    gray: np.ndarray,
     shape: tuple[int, int],
     who: Patient,
     tissue: np.ndarray,
@@ -254,4 +254,4 @@ def draw_pectoral(
     inside = (edge - column_positions(shape)) / rng.uniform(1.0, 2.2)
     muscle = 1 / (1 + np.exp(-np.clip(inside, -30, 30)))
     level = rng.uniform(0.26, 0.50) * (1 - 0.15 * down) + 0.02 * tissue
-    return grey * (1 - 0.75 * muscle) + muscle * level
+    return gray * (1 - 0.75 * muscle) + muscle * level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FIELD = (220.0, 176.0)  # millimetres shown: height, width
+FIELD = (220.0, 176.0)  # millimeters shown: height, width
 
 
 def row_positions(shape: tuple[int, int]) -> np.ndarray:
@@ -17,7 +17,7 @@ def column_positions(shape: tuple[int, int]) -> np.ndarray:
     return ((np.arange(shape[1], dtype=np.float32) + 0.5) / shape[1] * FIELD[1])[None, :]
 
 
-COARSE = (440, 352)  # half a millimetre: enough for outline, thickness and envelopes
+COARSE = (440, 352)  # half a millimeter: enough for outline, thickness and envelopes
 
 
 def enlarge(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

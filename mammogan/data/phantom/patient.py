@@ -44,7 +44,7 @@ def are_phantoms(manifest: pd.DataFrame) -> bool:
 
 @dataclass(frozen=True)
 class Patient:
-    """What the four views of a patient share; lengths in millimetres."""
+    """What the four views of a patient share; lengths in millimeters."""
 
     age: int
     density: str

@@ -77,7 +77,7 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
         gy -= 0.06 * who.height
     envelope = 1 - np.hypot((y - gy) / span_y, (x - gx) / span_x)
     envelope = np.minimum(envelope, (coarse_distance - rng.uniform(4, 9)) / 12)
-    # Tissue thins out over a centimetre or two rather than ending: the share decides where its middle lies.
+    # Tissue thins out over a centimeter or two rather than ending: the share decides where its middle lies.
     lobes = enlarge(envelope, shape) * 1.4 + 0.85 * coarse_clouds
     threshold = np.quantile(lobes[::4, ::4][distance[::4, ::4] > 3], 1 - who.glandular)
     gland = 1 / (1 + np.exp(-(lobes - threshold) / 0.38))
@@ -101,31 +101,31 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
     rim = np.clip(distance, 0, None)
     full = 1 - np.exp(-rim / (0.16 * who.thickness))
     path = 0.30 + 0.70 * full
-    grey = path * (0.165 + 0.74 * amount * (0.35 + 0.65 * full))
-    grey += rng.uniform(0.08, 0.16) * np.exp(-(((rim - 1.0) / 0.7) ** 2))
+    gray = path * (0.165 + 0.74 * amount * (0.35 + 0.65 * full))
+    gray += rng.uniform(0.08, 0.16) * np.exp(-(((rim - 1.0) / 0.7) ** 2))
     spot = ((row_positions(shape) - nipple_y) / 5.5) ** 2 + ((column_positions(shape) - depth + 1.5) / 4.5) ** 2
-    grey += rng.uniform(0.08, 0.25) * np.exp(-(spot**2))
+    gray += rng.uniform(0.08, 0.25) * np.exp(-(spot**2))
     if view == "MLO":
-        grey = draw_pectoral(rng, grey, shape, who, clouds + 0.7 * weave, depth, float(skin(top)))
+        gray = draw_pectoral(rng, gray, shape, who, clouds + 0.7 * weave, depth, float(skin(top)))
     elif rng.random() < 0.12:
         sliver = (column_positions(shape) - rng.uniform(2, 6)) + (
             (row_positions(shape) - rng.normal(0, 10)) / 40
         ) ** 2 * 6
-        grey += 0.22 / (1 + np.exp(np.clip(sliver / 1.2, -30, 30)))
-    grey += lines.calcifications()
-    grey = np.clip(grey, 0, None)
+        gray += 0.22 / (1 + np.exp(np.clip(sliver / 1.2, -30, 30)))
+    gray += lines.calcifications()
+    gray = np.clip(gray, 0, None)
 
     # Detector: a little blur, then quantum noise that grows with the signal behind it.
-    grey = ndimage.gaussian_filter(grey, 0.12 * per_mm)
+    gray = ndimage.gaussian_filter(gray, 0.12 * per_mm)
     vendor = VENDORS[int(np.random.default_rng([seed, number, 4]).integers(len(VENDORS)))]
-    grey = who.gain * vendor.contrast * grey
-    noise = 0.012 * np.sqrt(np.clip(grey, 0.02, 1)) * min(per_mm / 4, 1.2)
-    grey = grey + noise * fine.standard_normal(shape, np.float32)
-    grey = np.clip(1.06 * np.clip(grey, 0, None) ** who.gamma, 0, None)
+    gray = who.gain * vendor.contrast * gray
+    noise = 0.012 * np.sqrt(np.clip(gray, 0.02, 1)) * min(per_mm / 4, 1.2)
+    gray = gray + noise * fine.standard_normal(shape, np.float32)
+    gray = np.clip(1.06 * np.clip(gray, 0, None) ** who.gamma, 0, None)
     # The top of the display rolls off instead of clipping, as a toe and shoulder curve does.
-    grey = np.where(grey > 0.75, 0.75 + 0.25 * np.tanh((grey - 0.75) / 0.25), grey)
+    gray = np.where(gray > 0.75, 0.75 + 0.25 * np.tanh((gray - 0.75) / 0.25), gray)
     inside_fine = np.clip(distance * per_mm + 0.5, 0, 1)
-    shown = np.clip(grey * inside_fine, 0, 1)
+    shown = np.clip(gray * inside_fine, 0, 1)
     if laterality == "R":
         shown = shown[:, ::-1]
     return _finish(shown, seed, number, which, who, vendor, lesions)
@@ -134,7 +134,7 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
 def _finish(
     shown: np.ndarray, seed: int, number: int, which: int, who: Patient, vendor: Vendor, lesions: list[Lesion]
 ) -> Phantom:
-    """Store the grey values so that the vendor's default window shows them, and write the header."""
+    """Store the gray values so that the vendor's default window shows them, and write the header."""
     laterality, view = VIEWS[which]
     width = float(vendor.high - vendor.low)
     center = vendor.low + width / 2

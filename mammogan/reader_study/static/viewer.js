@@ -145,7 +145,7 @@ function sourceOf(name, study) {
   };
 }
 
-/** Rings and bars to practise on, drawn here: nothing of the study is given away. */
+/** Rings and bars to practice on, drawn here: nothing of the study is given away. */
 function practicePattern() {
   const canvas = document.createElement("canvas");
   canvas.width = 800;
