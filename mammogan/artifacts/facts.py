@@ -150,7 +150,7 @@ def _specks(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     if inside.sum() < 16:
         return {"speck": 0.0, "specks": 0.0}
     size = 2 * max(h // 60, 1) + 1
-    taken = (image - ndimage.gray_opening(image, (size, size)))[inside]
+    taken = (image - ndimage.grey_opening(image, (size, size)))[inside]
     return {"speck": float(taken.max()), "specks": float(np.mean(taken > 0.1))}
 
 
