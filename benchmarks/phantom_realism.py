@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    style.style()
+    style.apply_style()
     settings = Settings(height=SIZE[0], width=SIZE[1])
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

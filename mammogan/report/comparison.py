@@ -109,7 +109,7 @@ def align(
     if not moments_only:
         named = {"features": {"feature": network, "name": Path(feature).name}} if network and feature else {}
         chosen += [partial(section, **named.get(section.__name__, {})) for section in copies.SECTIONS]
-    style.style()
+    style.apply_style()
     sections: list[Section] = []
     for number, section in enumerate(chosen, 1):
         sections.append(section(comparison))

@@ -546,7 +546,7 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
     Returns:
         The report.
     """
-    style.style()
+    style.apply_style()
     results = Results(out, chapter)
     parts = []
     for number, section in enumerate(SECTIONS):

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 REAL, SYNTHETIC = "#D55E00", "#0072B2"
 
 
-def style() -> None:
+def apply_style() -> None:
     """Set the book's look; call it once at the top of a notebook.
 
     Figures keep a white ground, so that one picture reads on a light and on a dark page. Tables show every word.
