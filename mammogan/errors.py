@@ -7,6 +7,7 @@ package and ends in a traceback.
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib.util import find_spec
 
 
 class MammoganError(Exception):
@@ -47,6 +48,25 @@ class StudyError(MammoganError):
 
 class PipelineError(MammoganError):
     """A stage of the book failed, or the book cannot be built."""
+
+
+class DependencyError(MammoganError):
+    """A package that only some commands need is not installed."""
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that optional packages are installed.
+
+    Args:
+        extra: extra of this package that installs them, as "study".
+        modules: their modules, as "starlette".
+
+    Raises:
+        DependencyError: one of them is missing.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise DependencyError(f'{module} is not installed; install it with: pip install "mammogan[{extra}]"')
 
 
 class Reason(StrEnum):

@@ -19,6 +19,8 @@ import yaml
 
 from mammogan.errors import PipelineError
 from mammogan.pipeline import Pipeline
+from mammogan.pipeline.book import build_book
+from mammogan.pipeline.stages import _lock, run
 from mammogan.report import provenance
 from mammogan.report.provenance import ROOT
 from mammogan.report.results import Results, verdict
@@ -74,27 +76,25 @@ def value(root: Path, build: str, stage: str, key: str) -> float:
 def test_runs_once_and_again_only_where_something_changed(root: Path) -> None:
     pipeline = Pipeline(root=root)
     lines: list[str] = []
-    assert set(pipeline.run(echo=lines.append)) == {"01_one", "02_two"}
+    assert set(run(pipeline, echo=lines.append)) == {"01_one", "02_two"}
     assert value(root, "smoke", "02_two", "training.twice") == 8
     record = json.loads((root / "runs/smoke/02_two/provenance.json").read_text())
     assert {"commit", "parameters", "versions", "device", "seconds", "date", "data", "profile"} <= record.keys()
-    assert Pipeline(root=root).run(echo=lines.append) == {}
+    assert run(Pipeline(root=root), echo=lines.append) == {}
 
     notebook(root / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', SECOND.replace("2 *", "3 *"))
-    lines.clear()
-    Pipeline(root=root).run(explain=True, echo=lines.append)
-    assert lines == ["01_one: stands", "02_two: runs, changed: the notebook"]
-    assert set(Pipeline(root=root).run(echo=lines.append)) == {"02_two"}
+    assert Pipeline(root=root).plan() == {"01_one": "", "02_two": "changed: the notebook"}
+    assert set(run(Pipeline(root=root), echo=lines.append)) == {"02_two"}
     assert value(root, "smoke", "02_two", "training.twice") == 12
 
     (root / "runs/smoke/01_one/results.json").unlink()
     assert Pipeline(root=root).why("01_one") == "missing: results.json"
-    assert set(Pipeline(root=root).run(only="01", force=True, echo=lines.append)) == {"01_one"}
+    assert set(run(Pipeline(root=root), only="01", force=True, echo=lines.append)) == {"01_one"}
 
 
 def test_profiles_have_folders_of_their_own(root: Path, tmp_path: Path) -> None:
-    Pipeline(root=root).run(echo=lambda _: None)
-    Pipeline("large", root=root).run(echo=lambda _: None)
+    run(Pipeline(root=root), echo=lambda _: None)
+    run(Pipeline("large", root=root), echo=lambda _: None)
     assert value(root, "smoke", "01_one", "preprocessing.n") == 4
     assert value(root, "large", "01_one", "preprocessing.n") == 9
     data = tmp_path / "My Archive"
@@ -107,7 +107,7 @@ def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None
     data = tmp_path / "data"
     data.mkdir()
     (data / "a.dcm").write_bytes(b"x")
-    Pipeline(data=data, root=root).run(echo=lambda _: None)
+    run(Pipeline(data=data, root=root), echo=lambda _: None)
     assert not Pipeline(data=data, root=root).why("01_one")
     (data / "b.dcm").write_bytes(b"x")
     assert "the data folder" in Pipeline(data=data, root=root).why("01_one")
@@ -122,24 +122,24 @@ def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None
     ],
 )
 def test_a_failure_keeps_the_notebook_aside_and_the_rest_as_it_was(root: Path, code: str, sentence: str) -> None:
-    Pipeline(root=root).run(echo=lambda _: None)
+    run(Pipeline(root=root), echo=lambda _: None)
     good = (root / "runs/smoke/01_one/notebook.ipynb").read_bytes()
     notebook(root / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', code)
     with pytest.raises(PipelineError, match=sentence) as error:
-        Pipeline(root=root).run(echo=lambda _: None)
+        run(Pipeline(root=root), echo=lambda _: None)
     assert "02_two failed" in str(error.value)
     assert "\n" not in str(error.value)
     assert (root / "runs/smoke/failed/02_two.ipynb").is_file()
     assert (root / "runs/smoke/01_one/notebook.ipynb").read_bytes() == good
     assert Pipeline(root=root).why("02_two")
-    with pytest.raises(PipelineError, match="must run before the book"):
-        Pipeline(root=root).book()
+    with pytest.raises(PipelineError, match="must run before the book is built"):
+        build_book(Pipeline(root=root))
 
 
 def test_a_stage_needs_what_its_parameters_name(root: Path) -> None:
     assert Pipeline(root=root).needs("02_two") == ["01_one"]
     assert Pipeline("alone", root=root).needs("02_two") == []
-    assert Pipeline("alone", root=root)._closure("02") == ["02_two"]
+    assert Pipeline("alone", root=root).chosen("02") == ["02_two"]
     assert "the stage 01_one" not in Pipeline("alone", root=root).key("02_two")
 
 
@@ -159,7 +159,7 @@ def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
     code = textwrap.dedent(meet)
     notebook(root / "notebooks/01_one.ipynb", 'source = ""\nout = ""\nn = 1\nother = "02_two"', code)
     notebook(root / "notebooks/02_two.ipynb", 'store = ""\nout = ""\nother = "01_one"', code)
-    assert set(Pipeline("alone", root=root).run(echo=lambda _: None)) == {"01_one", "02_two"}
+    assert set(run(Pipeline("alone", root=root), echo=lambda _: None)) == {"01_one", "02_two"}
 
 
 def test_what_runs_beside_a_failure_is_finished(root: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_runs_beside_a_failure_is_finished(root: Path) -> None:
     notebook(root / "notebooks/02_two.ipynb", 'store = ""\nout = ""', late)
     pipeline = Pipeline("alone", root=root)
     with pytest.raises(PipelineError, match="01_one failed"):
-        pipeline.run(echo=lambda _: None)
+        run(pipeline, echo=lambda _: None)
     assert not pipeline.why("02_two")
 
 
@@ -176,12 +176,12 @@ def test_wrong_names_are_refused_before_anything_runs(root: Path, tmp_path: Path
     with pytest.raises(PipelineError, match="no profile 'smok'; the profiles are alone, large, smoke"):
         Pipeline("smok", root=root)
     with pytest.raises(PipelineError, match="no parameter 'm'"):
-        Pipeline("typo", root=root).run()
-    with pytest.raises(PipelineError, match="no stage"):
+        run(Pipeline("typo", root=root))
+    with pytest.raises(PipelineError, match="is not a stage"):
         Pipeline("stray", root=root)
     with pytest.raises(PipelineError, match="names 0 stages"):
-        Pipeline(root=root).run(only="07")
-    with pytest.raises(PipelineError, match="no folder"):
+        run(Pipeline(root=root), only="07")
+    with pytest.raises(PipelineError, match="does not exist"):
         Pipeline(data=tmp_path / "nothing", root=root)
     (tmp_path / "empty").mkdir()
     with pytest.raises(PipelineError, match="is empty"):
@@ -191,8 +191,8 @@ def test_wrong_names_are_refused_before_anything_runs(root: Path, tmp_path: Path
 
 def test_two_runs_at_once_are_refused(root: Path) -> None:
     first = Pipeline(root=root)
-    with first._lock(), pytest.raises(PipelineError, match="under way"):
-        Pipeline(root=root).run()
+    with _lock(first), pytest.raises(PipelineError, match="under way"):
+        run(Pipeline(root=root))
 
 
 def test_code_hash_follows_imports_and_only_them() -> None:
@@ -250,7 +250,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     ("arguments", "status", "sentence"),
     [
         (["run", "--profile", "nope"], 1, "There is no profile 'nope'"),
-        (["run", "--data", "/nowhere"], 1, "There is no folder /nowhere"),
+        (["run", "--data", "/nowhere"], 1, "The folder /nowhere does not exist"),
         (["ingest", "/nowhere", "--store", "x"], 1, "There is no file or folder /nowhere"),
         (["train", "--store", "/nowhere", "--run", "x"], 1, "There is no store at /nowhere"),
         (["train", "--store", "x", "--run", "x", "--set", "nokey"], 2, "KEY=VALUE"),

@@ -11,39 +11,45 @@ import typer
 from mammogan.cli.shared import say
 
 app = typer.Typer()
+Profile = Annotated[str, typer.Option(help="Profile of pipeline.yaml.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of real images; phantoms by default.")]
 
 
 @app.command()
 def run(
-    profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
-    data: Annotated[Path | None, typer.Option(help="Folder of real images; without one, phantoms.")] = None,
-    only: Annotated[str | None, typer.Option(help='A stage or the beginning of its name, as "04".')] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say what would run and why; run nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Run again what stands.")] = False,
+    profile: Profile = "smoke",
+    data: Data = None,
+    only: Annotated[str | None, typer.Option(help='One stage, named by its beginning, as "04", and its needs.')] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Report what would run and why; run nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run stages whose results are up to date, too.")] = False,
     book: Annotated[bool, typer.Option(help="Build the HTML book after the stages.")] = True,
 ) -> None:
-    """Run the notebooks whose results do not stand, then build the book."""
+    """Run the notebooks whose results are not up to date, then build the book."""
     from mammogan.pipeline import Pipeline
+    from mammogan.pipeline.book import build_book
+    from mammogan.pipeline.stages import run
 
     started = time.perf_counter()
     pipeline = Pipeline(profile, data)
-    took = pipeline.run(only=only, force=force, explain=explain, echo=say)
-    if explain or only:
+    if explain:
+        for name, why in pipeline.plan(only, force).items():
+            say(f"{name}: {'runs, ' + why if why else 'up to date'}")
         return
-    if not took:
-        say("every notebook's results stand")
+    seconds = run(pipeline, only=only, force=force, echo=say)
+    if only:
+        return
+    if not seconds:
+        say("All notebooks are up to date.")
     if book:
-        index = pipeline.book(echo=say)
+        index = build_book(pipeline, echo=say)
         say(f"total: {time.perf_counter() - started:.1f} s")
         say(f"The book is {index}")
 
 
 @app.command()
-def pdf(
-    profile: Annotated[str, typer.Option(help="A profile of pipeline.yaml.")] = "smoke",
-    data: Annotated[Path | None, typer.Option(help="Folder of real images, as it was given to `run`.")] = None,
-) -> None:
-    """Print the book of a finished run as one PDF, by Chromium."""
+def pdf(profile: Profile = "smoke", data: Data = None) -> None:
+    """Print the book of a finished run as one PDF with Chromium."""
     from mammogan.pipeline import Pipeline
+    from mammogan.pipeline.book import print_book
 
-    print(f"The PDF is {Pipeline(profile, data).pdf()}")
+    print(f"The PDF is {print_book(Pipeline(profile, data))}")

@@ -1,0 +1,372 @@
+"""Stages of the paper: profiles, parameters, order, and whether the results of a stage are up to date."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from functools import cached_property
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import NamedTuple
+
+import yaml
+
+from mammogan.atomic import write_json, writing
+from mammogan.errors import PipelineError, require
+from mammogan.report import provenance
+from mammogan.report.provenance import ROOT, sha256
+
+DEFAULT_PROFILE = "smoke"
+PHANTOMS = "embedded phantoms"
+PLACEHOLDER = r"\{(\w+)\}"  # in a parameter: the folder of a stage, or the data
+TOGETHER = 3  # notebooks that run at the same time
+KEPT = ("reference/", "benchmarks/")  # folders of the checkout that hold files of earlier runs
+
+
+class Stage(NamedTuple):
+    """One notebook of the paper, as pipeline.yaml describes it."""
+
+    name: str
+    parameters: dict[str, object]  # for the notebook, with placeholders
+    makes: tuple[str, ...]  # files that it must write, besides results.json
+
+
+class Pipeline:
+    """The stages of one build: a profile, on the embedded phantoms or on a folder of real images.
+
+    Args:
+        profile: a profile of pipeline.yaml.
+        data: folder of real images, or None for the phantoms.
+        root: folder that holds pipeline.yaml, notebooks/ and book/.
+
+    Raises:
+        PipelineError: there is no checkout or no such profile, or the data folder is missing, empty or unreadable.
+    """
+
+    def __init__(self, profile: str = DEFAULT_PROFILE, data: str | Path | None = None, root: Path = ROOT) -> None:
+        self.root = Path(root)
+        if not (self.root / "pipeline.yaml").is_file():
+            raise PipelineError(f"There is no pipeline.yaml in {self.root}; run this in a checkout of the repository.")
+        content = yaml.safe_load((self.root / "pipeline.yaml").read_text(encoding="utf-8"))
+        if profile not in content["profiles"]:
+            raise PipelineError(f"There is no profile {profile!r}; the profiles are {', '.join(content['profiles'])}.")
+        self.profile = profile
+        self.data = Path(data).resolve() if data else None
+        if self.data and not self.data.is_file() and not any(names for _, _, names in os.walk(self.data)):
+            problem = "is empty or cannot be read" if self.data.exists() else "does not exist"
+            raise PipelineError(f"The folder {data} {problem}; give DATA a folder of DICOM files or pictures.")
+        self.stages = {name: Stage(name, s["parameters"], tuple(s["makes"])) for name, s in content["stages"].items()}
+        self.overrides: dict[str, dict[str, object]] = dict(content["profiles"][profile] or {})
+        # A profile that rests on files of an earlier run describes the images of that run.
+        described = str(self.overrides.pop("data", PHANTOMS))
+        self.data_name = self.data.name if self.data else described
+        if unknown := sorted(self.overrides.keys() - self.stages.keys()):
+            raise PipelineError(f"The profile {profile} sets parameters of {unknown[0]}, which is not a stage.")
+        # A build on other data has folders of its own, so that it never overwrites another's results.
+        slug = re.sub(r"[^a-z0-9]+", "-", self.data.name.lower()).strip("-") or "data" if self.data else ""
+        self.name = f"{profile}-{slug}" if slug else profile
+        self.runs = self.root / "runs" / self.name
+
+    def folder(self, stage: str) -> Path:
+        """Return the folder of the results of a stage."""
+        return self.runs / stage
+
+    def notebook(self, stage: str) -> Path:
+        """Return the path of the notebook of a stage."""
+        return self.root / "notebooks" / f"{stage}.ipynb"
+
+    def chosen(self, only: str | None) -> list[str]:
+        """Return a stage, named by its beginning ("04"), and all that it needs, in order; all stages for None.
+
+        Raises:
+            PipelineError: no stage or several stages begin so.
+        """
+        named = [name for name in self.stages if only is None or name.startswith(only)]
+        if only is not None and len(named) != 1:
+            raise PipelineError(f"{only!r} names {len(named)} stages of {', '.join(self.stages)}; name one.")
+        needed = set(named)
+        for name in reversed(self.stages):
+            if name in needed:
+                needed |= set(self.needs(name))
+        return [name for name in self.stages if name in needed]
+
+    def _unfilled(self, stage: str) -> dict[str, object]:
+        return {**self.stages[stage].parameters, "out": f"{{{stage}}}", **self.overrides.get(stage, {})}
+
+    def needs(self, stage: str) -> list[str]:
+        """Return the stages whose files a stage reads: those that its parameters name."""
+        named = {name for value in self._unfilled(stage).values() for name in re.findall(PLACEHOLDER, str(value))}
+        return [name for name in self.stages if name in named and name != stage]
+
+    def parameters(self, stage: str) -> dict[str, object]:
+        """Return what the runner passes to a notebook; paths are relative to the root, so that no page names a machine.
+
+        The data folder is a link of the build: its own path may name people or machines, and would be on a page.
+        """
+        folders = {name: str(self.folder(name).relative_to(self.root)) for name in self.stages}
+        folders["data"] = str((self.runs / "data").relative_to(self.root)) if self.data else ""
+        return {
+            key: re.sub(PLACEHOLDER, lambda match: folders[match[1]], value) if isinstance(value, str) else value
+            for key, value in self._unfilled(stage).items()
+        }
+
+    def check_parameters(self, stage: str) -> None:
+        """Check that a notebook has the parameters that it is given; papermill would ignore others.
+
+        Raises:
+            PipelineError: the notebook is missing, or has no such parameter.
+        """
+        require("book", "papermill")
+        from papermill import inspect_notebook
+
+        path = self.notebook(stage)
+        if not path.is_file():
+            raise PipelineError(f"The notebook {path.relative_to(self.root)} is missing; restore it.")
+        declared = inspect_notebook(str(path))
+        if unknown := [name for name in self.parameters(stage) if name not in declared]:
+            names = ", ".join(declared) or "none"
+            raise PipelineError(f"{stage} has no parameter {unknown[0]!r}; it has {names}. Correct pipeline.yaml.")
+
+    @cached_property
+    def _data_hash(self) -> str:
+        return provenance.tree_hash(self.data) if self.data else ""
+
+    def key(self, stage: str) -> dict[str, str]:
+        """Return what the results of a stage depend on: {description: hash}."""
+        parameters = self.parameters(stage)
+        kept = [part for path in self.kept(stage) for part in tree(path)]
+        return {
+            "the notebook": provenance.notebook_hash(self.notebook(stage)),
+            "its parameters": sha256(json.dumps(parameters, sort_keys=True)),
+            "the code it imports": provenance.code_hash(self.code(stage)),
+            "the data folder": self._data_hash if "source" in parameters else "",
+            **({"the reference": sha256(*kept)} if kept else {}),
+            **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.needs(stage)},
+        }
+
+    def code(self, stage: str) -> list[str]:
+        """Return the code cells of a notebook, without magics, which are not Python."""
+        cells = json.loads(self.notebook(stage).read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]).splitlines() for cell in cells if cell["cell_type"] == "code"]
+        return ["\n".join("" if re.match(r"\s*[%!]", line) else line for line in lines) for lines in sources]
+
+    def kept(self, stage: str) -> list[Path]:
+        """Return the files and folders of earlier runs that a stage reads.
+
+        Raises:
+            PipelineError: one of them is missing.
+        """
+        values = self.parameters(stage).values()
+        paths = sorted({self.root / value for value in values if isinstance(value, str) and value.startswith(KEPT)})
+        if missing := [path.relative_to(self.root) for path in paths if not path.exists()]:
+            raise PipelineError(f"The profile {self.profile} needs {missing[0]}; restore it.")
+        return paths
+
+    def why(self, stage: str) -> str:
+        """Return why a stage must run, in words; "" where its results are up to date."""
+        folder = self.folder(stage)
+        try:
+            before = json.loads((folder / "key.json").read_text())
+        except (OSError, ValueError):
+            return "it has no results yet"
+        if changed := [part for part, value in self.key(stage).items() if before.get(part) != value]:
+            return f"changed: {', '.join(changed)}"
+        wanted = ("notebook.ipynb", "results.json", "provenance.json", *self.stages[stage].makes)
+        missing = [name for name in wanted if not (folder / name).exists()]
+        return f"missing: {', '.join(missing)}" if missing else ""
+
+    def plan(self, only: str | None = None, force: bool = False) -> dict[str, str]:
+        """Return which stages would run and why, and "" for those whose results are up to date: {stage: reason}."""
+        reasons: dict[str, str] = {}
+        for name in self.chosen(only):
+            self.check_parameters(name)
+            before = next((f"the stage {need} runs" for need in self.needs(name) if reasons.get(need)), "")
+            reasons[name] = "asked for" if force else self.why(name) or before
+        return reasons
+
+
+def tree(path: Path, skip: str = "") -> list[bytes]:
+    """Return names and contents of the files of a folder, but for folders named `skip`; of a file its content."""
+    if path.is_file():
+        return [path.read_bytes()]
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not {skip, "__pycache__"} & set(p.parts))
+    return [part for file in files for part in (str(file.relative_to(path)).encode(), file.read_bytes())]
+
+
+def run(
+    pipeline: Pipeline, *, only: str | None = None, force: bool = False, echo: Callable[[str], None] = print
+) -> dict[str, float]:
+    """Run the stages that must run, each when those that it needs are done.
+
+    Args:
+        pipeline: stages of a build.
+        only: a stage, or the beginning of its name ("04"); the stages that it needs are run where they must.
+        force: run stages whose results are up to date, too.
+        echo: is called with each line of the report.
+
+    Returns:
+        {stage: wall time in seconds} of the stages that ran.
+
+    Raises:
+        PipelineError: a notebook failed, or another run of the same build is under way.
+    """
+    require("book", "papermill", "ipykernel")
+    wanted = pipeline.chosen(only)
+    for name in wanted:
+        pipeline.check_parameters(name)
+    with _lock(pipeline), chdir(pipeline.root):
+        if pipeline.data:
+            link = pipeline.runs / "data"
+            link.unlink(missing_ok=True)
+            link.symlink_to(pipeline.data)
+        return _run_stages(pipeline, wanted, force, echo)
+
+
+def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callable[[str], None]) -> dict[str, float]:
+    running, seconds = set[str](), dict[str, float]()
+    ended: SimpleQueue[tuple[str, float | BaseException]] = SimpleQueue()
+    failure: BaseException | None = None
+    # Each notebook gets a share of the cores: linear algebra takes all of them otherwise, and waits for them in a loop.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max((os.cpu_count() or 1) // TOGETHER, 1)))
+
+    def work(name: str) -> None:
+        try:
+            ended.put((name, _run_stage(pipeline, name)))
+        except BaseException as error:  # raised again below, in the thread that asked
+            ended.put((name, error))
+
+    waiting = list(wanted)
+    while waiting or running:
+        for name in list(waiting):
+            if len(running) == TOGETHER or {*waiting, *running} & set(pipeline.needs(name)):
+                continue
+            waiting.remove(name)
+            if why := "asked for" if force else pipeline.why(name):
+                echo(f"{name}: running ({why})")
+                if force:
+                    (pipeline.folder(name) / "attempt.json").unlink(missing_ok=True)
+                running.add(name)
+                # A daemon does not hold up the end of the runner, and a kernel ends when its runner is gone.
+                Thread(target=work, args=(name,), daemon=True).start()
+        if running:
+            name, outcome = ended.get()
+            running.remove(name)
+            if isinstance(outcome, BaseException):
+                failure = failure or outcome
+                waiting.clear()  # stages that are running are finished, and their results kept
+            else:
+                seconds[name] = outcome
+                echo(f"{name}: {outcome:.1f} s")
+    if failure:
+        raise failure
+    return seconds
+
+
+def _run_stage(pipeline: Pipeline, stage: str) -> float:
+    """Execute one notebook and record where its results come from; return the wall time in seconds."""
+    from papermill import execute_notebook
+
+    folder, key, parameters = pipeline.folder(stage), pipeline.key(stage), pipeline.parameters(stage)
+    attempt, aside = folder / "attempt.json", folder / ".notebook.ipynb"
+    # An attempt that was cut off is continued: the store and the run pick up where they were. Another starts clean.
+    if not attempt.is_file() or json.loads(attempt.read_text()) != key:
+        shutil.rmtree(folder, ignore_errors=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "key.json").unlink(missing_ok=True)
+    write_json(attempt, key)
+    started = time.perf_counter()
+    try:
+        execute_notebook(
+            str(pipeline.notebook(stage)),
+            str(aside),
+            parameters=parameters,
+            kernel_name="python3",
+            progress_bar=sys.stderr.isatty(),
+            cwd=str(pipeline.root),
+            # The kernel listens on this machine only; it need not warn of that, nor report its end.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except Exception as error:  # papermill, nbclient and jupyter_client share no base class
+        raise _failed(pipeline, stage, aside, error) from None
+    seconds = time.perf_counter() - started
+    for name in ("results.json", *pipeline.stages[stage].makes):
+        if not (folder / name).exists():
+            raise _failed(pipeline, stage, aside, FileNotFoundError(f"it did not write {name}"))
+    files = [folder / "results.json", *sorted((folder / "data").rglob("*.csv"))]
+    record = provenance.describe(stage, pipeline.profile, {**_defaults(aside), **parameters}) | {
+        "data": pipeline.data_name,
+        "data_hash": _fingerprint(pipeline, stage),
+        "seconds": round(seconds, 1),
+        "needs": pipeline.needs(stage),
+        "notebook": key["the notebook"],
+        "modules": provenance.modules(pipeline.code(stage)),
+        "files": {path.relative_to(folder).as_posix(): provenance.file_hash(path) for path in files},
+    }
+    write_json(folder / "provenance.json", record)
+    aside.replace(folder / "notebook.ipynb")
+    write_json(folder / "key.json", key)
+    return seconds
+
+
+def _failed(pipeline: Pipeline, stage: str, notebook: Path, error: Exception) -> PipelineError:
+    """Keep the notebook of a failed stage, and return the error as one sentence."""
+    kept = ""
+    if notebook.is_file():
+        target = pipeline.runs / "failed" / f"{stage}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        notebook.replace(target)
+        kept = f"; the failed notebook is kept as {os.path.relpath(target)}"
+    name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    count = getattr(error, "exec_count", None)
+    cell = f" in cell [{count}]" if count else ""
+    first = next(iter(str(value).strip().splitlines()), "").rstrip(".")
+    return PipelineError(f"The notebook {stage} failed{cell}: {name}: {first}{kept}.")
+
+
+def _fingerprint(pipeline: Pipeline, stage: str) -> str:
+    """Return the hash of the images that the results of a stage rest on; "" where there are none."""
+    for path in pipeline.kept(stage):
+        for folder in (path, *path.parents):
+            if (folder / "provenance.json").is_file():
+                return json.loads((folder / "provenance.json").read_text())["data_hash"]
+    for name in pipeline.chosen(stage):
+        store = pipeline.folder(name) / "store" / "zarr.json"
+        if store.is_file():
+            return json.loads(store.read_text())["attributes"].get("fingerprint", "")
+    return ""
+
+
+def _defaults(notebook: Path) -> dict[str, object]:
+    """Return the values in the parameters cell of a notebook, as far as they are literals."""
+    from papermill import inspect_notebook
+
+    values = {}
+    for name, facts in inspect_notebook(str(notebook)).items():
+        try:
+            values[name] = yaml.safe_load(facts["default"])
+        except yaml.YAMLError:
+            values[name] = facts["default"]
+    return values
+
+
+@contextmanager
+def _lock(pipeline: Pipeline) -> Iterator[None]:
+    """Keep other runs of the same build out."""
+    with writing(pipeline.runs):
+        pipeline.runs.mkdir(parents=True, exist_ok=True)
+        file = (pipeline.runs / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PipelineError(f"Another run of {pipeline.name} is under way; wait for it or stop it.") from None
+        yield
