@@ -1,6 +1,6 @@
-"""Errors whose message is for the user, and every reason for which the ingest refuses a file.
+"""Errors that a user can cause, and every reason for which the ingest refuses a file.
 
-A command ends with the message of a `MammoganError` as its one sentence. Any other exception is a fault of this
+A command that fails with a `MammoganError` prints its message, one sentence. Any other exception is a fault of this
 package and ends in a traceback.
 """
 
@@ -27,7 +27,7 @@ class OutputError(MammoganError):
 
 
 class ParameterError(MammoganError, ValueError):
-    """An argument or option lies outside of its range, or contradicts another one."""
+    """An argument or option is out of range, or contradicts another one."""
 
 
 class StoreError(MammoganError):
@@ -39,7 +39,7 @@ class RunError(MammoganError):
 
 
 class InspectionError(MammoganError):
-    """An inspection cannot be made or read."""
+    """An inspection cannot be written or read."""
 
 
 class StudyError(MammoganError):
@@ -70,7 +70,7 @@ def require(extra: str, *modules: str) -> None:
 
 
 class Reason(StrEnum):
-    """Why the ingest refuses a file. The values are written to the manifest of the store."""
+    """Reasons for which the ingest refuses a file. The values are written to the manifest of the store."""
 
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
@@ -107,7 +107,7 @@ class Reason(StrEnum):
     UNEXPECTED = "unexpected"
 
 
-# What each reason means; the book prints this table. The manifest adds a sentence on the file itself.
+# Meaning of each reason, as the book prints it. The manifest adds a sentence on the file itself.
 REASONS: dict[Reason, str] = {
     Reason.UNREADABLE: "The file cannot be read from the disk.",
     Reason.TOO_LARGE: "The file or its image is larger than any mammogram.",

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, parameters, versions, device, seed, data and wall time."""
+"""The origin of results: commit, code, parameters, versions, device and data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]  # a checkout; the pipeline and its notebooks live beside the package
+# The checkout, which holds the notebooks and the book next to the package; elsewhere the folder of installed packages.
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-posthocs", "statsmodels", "pydicom", "zarr", "papermill")
 
 # Python 3.11 counts the depth of a syntax tree for all threads together: two at once end in a SystemError now and then.
@@ -24,7 +25,7 @@ PARSING = Lock()
 
 
 def sha256(*parts: str | bytes) -> str:
-    """SHA-256 over parts, each preceded by its length, so that moving a border changes the hash."""
+    """Return the SHA-256 of parts, each preceded by its length, so that moving a border changes the hash."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
@@ -32,12 +33,41 @@ def sha256(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tree_hash(path: Path) -> str:
+    """Return the hash of the listing of a folder or of one file: relative path, size and time of the last change.
+
+    Content is not read: a million files are listed in seconds but read in hours, and an archive is not edited in place.
+    """
+    files: Iterable[Path] = [path]
+    if path.is_dir():
+        files = (Path(top) / name for top, _, names in sorted(os.walk(path)) for name in sorted(names))
+    digest = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        digest.update(f"{file.relative_to(path.parent)}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def notebook_hash(path: Path) -> str:
+    """Return the hash of the cells of a notebook and their metadata, without outputs."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return sha256(json.dumps([[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells], sort_keys=True))
+
+
 def commit() -> tuple[str, bool]:
-    """(commit, whether tracked files differ from it) of the checkout; ("unknown", False) outside of one."""
+    """Return the commit of the checkout and whether tracked files differ from it; ("unknown", False) outside of one."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
 
+    # An installed package may be inside of somebody else's repository.
+    if not (ROOT / "pipeline.yaml").is_file():
+        return "unknown", False
     try:
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no").strip())
     except (OSError, subprocess.CalledProcessError):
@@ -45,66 +75,35 @@ def commit() -> tuple[str, bool]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that results depend on."""
+    numbers = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            numbers[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
+            numbers[package] = "missing"
+    return numbers
 
 
 def device() -> str:
-    """The processor or GPU in words, without the name of the machine."""
+    """Return the processor or GPU in words, without the name of the machine."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        names = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        if names:
-            return f"{len(names)} x {names[0].strip()}"
+        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
-        pass
+        names = []
+    if names:
+        return f"{len(names)} x {names[0].strip()}"
     return f"CPU, {os.cpu_count()} cores ({platform.machine()})"
 
 
 def now() -> str:
-    """Date and time, UTC, ISO 8601, whole seconds."""
+    """Return date and time, UTC, ISO 8601, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def tree_hash(folder: Path) -> str:
-    """Hash of a folder's listing (relative path, size, time of last change of every file); content is not read.
-
-    A million files are listed in seconds but read in hours, and an archive is not edited in place.
-    """
-    if folder.is_file():
-        folder_files: Iterable[Path] = [folder]
-    else:
-        folder_files = (Path(top) / name for top, _, names in sorted(os.walk(folder)) for name in sorted(names))
-    digest = hashlib.sha256()
-    for path in folder_files:
-        facts = path.stat()
-        digest.update(f"{path.relative_to(folder.parent)}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
-
-
-@cache
-def imports(module: Path) -> frozenset[Path]:
-    """The package's own files that a file imports, directly or through others, itself included."""
-    found: set[Path] = set()
-    queue = [module]
-    while queue:
-        path = queue.pop()
-        if path in found:
-            continue
-        found.add(path)
-        queue += _own(imported_names(path.read_text(encoding="utf-8")))
-    return frozenset(found)
-
-
 def imported_names(source: str) -> set[str]:
-    """Dotted names that a Python source imports, as "package.module" and "package.module.name"."""
+    """Return the dotted names that a Python source imports, as "package.module" and "package.module.name"."""
     names: set[str] = set()
     with PARSING:
         tree = ast.parse(source)
@@ -117,67 +116,54 @@ def imported_names(source: str) -> set[str]:
     return {".".join(parts[:end]) for name in names for parts in [name.split(".")] for end in range(1, len(parts) + 1)}
 
 
-def _own(names: Iterable[str]) -> list[Path]:
-    paths = []
-    for name in names:
-        parts = name.split(".")
-        if parts[0] != "mammogan":
-            continue
-        for candidate in (ROOT.joinpath(*parts).with_suffix(".py"), ROOT.joinpath(*parts) / "__init__.py"):
-            if candidate.is_file():
-                paths.append(candidate)
-    return paths
+@cache
+def _imported_files(source: str) -> frozenset[Path]:
+    names = [name for name in imported_names(source) if name.split(".")[0] == "mammogan"]
+    # The runner starts a notebook and finds its folders; no result depends on it.
+    modules = [ROOT.joinpath(*name.split(".")) for name in names if not name.startswith("mammogan.pipeline")]
+    return frozenset(p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if p.is_file())
+
+
+def imports(sources: Iterable[str]) -> set[Path]:
+    """Return the files of the package that sources import, directly or through others; the runner is left out."""
+    files: set[Path] = set()
+    queue = list(sources)
+    while queue:
+        new = _imported_files(queue.pop()) - files
+        files |= new
+        queue += [path.read_text(encoding="utf-8") for path in new]
+    return files
 
 
 def modules(sources: Iterable[str]) -> dict[str, str]:
-    """The package's files that these sources import, directly or through others: {path below the root: SHA-256}.
-
-    The runner itself is left out: it starts a notebook and finds its folders, and no result depends on it.
-    """
-    names = {name for source in sources for name in imported_names(source)}
-    start = _own(name for name in names if not name.startswith("mammogan.pipeline"))
-    files = sorted(set().union(*(imports(path) for path in start)))
-    return {path.relative_to(ROOT).as_posix(): file_hash(path) for path in files}
+    """Return the files of `imports` with their hashes: {path below the root: SHA-256}."""
+    return {path.relative_to(ROOT).as_posix(): file_hash(path) for path in sorted(imports(sources))}
 
 
 def code_hash(sources: Iterable[str]) -> str:
-    """One hash of `modules`."""
+    """Return one hash of `modules`."""
     return sha256(*(part for pair in modules(sources).items() for part in pair))
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def notebook_hash(path: Path) -> str:
-    """Hash of a notebook's cells and their metadata, without outputs."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return sha256(json.dumps([[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells], sort_keys=True))
-
-
 def changes(record: dict[str, Any], root: Path = ROOT) -> list[str] | None:
-    """What has changed in `root` of the code that made a result, by the record that `describe` wrote.
+    """Return the code of a result that has changed in `root` since, by the record of the result.
 
     Returns:
-        paths below the root, sorted: modules and the notebook that are no longer as they were, or no longer there;
-        None where the record does not say what it was made by.
+        sorted paths of modules and of the notebook, below the root, that are different or missing; None where the
+        record does not name its code.
     """
     if "modules" not in record or "notebook" not in record:
         return None
-    found = [
-        path
-        for path, before in record["modules"].items()
-        if not (root / path).is_file() or file_hash(root / path) != before
-    ]
+    before = {root / path: value for path, value in record["modules"].items()}
+    changed = [path for path, value in before.items() if not path.is_file() or file_hash(path) != value]
     notebook = root / "notebooks" / f"{record['stage']}.ipynb"
     if not notebook.is_file() or notebook_hash(notebook) != record["notebook"]:
-        found.append(notebook.relative_to(root).as_posix())
-    return sorted(found)
+        changed.append(notebook)
+    return sorted(path.relative_to(root).as_posix() for path in changed)
 
 
-def describe(stage: str, profile: str, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The record that stands beside a stage's results as provenance.json."""
+def describe(stage: str, profile: str, parameters: dict[str, object]) -> dict[str, object]:
+    """Return the record of a run as far as it does not depend on the results: the beginning of its provenance.json."""
     revision, dirty = commit()
     return {
         "stage": stage,
@@ -189,5 +175,4 @@ def describe(stage: str, profile: str, parameters: dict[str, Any], **more: Any) 
         "seed": parameters.get("seed"),
         "parameters": parameters,
         "versions": versions(),
-        **more,
     }
