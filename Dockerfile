@@ -13,7 +13,7 @@ WORKDIR /mammogan
 # What changes seldom comes first: an edit of the code does not install torch again.
 COPY pyproject.toml constraints.txt package.json package-lock.json .npmrc ./
 COPY mammogan/__init__.py mammogan/__init__.py
-RUN pip install --no-cache-dir --constraint constraints.txt --editable ".[book,test]" \
+RUN pip install --no-cache-dir --constraint constraints.txt --editable ".[study,book,tensorboard,test]" \
     && npm ci --silent --no-audit --no-fund
 COPY . .
 

@@ -44,7 +44,7 @@ $(MARK): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mammogan needs Python 3.11 or newer; name one with make PYTHON=python3.11.")'
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[book,test]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,book,tensorboard,test]"
 	@touch $@
 
 # A machine without Node gets it from PyPI, inside the virtual environment.

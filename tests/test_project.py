@@ -23,10 +23,9 @@ def pyproject() -> dict:
 
 
 def requirements() -> dict[str, Requirement]:
-    """Everything that the package and its extras `book` and `test` ask for."""
+    """Return what the package and all of its extras ask for."""
     content = pyproject()
-    extras = content["optional-dependencies"]
-    lines = [*content["dependencies"], *extras["book"], *extras["test"]]
+    lines = content["dependencies"] + [line for extra in content["optional-dependencies"].values() for line in extra]
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
 
 

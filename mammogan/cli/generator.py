@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mammogan.cli.shared import Bars, Device, Force, Seed, clear, key_values
-from mammogan.errors import OutputError
+from mammogan.errors import OutputError, require
 
 app = typer.Typer()
 
@@ -37,6 +37,8 @@ def train(
     from mammogan.gan.device import configure_device
     from mammogan.gan.training import Run
 
+    if tensorboard:
+        require("tensorboard", "tensorboard")
     config = preset(profile).changed(key_values("--set", settings))
     if dry_run:
         from mammogan.gan.cost import plan, table
