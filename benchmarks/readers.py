@@ -2,9 +2,9 @@
 
     python benchmarks/readers.py [STUDIES [MIXED [MINUTES]]]
 
-writes benchmarks/results/readers.md and readers.csv. The mixed model takes half a second a study and gets MIXED studies
-of each population. What each study found is kept below runs/benchmarks/ in blocks, so that the same command continues
-a run that was cut off, or that stopped after MINUTES; blocks of other code are not taken.
+writes benchmarks/results/readers.md and readers.csv. The mixed model needs half a second per study and gets MIXED
+studies of each population. Outcomes are kept below runs/benchmarks/ in blocks, so that the same command continues a run
+that was interrupted, or that stopped after MINUTES; blocks of other code are not used.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 import simulated_readers
 from simulated_readers import SCENARIOS, outcomes
 
+from mammogan.atomic import replacing
 from mammogan.report import provenance
 
 RESULTS = Path(__file__).with_name("results")
@@ -29,11 +30,10 @@ ANALYSES = {"classical": simulated_readers.classical, "mixed": simulated_readers
 
 
 def block(path: Path, analysis: str, name: str, numbers: range) -> None:
-    """Simulate some studies of a population and keep what each found."""
+    """Simulate some studies of a population and write their outcomes."""
     table = outcomes(name, SCENARIOS[name], numbers, analysis=ANALYSES[analysis])
-    aside = path.with_suffix(".aside")
-    table.to_csv(aside, index_label="study")
-    aside.replace(path)
+    with replacing(path) as aside:
+        table.to_csv(aside, index_label="study")
 
 
 def main(studies: int = 1000, mixed_studies: int = 100, minutes: int = 24 * 60) -> None:
@@ -76,7 +76,7 @@ def main(studies: int = 1000, mixed_studies: int = 100, minutes: int = 24 * 60) 
 
 
 def write(table: pd.DataFrame) -> None:
-    """Write the shares as a table of percent, and as numbers."""
+    """Write the shares as a table of percentages, and as numbers."""
     table.index.name = "interval or test"
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(RESULTS / "readers.csv", float_format="%.4g")

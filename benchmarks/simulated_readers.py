@@ -1,71 +1,61 @@
-"""Simulated readers prove the analysis: coverage of its intervals, false positives and power of its tests.
+"""Simulated readers test the analysis: coverage of its intervals, false positives and power of its tests.
 
 A simulated reader has a skill, learns or tires from question to question, and may give up after some of them and guess
-from there on, as the paper's limitations describe; images differ in how telling they are.
+from there on, as the paper's limitations describe; images differ in difficulty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from mammogan.paper.table3 import conover_p
-from mammogan.stats import equivalence, proportions, rank_tests, score_distribution
+from mammogan.stats import equivalence, proportions, rank_tests
 from mammogan.stats.mixed import mixed_logistic
 
 
 @dataclass(frozen=True)
 class Readers:
-    """A population of readers and the study they take part in.
+    """A population of readers and the study they take part in."""
 
-    Attributes:
-        rate: of right answers of a typical reader on a typical image at the middle of the study.
-        ability: standard deviation of readers' log odds.
-        images: standard deviation of images' log odds; each question shows one of `pool` images.
-        learning: change of the log odds a question; negative for fatigue.
-        gave_up: share of readers who guess from a question on, drawn evenly from the second half.
-        readers: number of readers.
-        questions: of each.
-        pool: number of images.
-    """
-
-    rate: float = 0.5
-    ability: float = 0.0
-    images: float = 0.0
-    learning: float = 0.0
-    gave_up: float = 0.0
+    rate: float = 0.5  # of right answers of a typical reader on a typical image at the middle of the study
+    ability: float = 0.0  # standard deviation of readers' log odds
+    images: float = 0.0  # standard deviation of images' log odds; each question shows one of `pool` images
+    learning: float = 0.0  # change of the log odds per question; negative for fatigue
+    gave_up: float = 0.0  # share of readers who guess from a question on, drawn evenly from the second half
     readers: int = 117
-    questions: int = 10
-    pool: int = 60
+    questions: int = 10  # per reader
+    pool: int = 60  # number of images
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """0/1 answers (readers, questions) of one study, and which image each question showed."""
-        rates, shown = self.rates(rng)
-        return (rng.random(rates.shape) < rates).astype(np.int8), shown
+        """Return the 0/1 answers of one study and the image of each, (readers, questions)."""
+        rates, image = self.rates(rng)
+        return (rng.random(rates.shape) < rates).astype(np.int8), image
 
     def rates(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Probability of a right answer (readers, questions) in one study, and which image each question showed."""
+        """Return the probability of each right answer in one study, and its image, (readers, questions)."""
         shape = self.readers, self.questions
-        shown = rng.integers(self.pool, size=shape)
-        place = np.arange(self.questions) - (self.questions - 1) / 2
-        odds = special.logit(self.rate) + self.learning * place + self.ability * rng.standard_normal((self.readers, 1))
-        odds = odds + self.images * rng.standard_normal(self.pool)[shown]
+        image = rng.integers(self.pool, size=shape)
+        position = np.arange(self.questions) - (self.questions - 1) / 2
+        skill = self.ability * rng.standard_normal((self.readers, 1))
+        odds = special.logit(self.rate) + self.learning * position + skill
+        odds = odds + self.images * rng.standard_normal(self.pool)[image]
         leaves = np.where(
             rng.random(self.readers) < self.gave_up,
             rng.integers(self.questions // 2, self.questions, self.readers),
             self.questions,
         )
         odds = np.where(np.arange(self.questions) >= leaves[:, None], 0.0, odds)
-        return special.expit(odds), shown
+        return special.expit(odds), image
 
     def mean_rate(self, draws: int = 20_000) -> float:
-        """Expected rate of right answers over readers, images and questions, by simulation with a seed of its own."""
+        """Return the expected rate over readers, images and questions, by simulation with a seed of its own."""
         # A pool this large gives each answer an image of its own: one small pool has a mean of its own.
-        many = Readers(**{**self.__dict__, "readers": draws, "pool": 10 * draws * self.questions})
+        many = replace(self, readers=draws, pool=10 * draws * self.questions)
         return float(many.rates(np.random.default_rng(12345))[0].mean())
 
 
@@ -80,35 +70,33 @@ SCENARIOS = {
     "a third gave up": Readers(rate=0.6, ability=0.3, gave_up=1 / 3),
     "just not equivalent": Readers(rate=0.55),
 }
-
-
 MARGIN = 0.05  # of equivalence, in every simulated study
 Analysis = Callable[[np.ndarray, np.ndarray, float, int], dict[str, bool]]
 
 
-def classical(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
-    """Every test and interval of the analysis but the mixed model on one study: does it reject at 5 %, does it cover?
+def classical(answers: np.ndarray, image: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
+    """Return for every test but the mixed model's whether it rejects at 5 %, for every interval whether it covers.
 
     Args:
         answers: (readers, questions), 0 or 1.
-        shown: image of each answer.
+        image: (readers, questions), image of each answer.
         mean: expected rate of right answers of the population of readers and images.
-        seed: of the Monte Carlo test.
+        seed: random seed of the Monte Carlo test.
     """
     readers, questions = answers.shape
     right, n = int(answers.sum()), answers.size
     scores = answers.sum(1)
-    low, high = proportions.exact_interval(right, n)
+    _, low, high = proportions.exact_interval(right, n)
     y, reader = answers.ravel(), np.repeat(np.arange(readers), questions)
     c = proportions.clustered(y, [reader], MARGIN)
-    both = proportions.clustered(y, [reader, shown.ravel()], MARGIN)
+    both = proportions.clustered(y, [reader, image.ravel()], MARGIN)
     groups = [scores[: readers // 2], scores[readers // 2 :]]
     columns = list(answers.T)
     successes = answers.sum(0)
     first, second = np.triu_indices(questions, 1)
-    # The closed form for answers of 0 and 1; scikit-posthocs gives the same and takes a hundred times as long.
+    # The closed form for answers of 0 and 1; scikit-posthocs gives the same in a hundred times the time.
     pairs = conover_p(np.abs(successes[first] - successes[second]), successes, readers)
-    fit = score_distribution.goodness_of_fit(scores, questions, simulations=199, seed=seed)
+    fit = proportions.goodness_of_fit(scores, questions, simulations=199, seed=seed)
     return {
         "coverage: exact interval": low <= mean <= high,
         "coverage: t interval over readers": c.low <= mean <= c.high,
@@ -120,25 +108,25 @@ def classical(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) ->
         "equivalence, t over readers": c.p_equivalence <= 0.05,
         "equivalence, t over readers and images": both.p_equivalence <= 0.05,
         "Tarone, readers differ": proportions.overdispersion(y, reader).p <= 0.05,
-        "Tarone, images differ": proportions.overdispersion(y, shown.ravel()).p <= 0.05,
-        "chi-square, pooled": fit["p"] <= 0.05,
-        "chi-square, Monte Carlo": fit["p_monte_carlo"] <= 0.05,
-        "beta-binomial, readers differ": score_distribution.beta_binomial(scores, questions).p <= 0.05,
+        "Tarone, images differ": proportions.overdispersion(y, image.ravel()).p <= 0.05,
+        "chi-square, pooled": fit.p <= 0.05,
+        "chi-square, Monte Carlo": fit.p_monte_carlo <= 0.05,
+        "beta-binomial, readers differ": proportions.beta_binomial(scores, questions).p <= 0.05,
         "Kruskal-Wallis, questions": rank_tests.kruskal_wallis(columns) <= 0.05,
         "Cochran's Q": rank_tests.cochran_q(answers) <= 0.05,
-        "Cochran-Armitage trend": rank_tests.trend_p(successes, readers)[1] <= 0.05,
+        "Cochran-Armitage trend": rank_tests.linear_trend(successes, readers)[1] <= 0.05,
         "Conover-Iman, any pair": pairs.min() <= 0.05,
         "Conover-Iman with Holm, any pair": len(pairs) * pairs.min() <= 0.05,  # the first step of Holm's method
         "Kruskal-Wallis, two groups": rank_tests.kruskal_wallis(groups) <= 0.05,
     }
 
 
-def mixed(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
-    """The mixed model on one study: is the mean rate covered, do readers, images and questions differ?"""
+def mixed(answers: np.ndarray, image: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
+    """Return whether the mixed model covers the mean rate and finds that readers, images and questions differ."""
     readers, questions = answers.shape
-    factors = {"reader": np.repeat(np.arange(readers), questions), "image": shown.ravel()}
-    place = np.tile(np.arange(questions) - (questions - 1) / 2, readers)
-    fit = mixed_logistic(answers.ravel(), factors, {"question": place})
+    factors = {"reader": np.repeat(np.arange(readers), questions), "image": image.ravel()}
+    position = np.tile(np.arange(questions) - (questions - 1) / 2, readers)
+    fit = mixed_logistic(answers.ravel(), factors, {"question": position})
     _, low, high = fit.rate(average=True)
     slope, error = fit.coefficients["question"]
     return {
@@ -152,14 +140,14 @@ def mixed(answers: np.ndarray, shown: np.ndarray, mean: float, seed: int) -> dic
 def outcomes(
     name: str, readers: Readers, numbers: Iterable[int], *, analysis: Analysis = classical, seed: int = 0
 ) -> pd.DataFrame:
-    """What each of some simulated studies found: one row a study, one column an interval or test.
+    """Simulate studies; return one row per study and one column per interval or test.
 
     Args:
-        name: of the population; a study depends on it, its number and the seed alone.
+        name: name of the population; a study depends on it, its number and the seed alone.
         readers: the population.
-        numbers: of the studies.
-        analysis: `classical`, or `mixed`, which takes half a second a study.
-        seed: of everything random.
+        numbers: numbers of the studies.
+        analysis: `classical`, or `mixed`, which needs half a second per study.
+        seed: random seed.
     """
     mean = readers.mean_rate()
     rows = {
@@ -170,15 +158,15 @@ def outcomes(
 
 
 def simulate(studies: int, *, scenarios: dict[str, Readers] | None = None, seed: int = 0) -> pd.DataFrame:
-    """Share of simulated studies in which each interval covers and each test rejects at 5 %; all but the mixed model.
+    """Return the share of simulated studies in which an interval covers or a test rejects at 5 %; no mixed model.
 
     Args:
-        studies: a population.
+        studies: number of studies per population.
         scenarios: populations by name; `SCENARIOS` where it is None.
-        seed: of everything random.
+        seed: random seed.
 
     Returns:
-        One row an interval or test, one column a population.
+        One row per interval or test, one column per population.
     """
     chosen = (scenarios or SCENARIOS).items()
     return pd.DataFrame({name: outcomes(name, readers, range(studies), seed=seed).mean() for name, readers in chosen})

@@ -30,7 +30,7 @@ from mammogan.reader_study.database import Answer, Database, Questionnaire, Requ
 from mammogan.reader_study.design import ReaderStudy, write_application
 from mammogan.reader_study.server import hash_password, same_password
 from mammogan.report.provenance import ROOT
-from mammogan.stats.responses import check
+from mammogan.stats.responses import check_responses
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
@@ -98,7 +98,7 @@ def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
         body = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": ""}
         assert call(address, "/api/sessions", body) == call(address, "/api/sessions", body)
         answer(address, again["token"], 1)
-    table = check(responses(study).fillna("").astype(str))
+    table = check_responses(responses(study).fillna("").astype(str))
     assert len(table) == 11
     assert table["reader"].nunique() == 1
     first = table[table["session"] == session["session"]]
@@ -313,7 +313,7 @@ def test_two_hundred_sessions_at_once(study: ReaderStudy) -> None:
 
         told = dict(asyncio.run(everybody()))
     assert len(told) == 200
-    table = check(responses(study).fillna("").astype(str))
+    table = check_responses(responses(study).fillna("").astype(str))
     assert len(table) == 2000
     kept = {name: group["chosen_side"].tolist() for name, group in table.groupby("session")}
     assert kept == told

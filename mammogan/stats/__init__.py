@@ -1,1 +1,1 @@
-"""Statistics of a reader study: answers in, numbers out."""
+"""Statistics of any reader study: answers in, numbers out."""

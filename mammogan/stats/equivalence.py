@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from mammogan.errors import ParameterError
 from mammogan.stats.proportions import binomial_p, check_counts, exact_interval
 from mammogan.stats.rank_tests import holm
 
 
 def equivalence_p(successes: int, trials: int, margin: float, chance: float = 0.5) -> float:
-    """Two one-sided exact tests (Schuirmann 1987): P that the rate is not within chance +- margin.
+    """Return P of two one-sided exact tests of a rate within chance +- margin (Schuirmann 1987).
 
     Unlike a large P value of a test of difference, a small one here is evidence for equivalence.
 
     Raises:
-        ValueError: a margin that leaves the unit interval.
+        ParameterError: the counts are impossible, or chance +- margin leaves the unit interval.
     """
     check_counts(successes, trials)
     if not 0 < margin < min(chance, 1 - chance):
-        raise ValueError(f"An equivalence margin of {margin} around {chance} cannot be; choose a smaller positive one.")
+        raise ParameterError(
+            f"The margin of equivalence {margin:g} around {chance:g} is impossible; choose a positive one below "
+            f"{min(chance, 1 - chance):g}."
+        )
+    return float(_one_sided_p(successes, trials, margin, chance))
+
+
+def _one_sided_p(successes: int | np.ndarray, trials: int, margin: float, chance: float = 0.5) -> np.ndarray:
+    """Return the larger P of the two one-sided tests, for any number of successes at once."""
     below = stats.binom.sf(successes - 1, trials, chance - margin)
     above = stats.binom.cdf(successes, trials, chance + margin)
-    return float(max(below, above))
+    return np.maximum(below, above)
 
 
 def power_of_equivalence(trials: int, margin: float, level: float = 0.05) -> float:
-    """Chance that `equivalence_p` falls to `level` or below when readers guess, exact."""
+    """Return the exact probability that `equivalence_p` is at most `level` when readers guess."""
     successes = np.arange(trials + 1)
-    below = stats.binom.sf(successes - 1, trials, 0.5 - margin)
-    above = stats.binom.cdf(successes, trials, 0.5 + margin)
-    shown = np.maximum(below, above) <= level
-    return float(stats.binom.pmf(successes, trials, 0.5)[shown].sum())
+    equivalent = _one_sided_p(successes, trials, margin) <= level
+    return float(stats.binom.pmf(successes, trials, 0.5)[equivalent].sum())
 
 
 def power_of_difference(trials: int, rate: float, level: float = 0.05) -> float:
-    """Chance that the exact two-sided binomial test finds a true rate other than 1/2, exact."""
+    """Return the exact probability that the two-sided exact binomial test against 1/2 rejects at a true rate."""
     successes = np.arange(trials + 1)
     null = stats.binom.pmf(successes, trials, 0.5)
-    # P of every outcome at once: the mass of all outcomes that are no likelier.
+    # P of every outcome at once: the mass of all outcomes that are not more likely.
     order = np.argsort(null)
     tail = np.empty(trials + 1)
     tail[order] = np.cumsum(null[order])
@@ -51,58 +57,44 @@ def power_of_difference(trials: int, rate: float, level: float = 0.05) -> float:
 
 
 def answers_for_equivalence(margin: float, power: float) -> int:
-    """Independent answers, to the next ten, at which equivalence is shown with `power` when readers guess."""
+    """Return the independent answers, to the next ten, that show equivalence with `power` when readers guess."""
     start = 0.8 * 0.25 * (stats.norm.ppf(0.95) + stats.norm.ppf(0.5 + power / 2)) ** 2 / margin**2
-    return next(
-        n for n in itertools.count(max(int(start) // 10, 1) * 10, 10) if power_of_equivalence(n, margin) >= power
-    )
+    sizes = itertools.count(max(int(start) // 10, 1) * 10, 10)
+    return next(n for n in sizes if power_of_equivalence(n, margin) >= power)
 
 
 def answers_for_difference(rate: float, power: float) -> int:
-    """Independent answers, to the next ten, at which a true rate other than 1/2 is found with `power`.
+    """Return the independent answers, to the next ten, that find a true rate other than 1/2 with `power`.
 
     Raises:
-        ValueError: a rate of one half, which no study can find to differ.
+        ParameterError: the rate is 1/2, which does not differ.
     """
     if rate == 0.5:
-        raise ValueError("A rate of one half differs from guessing by nothing; give another.")
+        raise ParameterError("A rate of one half does not differ from guessing; give another rate.")
     start = 0.8 * 0.25 * (stats.norm.ppf(0.975) + stats.norm.ppf(power)) ** 2 / (rate - 0.5) ** 2
     sizes = itertools.count(max(int(start) // 10, 1) * 10, 10)
     return next(n for n in sizes if power_of_difference(n, rate) >= power)
 
 
 def power_table(margin: float, rates: tuple[float, ...] = (0.55, 0.6, 0.7)) -> pd.DataFrame:
-    """Power by number of independent answers: of equivalence when readers guess, of difference at true rates."""
+    """Return the power by number of independent answers: of equivalence if readers guess, of difference per rate."""
     answers = np.unique(np.geomspace(50, 2000, 25).astype(int))
-    columns: dict[str, Any] = {"answers": answers}
-    columns[f"equivalence within {margin:g}"] = [power_of_equivalence(int(n), margin) for n in answers]
+    table = pd.DataFrame({"answers": answers})
+    table[f"equivalence within {margin:g}"] = [power_of_equivalence(int(n), margin) for n in answers]
     for rate in rates:
-        columns[f"difference, rate {rate:g}"] = [power_of_difference(int(n), rate) for n in answers]
-    return pd.DataFrame(columns)
+        table[f"difference, rate {rate:g}"] = [power_of_difference(int(n), rate) for n in answers]
+    return table
 
 
 def group_table(groups: list[tuple[str, int, int]], margin: float) -> pd.DataFrame:
-    """Rates of groups with exact intervals, exact P against 1/2 (Holm over the table) and P of equivalence.
+    """Return one row per group: rate, exact interval, exact P against 1/2 (also Holm's over the table), equivalence P.
 
     Args:
-        groups: (name, successes, trials).
-        margin: of equivalence, stated beforehand.
+        groups: (name, successes, trials) of each.
+        margin: margin of equivalence, stated beforehand.
     """
-    rows = []
-    for name, successes, trials in groups:
-        low, high = exact_interval(successes, trials)
-        rows.append(
-            {
-                "group": name,
-                "successes": successes,
-                "trials": trials,
-                "rate": successes / trials,
-                "low": low,
-                "high": high,
-                "p": binomial_p(successes, trials),
-                "p_equivalence": equivalence_p(successes, trials, margin),
-            }
-        )
-    table = pd.DataFrame(rows)
+    columns = ["group", "successes", "trials", "rate", "low", "high", "p", "p_equivalence"]
+    rows = [(name, k, n, *exact_interval(k, n), binomial_p(k, n), equivalence_p(k, n, margin)) for name, k, n in groups]
+    table = pd.DataFrame(rows, columns=columns)
     table.insert(7, "p_holm", holm(table["p"].to_numpy()))
     return table

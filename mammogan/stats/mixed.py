@@ -1,7 +1,7 @@
 """Mixed-effects logistic regression with crossed random effects: readers differ in skill, images in what they show.
 
-Answers of one reader hang together, and so do answers to one image; an analysis that counts them as independent states
-too narrow an interval. The likelihood is Laplace's approximation (Breslow & Clayton 1993), as in lme4's `glmer`
+Answers of one reader are correlated, and so are answers to one image; an analysis that counts them as independent
+states too narrow an interval. The likelihood is Laplace's approximation (Breslow & Clayton 1993), as in lme4's `glmer`
 (Bates et al. 2015).
 """
 
@@ -9,50 +9,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, optimize, special, stats
 
+from mammogan.errors import ParameterError
+from mammogan.types import Estimate
+
+
+class Coefficient(NamedTuple):
+    """Estimate of a fixed effect and its standard error, log odds."""
+
+    estimate: float
+    error: float
+
 
 @dataclass(frozen=True)
 class MixedFit:
-    """A fitted model.
+    """A fitted model. P is half the tail of a chi-square with one degree of freedom (Self & Liang 1987)."""
 
-    Attributes:
-        coefficients: {name: (estimate, standard error)} of the fixed effects, log odds.
-        deviations: {factor: standard deviation of its random intercepts, log odds}.
-        p: {factor: P of no differences between its levels}; the null lies at the border, so half the tail of a
-            chi-square with one degree of freedom (Self & Liang 1987).
-        log_likelihood: Laplace's approximation of the maximum.
-        converged: whether the optimizer says so.
-    """
+    coefficients: dict[str, Coefficient]  # of the fixed effects
+    deviations: dict[str, float]  # standard deviation of the random intercepts of each factor, log odds
+    p: dict[str, float]  # of no differences between the levels of each factor, a null at the border
+    log_likelihood: float  # Laplace's approximation of the maximum
+    converged: bool  # whether the optimizer converged
 
-    coefficients: dict[str, tuple[float, float]]
-    deviations: dict[str, float]
-    p: dict[str, float]
-    log_likelihood: float
-    converged: bool
-
-    def rate(self, level: float = 0.95, *, average: bool = False) -> tuple[float, float, float]:
-        """Rate of right answers and its Wald interval, of a typical reader on a typical image.
+    def rate(self, level: float = 0.95, *, average: bool = False) -> Estimate:
+        """Return the rate of right answers of a typical reader on a typical image, with its Wald interval.
 
         Args:
-            level: of the interval.
-            average: over readers and images instead, their deviations taken as known.
+            level: confidence level.
+            average: average over readers and images instead, with their deviations taken as known.
         """
         estimate, error = self.coefficients["intercept"]
         step = stats.norm.ppf(0.5 + level / 2) * error
         spread = np.sqrt(sum(s**2 for s in self.deviations.values())) if average else 0.0
         nodes, weights = np.polynomial.hermite_e.hermegauss(40)
         odds = np.array([estimate, estimate - step, estimate + step])[:, None] + spread * nodes
-        middle, low, high = special.expit(odds) @ weights / weights.sum()
-        return float(middle), float(low), float(high)
+        return Estimate(*map(float, special.expit(odds) @ weights / weights.sum()))
 
 
 class _Laplace:
     """Minus twice the log likelihood at given fixed effects and deviations, the random effects integrated out.
 
-    The information of the random effects is diagonal within a factor. The factor with most levels is eliminated
+    The information of the random effects is diagonal within a factor. The factor with the most levels is eliminated
     (its Schur complement), so that only a matrix of the other factors' levels is decomposed.
     """
 
@@ -60,22 +61,18 @@ class _Laplace:
         self.y, self.x = y.astype(float), x
         codes = [np.unique(values, return_inverse=True)[1] for values in factors.values()]
         sizes = [int(code.max()) + 1 for code in codes]
-        order = np.argsort(sizes)[::-1]
-        self.place = np.argsort(order)  # where a factor's deviation goes
-        self.sizes = [sizes[i] for i in order]
+        self.order = np.argsort(sizes)[::-1]  # factors by their number of levels, the largest first
+        self.sizes = [sizes[i] for i in self.order]
         starts = np.cumsum([0, *self.sizes])
-        self.index = np.stack([codes[i] + start for i, start in zip(order, starts, strict=False)])  # (factors, n)
+        self.index = np.stack([codes[i] + start for i, start in zip(self.order, starts, strict=False)])  # (factors, n)
         self.u = np.zeros(starts[-1])
 
     def __call__(self, beta: np.ndarray, deviations: np.ndarray) -> float:
-        scale = np.empty(len(deviations))
-        scale[self.place] = deviations
-        fixed, u = self.x @ beta, self.u
+        scale, fixed, u = deviations[self.order], self.x @ beta, self.u
         value, mean = self._penalized(u, fixed, scale)
         for _ in range(50):
-            weight = mean * (1 - mean)
             gradient = self._gather(self.y - mean, scale) - u
-            step, _ = self._solve(weight, scale, gradient)
+            step, _ = self._solve(mean * (1 - mean), scale, gradient)
             size = 1.0
             while (new := self._penalized(u + size * step, fixed, scale))[0] > value + 1e-12 and size > 1e-6:
                 size /= 2
@@ -86,11 +83,11 @@ class _Laplace:
         return 2 * value + self._solve(mean * (1 - mean), scale, np.zeros_like(u))[1]
 
     def _gather(self, values: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Sums of (n,) values over the answers of each level, times its factor's scale; (levels,)."""
+        """Return sums of (n,) values over the answers of each level, times the scale of its factor; (levels,)."""
         return np.bincount(self.index.ravel(), np.outer(scale, values).ravel(), len(self.u))
 
     def _solve(self, weight: np.ndarray, scale: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
-        """(solution, log determinant) of the information matrix Z' W Z + 1 of the random effects."""
+        """Solve with the information matrix Z' W Z + 1 of the random effects; return its log determinant, too."""
         large, rest = self.sizes[0], len(self.u) - self.sizes[0]
         diagonal = 1 + self._gather(weight, scale**2)
         first = self.index[0]
@@ -110,44 +107,45 @@ class _Laplace:
         return solution, float(np.log(diagonal[:large]).sum() + 2 * np.log(np.diag(root)).sum())
 
     def _penalized(self, u: np.ndarray, fixed: np.ndarray, scale: np.ndarray) -> tuple[float, np.ndarray]:
-        """(penalized minus log likelihood, (n,) expected answers)."""
+        """Return the penalized minus log likelihood and the expected answers, (n,)."""
         eta = fixed + scale @ u[self.index]
-        return float(np.logaddexp(0, eta).sum() - self.y @ eta + u @ u / 2), special.expit(eta)
+        return _minus_log_likelihood(self.y, eta) + float(u @ u / 2), special.expit(eta)
 
 
 def mixed_logistic(
     y: np.ndarray, factors: Mapping[str, np.ndarray], covariates: Mapping[str, np.ndarray] | None = None
 ) -> MixedFit:
-    """Fit logit P(right) = intercept + covariates + one random intercept a factor, the factors crossed as they are.
+    """Fit logit P(right) = intercept + covariates + one random intercept per factor, with crossed factors.
 
     Args:
         y: (n,) answers, 0 or 1.
-        factors: {name: (n,) codes}, e.g. readers and images.
-        covariates: {name: (n,) values} of fixed effects beside the intercept.
+        factors: (n,) codes by name, e.g. of readers and images.
+        covariates: (n,) values by name of fixed effects other than the intercept.
 
     Raises:
-        ValueError: all answers are the same, or a factor has one level or as many levels as answers.
+        ParameterError: all answers are the same, or a factor has one level or as many levels as answers.
     """
     y = np.asarray(y)
     if y.min() == y.max():
-        raise ValueError("All answers are the same; a mixed model cannot be fitted.")
+        raise ParameterError("All answers are the same; a mixed model needs right and wrong ones.")
     for name, codes in factors.items():
         if not 1 < len(np.unique(codes)) < len(y):
-            raise ValueError(f"The factor {name!r} has one level, or no level twice; leave it out.")
+            raise ParameterError(f"The factor {name!r} has one level, or no level twice; leave it out.")
     columns = {"intercept": np.ones(len(y)), **(covariates or {})}
     x = np.column_stack(list(columns.values())).astype(float)
     k = x.shape[1]
 
     def fit(names: list[str]) -> tuple[np.ndarray, float, bool]:
+        plain = optimize.minimize(lambda beta: 2 * _minus_log_likelihood(y, x @ beta), np.zeros(k), method="BFGS")
         if not names:
-            return _plain(y, x)
+            return plain.x, float(plain.fun), True
         laplace = _Laplace(y, x, {name: factors[name] for name in names})
-        start = np.concatenate([_plain(y, x)[0], np.full(len(names), 0.3)])
+        start = np.concatenate([plain.x, np.full(len(names), 0.3)])
         # The deviance is even in a deviation: no bounds are needed, the sign means nothing.
-        found = optimize.minimize(
+        result = optimize.minimize(
             lambda v: laplace(v[:k], np.abs(v[k:])), start, method="BFGS", options={"gtol": 1e-4, "eps": 1e-5}
         )
-        return found.x, float(found.fun), bool(found.success or np.abs(found.jac).max() < 0.05)
+        return result.x, float(result.fun), bool(result.success or np.abs(result.jac).max() < 0.05)
 
     names = list(factors)
     best, deviance, converged = fit(names)
@@ -158,31 +156,20 @@ def mixed_logistic(
     deviations = np.abs(best[k:])
     laplace = _Laplace(y, x, factors)
     errors = np.sqrt(np.diag(np.linalg.inv(_curvature(lambda b: laplace(b, deviations), best[:k]) / 2)))
-    return MixedFit(
-        {name: (float(b), float(e)) for name, b, e in zip(columns, best[:k], errors, strict=True)},
-        dict(zip(names, map(float, deviations), strict=True)),
-        p,
-        -deviance / 2,
-        converged,
-    )
+    coefficients = {name: Coefficient(float(b), float(e)) for name, b, e in zip(columns, best[:k], errors, strict=True)}
+    return MixedFit(coefficients, dict(zip(names, map(float, deviations), strict=True)), p, -deviance / 2, converged)
 
 
-def _plain(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, float, bool]:
-    def deviance(beta: np.ndarray) -> float:
-        eta = x @ beta
-        return 2 * float(np.logaddexp(0, eta).sum() - y @ eta)
-
-    found = optimize.minimize(deviance, np.zeros(x.shape[1]), method="BFGS")
-    return found.x, float(found.fun), True
+def _minus_log_likelihood(y: np.ndarray, eta: np.ndarray) -> float:
+    """Return minus the log likelihood of answers (n,) given their log odds (n,)."""
+    return float(np.logaddexp(0, eta).sum() - y @ eta)
 
 
 def _curvature(function: Callable[[np.ndarray], float], at: np.ndarray, step: float = 1e-3) -> np.ndarray:
-    """Second derivatives by central differences."""
-    n = len(at)
-    eye = np.eye(n) * step
-    curve = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            parts = (function(at + a * eye[i] + b * eye[j]) * a * b for a in (1, -1) for b in (1, -1))
-            curve[i, j] = sum(parts) / (4 * step**2)
-    return curve
+    """Return the second derivatives by central differences; (n, n)."""
+    steps = np.eye(len(at)) * step
+
+    def second(i: np.ndarray, j: np.ndarray) -> float:
+        return sum(function(at + a * i + b * j) * a * b for a in (1, -1) for b in (1, -1)) / (4 * step**2)
+
+    return np.array([[second(i, j) for j in steps] for i in steps])

@@ -1,4 +1,4 @@
-"""Proportions of right answers: exact and clustered intervals, overdispersion, sensitivity."""
+"""Proportions of right answers: intervals, overdispersion and goodness of fit, sensitivity."""
 
 from __future__ import annotations
 
@@ -6,76 +6,71 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 from statsmodels.stats.proportion import proportion_confint
+
+from mammogan.errors import ParameterError
+from mammogan.types import Estimate
 
 
 def check_counts(successes: int, trials: int) -> None:
-    """Refuse counts that cannot be.
+    """Check that the counts are possible.
 
     Raises:
-        ValueError: no trials, or more successes than trials.
+        ParameterError: there are no trials, or more successes than trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"{successes} successes of {trials} trials cannot be; check the counts.")
+        raise ParameterError(f"{successes} successes in {trials} trials is impossible; check the counts.")
 
 
-def exact_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a proportion (Clopper & Pearson 1934)."""
+def exact_interval(successes: int, trials: int, level: float = 0.95) -> Estimate:
+    """Return a proportion with its exact interval (Clopper & Pearson 1934)."""
     check_counts(successes, trials)
     low, high = proportion_confint(successes, trials, 1 - level, method="beta")
     # statsmodels leaves the bound at the edge of the range undefined in some releases.
-    return (0.0 if successes == 0 else float(low)), (1.0 if successes == trials else float(high))
+    low, high = 0.0 if successes == 0 else low, 1.0 if successes == trials else high
+    return Estimate(successes / trials, float(low), float(high))
 
 
 def binomial_p(successes: int, trials: int, chance: float = 0.5) -> float:
-    """Exact two-sided binomial P."""
+    """Return the exact two-sided binomial P."""
     check_counts(successes, trials)
     return float(stats.binomtest(successes, trials, chance).pvalue)
 
 
 @dataclass(frozen=True)
 class Clustered:
-    """Rate of right answers when answers hang together: t interval, P against chance, P of equivalence.
-
-    Attributes:
-        rate, low, high: rate and interval.
-        p: two-sided, against chance.
-        p_equivalence: of two one-sided tests.
-        design_effect: variance of the rate over that of as many independent answers.
-    """
+    """Rate of right answers that are correlated within clusters, with its 95 % t interval."""
 
     rate: float
     low: float
     high: float
-    p: float
-    p_equivalence: float
-    design_effect: float
+    p: float  # two-sided, against 1/2
+    p_equivalence: float  # of two one-sided tests
+    design_effect: float  # variance of the rate over that of as many independent answers
 
 
-def clustered(
-    answers: np.ndarray, clusters: list[np.ndarray], margin: float, chance: float = 0.5, level: float = 0.95
-) -> Clustered:
-    """Rate with readers, or readers and images, as clusters: each clustering may be crossed with the others.
+def clustered(answers: np.ndarray, clusters: list[np.ndarray], margin: float) -> Clustered:
+    """Return the rate with readers, or readers and images, as clusters; clusterings may be crossed.
 
     The variance is the multiway cluster-robust one (Cameron, Gelbach & Miller 2011): that of sums over clusters, added
-    over clusterings, less that over their intersections, and so on; no less than that of any clustering alone. The t
-    distribution has as many degrees of freedom as the clustering with the fewest clusters less one. With readers alone
-    and as many answers of each, this is the t interval of readers' rates.
+    over clusterings, less that over their intersections, and so on; at least that of any clustering alone. The t
+    distribution has one degree of freedom less than the smallest number of clusters. With readers alone and equally
+    many answers per reader, this is the t interval of readers' rates.
 
     Args:
         answers: (n,) 0 or 1.
-        clusters: (n,) codes each, e.g. of readers and of images.
-        margin: of equivalence (Schuirmann 1987).
+        clusters: (n,) codes of each clustering, e.g. of readers and of images.
+        margin: margin of equivalence with a rate of 1/2 (Schuirmann 1987).
 
     Raises:
-        ValueError: all answers or all clusters are the same, or a clustering has less than three clusters.
+        ParameterError: all answers or all clusters are the same, or a clustering has fewer than three clusters.
     """
     y = np.asarray(answers, float)
     codes = [np.unique(values, return_inverse=True)[1] for values in clusters]
     sizes = [int(code.max()) + 1 for code in codes]
     if min(sizes) < 3:
-        raise ValueError("A clustering has less than three clusters; an interval over clusters cannot be made.")
+        raise ParameterError(f"A clustering has {min(sizes)} clusters; an interval over clusters needs three or more.")
 
     def variance(chosen: tuple[int, ...]) -> float:
         code = codes[chosen[0]]
@@ -84,57 +79,44 @@ def clustered(
         sums = np.bincount(code, y - y.mean())
         return len(sums) / (len(sums) - 1) * float(sums @ sums) / len(y) ** 2
 
-    places = range(len(codes))
-    each = [variance((place,)) for place in places]
-    crossed = [(-1) ** n * variance(chosen) for n in places[1:] for chosen in itertools.combinations(places, n + 1)]
+    numbers = range(len(codes))
+    each = [variance((number,)) for number in numbers]
+    crossed = [(-1) ** n * variance(chosen) for n in numbers[1:] for chosen in itertools.combinations(numbers, n + 1)]
     squared = max(sum(each) + sum(crossed), *each)
     if squared == 0:
-        raise ValueError("All clusters have the same rate; an interval over clusters cannot be made.")
+        raise ParameterError("All clusters have the same rate; an interval over clusters needs some that differ.")
     rate, error, t = float(y.mean()), float(np.sqrt(squared)), stats.t(min(sizes) - 1)
-    step = float(t.ppf(0.5 + level / 2)) * error
-    apart = max(t.sf((rate - chance + margin) / error), t.cdf((rate - chance - margin) / error))
-    return Clustered(
-        rate,
-        rate - step,
-        rate + step,
-        float(2 * t.sf(abs(rate - chance) / error)),
-        float(apart),
-        squared / (rate * (1 - rate) / len(y)),
-    )
+    step = float(t.ppf(0.975)) * error
+    p = float(2 * t.sf(abs(rate - 0.5) / error))
+    p_equivalence = float(max(t.sf((rate - 0.5 + margin) / error), t.cdf((rate - 0.5 - margin) / error)))
+    return Clustered(rate, rate - step, rate + step, p, p_equivalence, squared / (rate * (1 - rate) / len(y)))
 
 
 @dataclass(frozen=True)
 class Overdispersion:
-    """Do clusters differ by more than chance? Intraclass correlation of answers by moments, and P (Tarone 1979).
+    """Spread of clusters beyond chance (Tarone 1979)."""
 
-    Attributes:
-        clusters: number of them.
-        correlation: between answers of one cluster.
-        p: one-sided.
-        detectable: correlation that a test at 5 % finds with a power of about 80 %; 1 where there is none.
-    """
-
-    clusters: int
-    correlation: float
-    p: float
-    detectable: float
+    clusters: int  # number of clusters
+    correlation: float  # intraclass, of answers, by moments
+    p: float  # one-sided, of no correlation
+    detectable: float  # correlation that a test at 5 % finds with a power of about 80 %; 1 where there is none
 
 
 def overdispersion(answers: np.ndarray, clusters: np.ndarray) -> Overdispersion:
-    """Tarone's test whether the rates of clusters, of whatever size, are more spread than a binomial allows.
+    """Test whether rates of clusters of any sizes are more spread than a binomial allows (Tarone 1979).
 
     Args:
         answers: (n,) 0 or 1.
         clusters: (n,) codes, e.g. of images.
 
     Raises:
-        ValueError: all answers are the same, or no cluster has two answers.
+        ParameterError: all answers are the same, or no cluster has two answers.
     """
     y, code = np.asarray(answers, float), np.unique(clusters, return_inverse=True)[1]
     size, rate = np.bincount(code), float(y.mean())
     pairs = float((size * (size - 1)).sum())
     if not 0 < rate < 1 or pairs == 0:
-        raise ValueError("All answers are the same, or no cluster has two; nothing can be said about its spread.")
+        raise ParameterError("All answers are the same, or no cluster has two; a test of their spread needs both.")
     excess = float(((np.bincount(code, y) - size * rate) ** 2).sum()) / (rate * (1 - rate)) - len(y)
     noise = np.sqrt(2 / pairs)  # of the correlation, where there is none
     others = float((size * size).sum() / size.sum()) - 1
@@ -145,23 +127,98 @@ def overdispersion(answers: np.ndarray, clusters: np.ndarray) -> Overdispersion:
     return Overdispersion(len(size), excess / pairs, p, min(float(detectable), 1.0))
 
 
-def coverage_left(design_effect: float, level: float = 0.95) -> float:
-    """What an interval for independent answers covers when the rate's variance is `design_effect` times as large."""
+def actual_coverage(design_effect: float, level: float = 0.95) -> float:
+    """Return the coverage of an interval for independent answers when answers have a design effect."""
     return float(1 - 2 * stats.norm.sf(stats.norm.ppf(0.5 + level / 2) / np.sqrt(design_effect)))
 
 
-def d_prime(successes: int, trials: int) -> tuple[float, tuple[float, float]]:
-    """Sensitivity in two-alternative forced choice, sqrt(2) z(rate), with the exact interval (Macmillan & Creelman)."""
-    low, high = exact_interval(successes, trials)
-    rate = np.clip(successes / trials, 0.5 / trials, 1 - 0.5 / trials)  # finite where every answer is right or wrong
-    scale = np.sqrt(2)
-    return float(scale * stats.norm.ppf(rate)), (
-        float(scale * stats.norm.ppf(low)),
-        float(scale * stats.norm.ppf(high)),
-    )
+def d_prime(successes: int, trials: int) -> Estimate:
+    """Return d' in two-alternative forced choice, sqrt(2) z(rate), with its exact interval (Macmillan & Creelman)."""
+    rate, low, high = exact_interval(successes, trials)
+    rate = float(np.clip(rate, 0.5 / trials, 1 - 0.5 / trials))  # finite where every answer is right or wrong
+    return Estimate(*(float(np.sqrt(2) * stats.norm.ppf(value)) for value in (rate, low, high)))
 
 
 def chance_of_best(readers: int, questions: int, score: int) -> tuple[float, float]:
-    """(expected number of readers with `score` or more by guessing, probability of at least one)."""
+    """Return the expected number of guessing readers with `score` or more, and the probability of at least one."""
     each = float(stats.binom.sf(score - 1, questions, 0.5))
     return readers * each, 1 - (1 - each) ** readers
+
+
+@dataclass(frozen=True)
+class GoodnessOfFit:
+    """Chi-square test over pooled bins."""
+
+    statistic: float
+    p: float  # asymptotic
+    p_monte_carlo: float
+    bins: int
+
+
+def goodness_of_fit(scores: np.ndarray, questions: int, *, simulations: int, seed: int) -> GoodnessOfFit:
+    """Test whether scores of attempts follow Bin(questions, 1/2), by chi-square with pooled bins.
+
+    Bins are pooled from both ends until each expects 5 attempts or more (Cochran 1954).
+
+    Args:
+        scores: (attempts,), right answers of each.
+        questions: questions per attempt.
+        simulations: data sets drawn under the null for the Monte Carlo P, which needs no large counts.
+        seed: random seed of the simulations.
+
+    Raises:
+        ParameterError: there are too few attempts for two bins.
+    """
+    scores = np.asarray(scores)
+    expected = len(scores) * stats.binom.pmf(np.arange(questions + 1), questions, 0.5)
+    low = int(np.argmax(np.cumsum(expected) >= 5))
+    high = questions - int(np.argmax(np.cumsum(expected[::-1]) >= 5))
+    if expected.sum() < 10 or low >= high:  # fewer than two bins of five
+        raise ParameterError(f"{len(scores)} attempts are too few for a chi-square test; collect more.")
+    pooled = np.bincount(np.clip(np.arange(questions + 1), low, high) - low, weights=expected)
+
+    def statistic(values: np.ndarray) -> np.ndarray:
+        """Return one value per row of (n, attempts) scores."""
+        cell = np.clip(values, low, high) - low + len(pooled) * np.arange(len(values))[:, None]
+        observed = np.bincount(cell.ravel(), minlength=len(values) * len(pooled)).reshape(len(values), -1)
+        return ((observed - pooled) ** 2 / pooled).sum(1)
+
+    rng = np.random.default_rng(seed)
+    observed = float(statistic(scores[None])[0])
+    drawn = statistic(rng.binomial(questions, 0.5, (simulations, len(scores))))
+    p_monte_carlo = (1 + int((drawn >= observed - 1e-9).sum())) / (1 + simulations)
+    return GoodnessOfFit(observed, float(stats.chi2.sf(observed, len(pooled) - 1)), p_monte_carlo, len(pooled))
+
+
+@dataclass(frozen=True)
+class BetaBinomial:
+    """Beta-binomial fit of scores: mean rate, overdispersion rho (0 for binomial), and P of rho = 0."""
+
+    rate: float
+    rho: float
+    p: float
+
+
+def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
+    """Fit a beta-binomial to scores by maximum likelihood and test it against a binomial (Crowder 1978).
+
+    The null is at the border of the parameter space: P is half of the chi-square's tail (Self & Liang 1987).
+    """
+    score, readers = np.unique(np.asarray(scores), return_counts=True)
+
+    def negative(parameters: np.ndarray) -> float:
+        # Minus the log likelihood without the binomial coefficients, which are the same under both hypotheses.
+        # Below 1e-6 it is binomial, and differences of huge logarithms are noise that a minimizer mistakes for a gain.
+        rate, rho = special.expit(parameters[0]), max(special.expit(parameters[1]), 1e-6)
+        a, b = rate * (1 - rho) / rho, (1 - rate) * (1 - rho) / rho
+        return -float(readers @ (special.betaln(score + a, questions - score + b) - special.betaln(a, b)))
+
+    right, trials = readers @ score, questions * readers.sum()
+    rate = float(np.clip(right / trials, 1e-3, 1 - 1e-3))
+    # A grid of rho finds the basin, also where the likelihood is flat toward 0.
+    starts = [np.array([special.logit(rate), special.logit(rho)]) for rho in (0.0005, 0.005, 0.02, 0.1, 0.3)]
+    best = optimize.minimize(negative, min(starts, key=negative), method="Nelder-Mead")
+    plain = -float(special.xlogy(right, rate) + special.xlog1py(trials - right, -rate))
+    gain = max(2 * (plain - best.fun), 0.0)
+    fitted, rho = special.expit(best.x)
+    return BetaBinomial(float(fitted), float(rho), float(stats.chi2.sf(gain, 1) / 2))

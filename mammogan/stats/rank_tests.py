@@ -12,10 +12,13 @@ from mammogan.stats.proportions import check_counts
 
 
 def answers_from_counts(successes: np.ndarray, attempts: int) -> np.ndarray:
-    """0/1 answers (attempts, questions) with the given successes a question.
+    """Return 0/1 answers, (attempts, questions), with the given successes per question.
 
-    Who gave them is not known from the counts: only tests that treat the answers to a question as exchangeable
-    (Kruskal-Wallis, Conover-Iman, the trend) may use them.
+    Counts do not tell who gave them: only tests that treat the answers to a question as exchangeable (Kruskal-Wallis,
+    Conover-Iman, the trend) may use them.
+
+    Raises:
+        ParameterError: a question has more successes than attempts.
     """
     for count in successes:
         check_counts(int(count), attempts)
@@ -23,36 +26,32 @@ def answers_from_counts(successes: np.ndarray, attempts: int) -> np.ndarray:
 
 
 def kruskal_wallis(groups: list[np.ndarray]) -> float:
-    """P of the Kruskal-Wallis test over groups (Kruskal & Wallis 1952), ties corrected."""
+    """Return P of the Kruskal-Wallis test over groups, ties corrected (Kruskal & Wallis 1952)."""
     return float(stats.kruskal(*groups).pvalue)
 
 
 def conover(groups: list[np.ndarray], adjust: str | None = None) -> np.ndarray:
-    """P values of the Conover-Iman test for all pairs of groups; (groups, groups), 1 on the diagonal.
+    """Return P values of the Conover-Iman test of all pairs of groups; (groups, groups), 1 on the diagonal.
 
     Args:
         groups: values of each group.
-        adjust: None for the unadjusted test, as the paper's Table 3; "holm" for the family of all pairs.
+        adjust: None for the unadjusted test (Conover & Iman 1979); "holm" for the family of all pairs.
     """
     return scikit_posthocs.posthoc_conover(groups, p_adjust=adjust).to_numpy()
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P values adjusted over their family (Holm 1979)."""
+    """Return P values adjusted over their family (Holm 1979)."""
     return multipletests(p, method="holm")[1]
 
 
 def cochran_q(answers: np.ndarray) -> float:
-    """P of Cochran's Q: do the questions differ in difficulty, each attempt its own block (Cochran 1950)."""
+    """Return P of Cochran's Q test of equal difficulty of questions, each attempt its own block (Cochran 1950)."""
     return float(cochrans_q(answers).pvalue)
 
 
-def trend_p(successes: np.ndarray, attempts: int) -> tuple[float, float]:
-    """Cochran-Armitage test for a linear trend of the rate over questions (Armitage 1955).
-
-    Returns:
-        slope of the rate, a question, and the two-sided P.
-    """
+def linear_trend(successes: np.ndarray, attempts: int) -> tuple[float, float]:
+    """Return the slope of the rate per question and its two-sided P (Cochran-Armitage; Armitage 1955)."""
     counts = np.asarray(successes, float)
     score = np.arange(len(counts)) - (len(counts) - 1) / 2
     rate = counts.sum() / (attempts * len(counts))

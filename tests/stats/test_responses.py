@@ -1,4 +1,4 @@
-"""The table of responses: what is read back, and what is refused."""
+"""The table of responses: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def read(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def test_read_back_in_order_with_types(tmp_path: Path) -> None:
-    made = answers().sample(frac=1, random_state=1)
-    table = read(made.assign(note="x"), tmp_path)
+    shuffled = answers().sample(frac=1, random_state=1)
+    table = read(shuffled.assign(note="x"), tmp_path)
     assert list(table) == [*COLUMNS, "note"]
     assert table["question"].tolist() == [1, 2, 3, 4] * 3
     assert table["correct"].tolist() == [1, 0, 1, 0] * 3
@@ -50,20 +50,20 @@ def test_read_back_in_order_with_types(tmp_path: Path) -> None:
         ("session", "", "session is empty"),
         ("real_side", "up", "real_side is neither left nor right"),
         ("screening", "maybe", "screening is neither yes, no nor empty"),
-        ("seconds", "-1", "seconds is no number of 0 or more"),
-        ("seconds", "", "seconds is no number of 0 or more"),
-        ("years", "many", "years is no number of 0 or more"),
+        ("seconds", "-1", "seconds is not a number of 0 or more"),
+        ("seconds", "", "seconds is not a number of 0 or more"),
+        ("years", "many", "years is not a number of 0 or more"),
         ("correct", "0", "correct contradicts the sides"),
-        ("confirmed_at", "yesterday", "confirmed_at is no time"),
-        ("trainee", "yes", "trainee is yes for no radiologist"),
-        ("question", "2", "the answer stands twice"),
+        ("confirmed_at", "yesterday", "confirmed_at is not a time"),
+        ("trainee", "yes", "trainee is yes, but radiologist is not"),
+        ("question", "2", "the answer is there twice"),
         ("question", "7", "a question before it has no answer"),
-        ("question", "1.5", "question is no whole number"),
+        ("question", "1.5", "question is not a whole number"),
         ("reader", "other", "reader changes within the session"),
         ("years", "3", "years changes within the session"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, column: str, value: str, sentence: str) -> None:
+def test_impossible_values_are_refused(tmp_path: Path, column: str, value: str, sentence: str) -> None:
     table = answers().astype(str)
     table.loc[0, column] = value
     with pytest.raises(TableError, match=sentence):
@@ -90,15 +90,15 @@ def test_missing_columns_rows_and_files(tmp_path: Path) -> None:
 
 
 def test_tables_from_elsewhere(tmp_path: Path) -> None:
-    made = answers()[["question", "correct", "reader", "years"]].assign(years="", ward="x")
-    table = read(made.iloc[1:], tmp_path)  # a question without an answer
+    few = answers()[["question", "correct", "reader", "years"]].assign(years="", ward="x")
+    table = read(few.iloc[1:], tmp_path)  # a question without an answer
     assert list(table) == ["session", "reader", "question", "correct", "ward"]
     assert table["session"].tolist() == table["reader"].tolist()
     for change, sentence in (
         ({"correct": 2}, "correct is neither 0 nor 1"),
-        ({"question": 0}, "question is no number of 1 or more"),
-        ({"question": "one"}, "question is no number of 0 or more"),
-        ({"reader": "one"}, "stands twice .tell attempts"),
+        ({"question": 0}, "question is not a number of 1 or more"),
+        ({"question": "one"}, "question is not a number of 0 or more"),
+        ({"reader": "one"}, "is there twice .tell attempts"),
     ):
         with pytest.raises(TableError, match=sentence):
-            read(made.assign(**change), tmp_path)
+            read(few.assign(**change), tmp_path)

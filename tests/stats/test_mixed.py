@@ -1,0 +1,36 @@
+"""The mixed model against lme4."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mammogan.errors import ParameterError
+from mammogan.stats.mixed import mixed_logistic
+
+LME4 = json.loads((Path(__file__).parents[1] / "r_mixed.json").read_text())
+
+
+def test_mixed_model_equals_lme4() -> None:
+    y, readers, images, question = (np.array(LME4[name]) for name in ("y", "reader", "image", "question"))
+    fit = mixed_logistic(y, {"reader": readers, "image": images}, {"question": question})
+    assert fit.converged
+    assert fit.log_likelihood == pytest.approx(LME4["log_likelihood"], abs=2e-3)
+    np.testing.assert_allclose([c.estimate for c in fit.coefficients.values()], LME4["coefficients"], atol=5e-3)
+    np.testing.assert_allclose([c.error for c in fit.coefficients.values()], LME4["errors"], rtol=0.05)
+    assert fit.deviations["reader"] == pytest.approx(LME4["sd_reader"], abs=0.01)
+    assert fit.deviations["image"] == pytest.approx(LME4["sd_image"], abs=0.01)
+    for name in ("reader", "image"):
+        gain = 2 * (LME4["log_likelihood"] - LME4[f"without_{name}"])
+        assert fit.p[name] == pytest.approx(stats.chi2.sf(gain, 1) / 2, abs=2e-3)
+
+
+def test_mixed_model_refuses_what_it_cannot_fit() -> None:
+    with pytest.raises(ParameterError, match="the same"):
+        mixed_logistic(np.ones(6), {"reader": np.arange(6) // 2})
+    with pytest.raises(ParameterError, match="'reader' has one level, or no level twice"):
+        mixed_logistic(np.array([0, 1, 0, 1]), {"reader": np.arange(4)})

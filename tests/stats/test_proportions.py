@@ -1,0 +1,133 @@
+"""Proportions against R, SciPy, statsmodels and brute force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+from statsmodels.api import OLS
+
+from mammogan.errors import ParameterError
+from mammogan.stats import proportions
+
+R = json.loads((Path(__file__).parents[1] / "r_reference.json").read_text())
+
+
+def test_binomials_equal_r() -> None:
+    for row in R["binomial"]:
+        assert proportions.binomial_p(row["k"], row["n"]) == pytest.approx(row["p"], rel=1e-7)
+        expected = [row["k"] / row["n"], row["low"], row["high"]]
+        np.testing.assert_allclose(proportions.exact_interval(row["k"], row["n"]), expected, atol=1e-9)
+
+
+@given(st.integers(1, 200), st.data())
+def test_interval_holds_the_rate_and_inverts_the_test(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    rate, low, high = proportions.exact_interval(successes, trials)
+    assert 0 <= low <= successes / trials == rate <= high <= 1
+    if 0 < successes < trials:
+        assert stats.binom.sf(successes - 1, trials, low) == pytest.approx(0.025)
+        assert stats.binom.cdf(successes, trials, high) == pytest.approx(0.025)
+
+
+def test_impossible_counts_are_named() -> None:
+    with pytest.raises(ParameterError, match="5 successes in 4 trials is impossible"):
+        proportions.exact_interval(5, 4)
+    with pytest.raises(ParameterError, match="0 successes in 0 trials is impossible"):
+        proportions.binomial_p(0, 0)
+
+
+def test_goodness_of_fit_holds_its_level() -> None:
+    rng = np.random.default_rng(0)
+    draws = [rng.binomial(10, 0.5, 133) for _ in range(300)]
+    p = [proportions.goodness_of_fit(scores, 10, simulations=1, seed=0).p for scores in draws]
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.04)
+    skilled = proportions.goodness_of_fit(rng.binomial(10, 0.8, 133), 10, simulations=200, seed=0)
+    assert skilled.p < 1e-6
+    assert skilled.p_monte_carlo < 0.01
+    with pytest.raises(ParameterError, match="2 attempts are too few"):
+        proportions.goodness_of_fit(np.array([5, 5]), 10, simulations=1, seed=0)
+
+
+def test_beta_binomial_finds_overdispersion_where_it_is() -> None:
+    rng = np.random.default_rng(1)
+    same = proportions.beta_binomial(rng.binomial(10, 0.5, 400), 10)
+    mixed = proportions.beta_binomial(rng.binomial(10, rng.beta(4, 4, 400)), 10)
+    assert same.p > 0.05
+    assert same.rho < 0.03
+    assert mixed.p < 1e-6
+    assert mixed.rho == pytest.approx(1 / 9, abs=0.04)
+    assert mixed.rate == pytest.approx(0.5, abs=0.03)
+    # It keeps its level: noise of the likelihood near the border is not a gain.
+    p = [proportions.beta_binomial(rng.binomial(10, 0.5, 117), 10).p for _ in range(200)]
+    assert np.mean(np.array(p) <= 0.05) < 0.1
+
+
+def test_interval_over_clusters_equals_scipy_and_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    reader = np.repeat(np.arange(30), 8)
+    y = (rng.random(240) < special.expit(rng.standard_normal(30)[reader])).astype(int)
+    rates = y.reshape(30, 8).mean(1)
+    c = proportions.clustered(y, [reader], 0.1)
+    interval = stats.ttest_1samp(rates, 0.5).confidence_interval()
+    assert (c.low, c.high) == pytest.approx((interval.low, interval.high))
+    assert c.p == pytest.approx(stats.ttest_1samp(rates, 0.5).pvalue)
+    below = stats.ttest_1samp(rates, 0.4, alternative="greater").pvalue
+    above = stats.ttest_1samp(rates, 0.6, alternative="less").pvalue
+    assert c.p_equivalence == pytest.approx(max(below, above))
+    image = rng.integers(12, size=240)
+    odds = rng.standard_normal(30)[reader] + rng.standard_normal(12)[image]
+    y = (rng.random(240) < special.expit(odds)).astype(int)
+    c = proportions.clustered(y, [reader, image], 0.1)
+    both = np.stack([reader, image], 1)
+    fit = OLS(y, np.ones(240)).fit(cov_type="cluster", cov_kwds={"groups": both, "df_correction": False})
+    # statsmodels multiplies by (n - 1) / (n - k) = 1 and G / (G - 1), as we do.
+    step = stats.t.ppf(0.975, 11) * fit.bse[0]
+    assert (c.low, c.high) == pytest.approx((y.mean() - step, y.mean() + step))
+    assert c.design_effect == pytest.approx(fit.bse[0] ** 2 * 240 / (y.mean() * (1 - y.mean())))
+    # A third clustering that is the second one again changes nothing.
+    assert proportions.clustered(y, [reader, image, image], 0.1).low == pytest.approx(c.low)
+    for answers, codes, sentence in (
+        ([1, 1, 1], [0, 1, 2], "All clusters have the same rate"),
+        ([0, 1, 1], [0, 0, 1], "has 2 clusters"),
+    ):
+        with pytest.raises(ParameterError, match=sentence):
+            proportions.clustered(np.array(answers), [np.array(codes)], 0.1)
+
+
+def test_correlation_within_clusters_by_brute_force() -> None:
+    rng = np.random.default_rng(3)
+    code, y = rng.integers(6, size=40), rng.integers(2, size=40)
+    pairs = [(i, j) for i in range(40) for j in range(40) if i != j and code[i] == code[j]]
+    products = [(y[i] - y.mean()) * (y[j] - y.mean()) for i, j in pairs]
+    result = proportions.overdispersion(y, code)
+    assert result.correlation == pytest.approx(np.mean(products) / y.var())
+    assert result.p == pytest.approx(stats.norm.sf(result.correlation * np.sqrt(len(pairs) / 2)))
+    with pytest.raises(ParameterError, match="no cluster has two"):
+        proportions.overdispersion(y, np.arange(40))
+    # At the correlation that is called detectable, eight in ten studies find it.
+    wide = proportions.overdispersion(np.arange(2000) % 2, np.arange(2000) // 10).detectable
+    a = (1 - wide) / wide / 2
+    rates = rng.beta(a, a, (300, 200))
+    hits = [
+        proportions.overdispersion(rng.random(2000) < np.repeat(r, 10), np.arange(2000) // 10).p <= 0.05 for r in rates
+    ]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.07)
+    assert proportions.actual_coverage(1) == pytest.approx(0.95)
+    assert proportions.actual_coverage(4) == pytest.approx(2 * stats.norm.cdf(0.98) - 1, abs=1e-4)
+
+
+def test_sensitivity_and_chance() -> None:
+    assert proportions.d_prime(50, 100).value == pytest.approx(0)
+    estimate = proportions.d_prime(76, 100)
+    assert estimate.value == pytest.approx(np.sqrt(2) * stats.norm.ppf(0.76))
+    assert estimate.low < estimate.value < estimate.high
+    assert np.isfinite(proportions.d_prime(10, 10).value)
+    expected, at_least_one = proportions.chance_of_best(117, 10, 9)
+    assert expected == pytest.approx(117 * 11 / 1024)
+    assert at_least_one == pytest.approx(1 - (1013 / 1024) ** 117)
