@@ -1,0 +1,123 @@
+"""Answers of a reader study as the analysis sees them: attempts, traits, and what several answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from mammogan.stats import proportions
+from mammogan.stats.responses import TRAITS
+
+IMAGES = ("pair", "real_id", "synthetic_id")
+CLUSTER_NAMES = {"reader": "readers", "pair": "pairs", "real_id": "real images", "synthetic_id": "synthetic images"}
+# {trait: (readers who have it, readers who do not)}
+TRAIT_NAMES = {
+    "radiologist": ("radiologists", "others"),
+    "board_certified": ("board certified", "trainees"),
+    "breast_specialist": ("breast specialists", "other radiologists"),
+    "screening": ("screening", "radiologists who do not screen"),
+}
+
+
+@dataclass
+class StudyAnswers:
+    """Answers of a study and the settings of their analysis.
+
+    Attributes:
+        table: one row per answer: session, reader, question, correct, and any optional columns (`responses.COLUMNS`).
+        margin: margin of equivalence with guessing, in rate of right answers, stated beforehand.
+        simulations: data sets behind each Monte Carlo P value.
+        seed: random seed.
+        note: sentence that every page and caption carries, e.g. that the answers are a reconstruction.
+        missing: {analysis that was left out: reason}; sections add to it.
+        warnings: assumptions that do not hold, one sentence each; sections add to it.
+    """
+
+    table: pd.DataFrame
+    margin: float = 0.05
+    simulations: int = 2000
+    seed: int = 0
+    note: str = ""
+    missing: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def has(self, *columns: str) -> bool:
+        """Return True where every one of these columns holds something."""
+        return all(name in self.table and self.table[name].astype(str).str.len().gt(0).any() for name in columns)
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """One row per session: right, answers, reader, first (attempt of its reader), and the traits."""
+        groups = self.table.groupby("session", sort=False)
+        sessions = groups.agg(reader=("reader", "first"), right=("correct", "sum"), answers=("correct", "size"))
+        for trait in (*TRAITS, "years"):
+            if trait in self.table:
+                sessions[trait] = groups[trait].first()
+        if "confirmed_at" in self.table:
+            sessions = sessions.loc[groups["confirmed_at"].min().sort_values(kind="stable").index]
+        sessions["first"] = ~sessions["reader"].duplicated()
+        return sessions
+
+    @property
+    def complete(self) -> tuple[pd.DataFrame, int]:
+        """Sessions in which every question was answered, and the number of questions."""
+        sessions, questions = self.sessions, int(self.table["question"].max())
+        return sessions[sessions["answers"] == questions], questions
+
+    def matrix(self) -> np.ndarray:
+        """Return the 0/1 answers, (complete sessions, questions)."""
+        wide = self.table.pivot(index="session", columns="question", values="correct")
+        return wide.loc[self.complete[0].index].to_numpy(np.int8)
+
+    @cached_property
+    def clusters(self) -> dict[str, np.ndarray]:
+        """{factor: (n,) codes} of the readers and images that several answers share."""
+        factors = {}
+        for name in ("reader", *IMAGES):
+            codes = self.table[name].astype(str).to_numpy() if self.has(name) else np.empty(0)
+            if 1 < len(np.unique(codes)) < 0.9 * len(codes):
+                factors[name] = codes
+        if "pair" in factors and {"real_id", "synthetic_id"} <= set(factors):
+            del factors["pair"]  # the pair is given by its two images
+        return factors
+
+    def clustered(
+        self, rows: np.ndarray | None = None, names: Iterable[str] | None = None
+    ) -> proportions.Clustered | None:
+        """Estimate the rate of right answers with readers and images as clusters; None where it is not defined.
+
+        Args:
+            rows: (n,) booleans, the answers that count; None takes all.
+            names: factors of `clusters`; None takes all.
+        """
+        rows = np.ones(len(self.table), bool) if rows is None else rows
+        codes = [self.clusters[name][rows] for name in (self.clusters if names is None else names)]
+        try:
+            return proportions.clustered(self.table["correct"].to_numpy()[rows], codes, self.margin) if codes else None
+        except ValueError:
+            return None
+
+
+def split_by(sessions: pd.DataFrame, trait: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split sessions into those with a trait and those without.
+
+    Readers without are all others where the trait is radiologist, and other radiologists where it is another one.
+    """
+    yes = sessions[sessions[trait] == "yes"]
+    if trait == "radiologist":
+        return yes, sessions[sessions[trait] == "no"]
+    if trait == "board_certified" and "trainee" in sessions:
+        return yes, sessions[sessions["trainee"] == "yes"]
+    # Radiologists who are not breast specialists are not asked about screening.
+    rest = sessions[sessions[trait] != "yes"]
+    return yes, rest[rest["radiologist"] == "yes"] if "radiologist" in sessions else rest
+
+
+def listed(clusters: Iterable[str]) -> str:
+    """Return the names of factors as an enumeration, e.g. "readers and real images"."""
+    *others, last = (CLUSTER_NAMES[name] for name in clusters)
+    return f"{', '.join(others)} and {last}" if others else last
