@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import shutil
-import subprocess
-import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -235,59 +231,6 @@ def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
     for profile in yaml.safe_load((ROOT / "pipeline.yaml").read_text())["profiles"]:
         for name in pipeline.stages:
             Pipeline(profile).check_parameters(name)
-
-
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "mammogan", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "sentence"),
-    [
-        (["run", "--profile", "nope"], 1, "There is no profile 'nope'"),
-        (["run", "--data", "/nowhere"], 1, "The folder /nowhere does not exist"),
-        (["ingest", "/nowhere", "--store", "x"], 1, "There is no file or folder /nowhere"),
-        (["train", "--store", "/nowhere", "--run", "x"], 1, "There is no store at /nowhere"),
-        (["train", "--store", "x", "--run", "x", "--set", "nokey"], 2, "KEY=VALUE"),
-        (["sample", "/nowhere", "--count", "3", "--out", "x"], 1, "There is no trained generator"),
-        (["sample", "/nowhere", "--count", "0", "--out", "x"], 2, "Invalid value for '--count'"),
-        (["fly"], 2, "No such command"),
-    ],
-)
-def test_errors_are_one_sentence_and_a_status(
-    arguments: list[str], status: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = command(*arguments, PYTHONPATH=str(ROOT))
-    assert done.returncode == status
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_commands_from_phantoms_to_samples(tmp_path: Path) -> None:
-    def good(*arguments: str) -> str:
-        done = command(*arguments, PYTHONPATH=str(ROOT))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    path = {name: str(tmp_path / name) for name in ("phantoms", "store", "run", "png")}
-    assert "8 phantoms" in good("phantom", path["phantoms"], "--count", "8", "--height", "80", "--width", "64")
-    assert command("phantom", path["phantoms"], "--count", "8", PYTHONPATH=str(ROOT)).returncode == 1
-    assert "8  accepted" in good(
-        "ingest", path["phantoms"], "--store", path["store"], "--height", "20", "--width", "16"
-    )
-    settings = ["levels=2", "latent=8", "fmap_max=8", "fmap_base=32", "batches=4", "stable_images=16", "fade_images=16"]
-    settings += ["total_images=64"]
-    pairs = [word for setting in settings for word in ("--set", setting)]
-    assert "64 images seen" in good("train", "--store", path["store"], "--run", path["run"], "--device", "cpu", *pairs)
-    assert "3 images" in good("sample", path["run"], "--count", "3", "--out", path["png"])
-    assert len(list((tmp_path / "png").rglob("*.png"))) == 3
-    shutil.rmtree(path["png"])
 
 
 class Finalized:

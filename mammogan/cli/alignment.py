@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, clear
-from mammogan.errors import OutputError
+from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, clear
 
 app = typer.Typer()
 
@@ -46,8 +45,7 @@ def align(
     stores = [out.with_name(f"{out.name}.{name}.store") for name in ("real", "synthetic")]
     for folder in (out, *stores):
         clear(folder, force)
-    if out.exists() and any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    check_empty(out)
     with Bars() as bars:
         report = compare(
             real,

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, clear, key_values
-from mammogan.errors import OutputError
+from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, clear, key_values
 
 app = typer.Typer()
 
@@ -27,8 +26,7 @@ def phantom(
     from mammogan.data.phantom.population import write_population
 
     clear(out, force)
-    if out.exists() and any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    check_empty(out)
     with Bars() as bars:
         write_population(
             out,

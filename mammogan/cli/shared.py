@@ -5,33 +5,35 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammogan.atomic import writing
+from mammogan.errors import OutputError
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-Force = Annotated[bool, typer.Option("--force", help="Delete what is there and make it again.")]
+Force = Annotated[bool, typer.Option("--force", help="Delete the existing output and make it again.")]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
-Device = Annotated[str, typer.Option(help='Where to compute: "cpu", "cuda", "cuda:1"; empty chooses the best.')]
+Device = Annotated[str, typer.Option(help='Device: "cpu", "cuda", "cuda:1"; the best by default.')]
 EVERY = 10.0  # seconds between two plain lines
+say = partial(print, flush=True)  # a line that a log shows at once
 
 
 class Bars:
-    """A `Progress`: one bar per task on a terminal; elsewhere a plain line now and then, so that logs stay short.
-
-    Use it as a context manager.
-    """
+    """A `Progress`, and a context manager: one bar per task on a terminal; elsewhere a plain line now and then."""
 
     def __init__(self) -> None:
         self.bars: dict[str, tqdm] = {}
         self.last = time.monotonic()
 
     def __call__(self, task: str, done: int, total: int = 0, note: str = "") -> None:
-        """Show the state of a task, see `mammogan.types.Progress`."""
+        """Show the progress of a task, see `mammogan.types.Progress`."""
         if sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -51,23 +53,22 @@ class Bars:
             bar.close()
 
 
-def say(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
-
-
 def clear(folder: Path, force: bool) -> None:
     """Delete a folder where --force is given."""
     if force and folder.exists():
-        shutil.rmtree(folder)
+        with writing(folder):
+            shutil.rmtree(folder)
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that holds something, as output of a command that does not continue."""
+    with writing(folder):
+        if folder.exists() and any(folder.iterdir()):
+            raise OutputError(f"The folder {folder} is not empty; give another or add --force.")
 
 
 def key_values(option: str, given: list[str] | None) -> dict[str, str]:
-    """Return the KEY=VALUE texts of a repeatable option as a dictionary.
-
-    Raises:
-        typer.BadParameter: a text without "=".
-    """
+    """Return the KEY=VALUE texts of a repeatable option as a dictionary."""
     pairs = [text.partition("=") for text in given or []]
     if wrong := [pair[0] for pair in pairs if not pair[1]]:
         raise typer.BadParameter(f"{option} expects KEY=VALUE, not {wrong[0]!r}.")

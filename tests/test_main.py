@@ -1,0 +1,161 @@
+"""The command line: exit codes, one sentence for what a user can cause, a traceback for what is a fault of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from mammogan.__main__ import app, main
+from mammogan.data.store import Store
+from mammogan.errors import MammoganError, StudyError
+
+Outcome = tuple[int, str, str]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Return a function that runs a command in an empty folder and returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()  # nothing can be written below it
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(lambda: app([str(argument) for argument in arguments]))
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("run --profile nope", "There is no profile 'nope'"),
+        ("run --data /nowhere", "The folder /nowhere does not exist"),
+        ("phantom file/x --count 4", "file/x cannot be written"),
+        ("ingest /nowhere --store x", "There is no file or folder /nowhere"),
+        ("ingest file --store x --labels /nowhere.csv", "nowhere.csv"),
+        ("ingest file --store file/x", "file/x"),
+        ("train --store /nowhere --run x", "There is no store at /nowhere"),
+        ("sample /nowhere --count 3 --out x", "There is no trained generator"),
+        ("inspect /nowhere --out x", "/nowhere"),
+        ("align /nowhere /nowhere --out x", "/nowhere"),
+        ("align /nowhere /nowhere --out file", "file cannot be written"),
+        ("labels /nowhere labels.csv", "/nowhere"),
+        ("study build /nowhere /nowhere --out x", "/nowhere"),
+        ("study serve /nowhere", "/nowhere"),
+        ("study export /nowhere --out x.csv", "/nowhere"),
+        ("study analyse /nowhere.csv --out x", "/nowhere.csv"),
+        ("study analyse file --out x", "file"),
+    ],
+)
+def test_what_a_user_causes_is_one_sentence(call: Callable[..., Outcome], arguments: str, sentence: str) -> None:
+    code, _, said = call(*arguments.split())
+    assert code == 1, said
+    assert sentence in said
+    assert said.startswith("mammogan: ")
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train --store x --run x --set nokey", "KEY=VALUE"),
+        ("sample /nowhere --count 0 --out x", "Invalid value for '--count'"),
+        ("study build x x --out y --height 10", "both --height and --width"),
+        ("fly", "No such command"),
+    ],
+)
+def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arguments: str, sentence: str) -> None:
+    code, _, said = call(*arguments.split())
+    assert code == 2
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("content", [None, b"not a network"])
+def test_a_feature_network_that_cannot_be_used_is_named(
+    call: Callable[..., Outcome], store: Store, tmp_path: Path, content: bytes | None
+) -> None:
+    if content:
+        (tmp_path / "missing.pt").write_bytes(content)
+    code, _, said = call("align", store.path, store.path, "--out", "report", "--feature", "missing.pt")
+    assert code == 1, said
+    assert "missing.pt" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_output_that_exists_is_kept(call: Callable[..., Outcome], store: Store, tmp_path: Path) -> None:
+    for command in ("phantom full", f"align {store.path} {store.path} --out full"):
+        (tmp_path / "full").mkdir(exist_ok=True)
+        (tmp_path / "full" / "mine").touch()
+        code, _, said = call(*command.split())
+        assert code == 1
+        assert "The folder full is not empty" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "last", "trace"),
+    [
+        (StudyError("The study is odd; mend it."), 1, "mammogan: The study is odd; mend it.", False),
+        (KeyboardInterrupt(), 130, "Stopped; the same command continues.", False),
+        (ValueError("operands"), 1, "mammogan: this is a fault of the program; please report it", True),
+        (FileNotFoundError("x"), 1, "mammogan: this is a fault of the program; please report it", True),
+    ],
+)
+def test_only_errors_of_the_family_are_sentences(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, last: str, trace: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        main(fail)
+    said = capsys.readouterr().err
+    assert end.value.code == code
+    assert said.splitlines()[-1].startswith(last)
+    assert ("Traceback" in said) == trace
+    assert isinstance(error, MammoganError) or trace or code == 130
+
+
+def test_the_version_and_the_commands_need_no_large_library() -> None:
+    code = (
+        "import sys; from mammogan.__main__ import app; "
+        "assert not {'torch', 'pandas', 'matplotlib', 'starlette', 'papermill'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_commands_from_phantoms_to_samples(call: Callable[..., Outcome], tmp_path: Path) -> None:
+    def good(*arguments: str) -> str:
+        code, said, wrong = call(*arguments)
+        assert code == 0, wrong
+        return said
+
+    assert "8 phantoms" in good("phantom", "phantoms", "--count", "8", "--height", "80", "--width", "64")
+    assert call("phantom", "phantoms", "--count", "8")[0] == 1
+    assert "8  accepted" in good("ingest", "phantoms", "--store", "store", "--height", "20", "--width", "16")
+    settings = ["levels=2", "latent=8", "fmap_max=8", "fmap_base=32", "batches=4", "stable_images=16", "fade_images=16"]
+    settings += ["total_images=64"]
+    pairs = [word for setting in settings for word in ("--set", setting)]
+    assert "64 images seen" in good("train", "--store", "store", "--run", "run", "--device", "cpu", *pairs)
+    assert "3 images" in good("sample", "run", "--count", "3", "--out", "png")
+    assert len(list((tmp_path / "png").rglob("*.png"))) == 3
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_answers_below_a_file_cannot_be_written(call: Callable[..., Outcome], tmp_path: Path) -> None:
+    rows = [(f"r{reader}", k, (reader * k) % 2) for reader in range(8) for k in range(1, 11)]
+    pd.DataFrame(rows, columns=["reader", "question", "correct"]).to_csv(tmp_path / "answers.csv", index=False)
+    code, _, said = call("study", "analyse", "answers.csv", "--out", "file/x", "--simulations", "99")
+    assert code == 1
+    assert "file/x cannot be written" in said
