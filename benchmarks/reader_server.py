@@ -1,12 +1,12 @@
-"""How long an answer takes while two hundred readers are at it, on loopback, with every answer on disk first.
+"""Measure the time of an answer while two hundred readers are active, on loopback, with every answer on disk first.
 
     python benchmarks/reader_server.py [--readers 200] [--repeats 3]
 
 Readers are coroutines of one client process with a connection each; the server is `mammogan study serve` in another
 process on the same cores. In the first setting each reader thinks for a second on average before an answer (exponential
-times; people take ten times as long), in the second for none: all answer as fast as replies come, which shows the
-server's capacity and makes them wait in line. For scale, the time of one fsync of the same disk stands beside. The
-table is printed and kept as benchmarks/results/reader_server.md and .json.
+times; people need ten times as long). In the second there is no pause: all answer as fast as replies come, which
+shows the capacity of the server and makes them wait in line. For scale, one fsync of the same disk is timed too. The
+table is printed and written to benchmarks/results/reader_server.md and .json.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from pathlib import Path
 import numpy as np
 
 from mammogan.atomic import write_json
+from mammogan.reader_study.browser import write_application
 from mammogan.reader_study.database import responses
-from mammogan.reader_study.design import FORMAT, SECRET, ReaderStudy, write_application
+from mammogan.reader_study.design import FORMAT, SECRET, ReaderStudy
+from mammogan.types import Size
 
 RESULT = Path(__file__).parent / "results" / "reader_server"
 PAIRS = 10
 SETTINGS = {"a second of thought": 1.0, "no thought": 0.0}
 
 
-def made_study(folder: Path) -> ReaderStudy:
-    """A study with pools of a thousand names; answering touches no picture."""
+def blank_study(folder: Path) -> ReaderStudy:
+    """Make a study with pools of a thousand names; answering reads no picture."""
     (folder / "public").mkdir(parents=True)
     rng = np.random.default_rng(0)
     pools = {
@@ -46,17 +48,18 @@ def made_study(folder: Path) -> ReaderStudy:
     }
     write_json(folder / SECRET, {"format": FORMAT, "title": "", "note": "", "seed": 0, "pairs": PAIRS, "pools": pools})
     study = ReaderStudy.open(folder)
-    write_application(study, folder / "public", (1280, 1024), browser=False)
+    write_application(study, folder / "public", Size(1280, 1024), browser=False)
     return study
 
 
 class Client:
-    """One reader's connection."""
+    """The connection of one reader."""
 
     def __init__(self, port: int) -> None:
         self.port, self.token = port, ""
 
     async def post(self, path: str, body: dict) -> dict:
+        """Send a request; return the JSON of the reply."""
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
         head += f"Authorization: Bearer {self.token}\r\nContent-Length: {len(data)}\r\n\r\n"
@@ -74,7 +77,7 @@ class Client:
         return content
 
     async def read(self, thought: float, rng: random.Random, times: list[float]) -> None:
-        """One session; adds the seconds of each answer to `times`."""
+        """Answer the questions of one session; add the seconds of each answer to `times`."""
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         about = {"radiologist": "no", "years": 0}
         opened = await self.post("/api/sessions", {"key": secrets.token_hex(16), "questionnaire": about, "reader": ""})
@@ -90,7 +93,7 @@ class Client:
 
 
 async def everybody(port: int, readers: int, thought: float) -> tuple[list[float], float]:
-    """All readers at once: seconds of each answer, and of the whole."""
+    """Run all readers at once; return the seconds of each answer, and of all."""
     times: list[float] = []
     started = time.perf_counter()
     await asyncio.gather(*(Client(port).read(thought, random.Random(n), times) for n in range(readers)))
@@ -98,7 +101,7 @@ async def everybody(port: int, readers: int, thought: float) -> tuple[list[float
 
 
 def fsync_time(folder: Path) -> float:
-    """Median seconds of an fsync of 4 KiB on the disk that holds the study."""
+    """Return the median seconds of an fsync of 4 KiB on the disk of the study."""
     times = []
     with (folder / "fsync").open("wb") as file:
         for _ in range(100):
@@ -111,12 +114,13 @@ def fsync_time(folder: Path) -> float:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process has used, all threads together."""
+    """Return the seconds of processor time of all threads of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
+    """Parse the command line, run all settings and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
@@ -126,7 +130,7 @@ def main() -> None:
         folder = Path(temporary)
         for repeat in range(options.repeats):
             for name, thought in SETTINGS.items():
-                study = made_study(folder / f"{repeat}-{thought}")
+                study = blank_study(folder / f"{repeat}-{thought}")
                 server = subprocess.Popen(
                     [sys.executable, "-m", "mammogan", "study", "serve", str(study.folder), "--port", "0"],
                     stdout=subprocess.PIPE,
@@ -144,7 +148,7 @@ def main() -> None:
                     server.wait()
                 table = responses(study)
                 wanted = options.readers * PAIRS
-                assert len(table) == len(times) == wanted, f"{len(table)} answers kept of {wanted}"
+                assert len(table) == len(times) == wanted, f"{len(table)} answers stored of {wanted}"
                 assert not table.duplicated(["session", "question"]).any()
                 quantiles = [float(q) for q in np.quantile(times, (0.5, 0.95, 0.99, 1))]
                 load = os.getloadavg()[0]
@@ -175,7 +179,7 @@ def main() -> None:
 
 
 def table_of(report: dict) -> str:
-    """The results as Markdown: medians over the repeats."""
+    """Return the results as Markdown: medians over the repeats."""
     load = [run["load"] for runs in report["runs"].values() for run in runs]
     lines = [
         f"{report['date']}; {report['device']}; {report['repeats']} repeats of {report['readers']} readers, {PAIRS} "
@@ -183,8 +187,8 @@ def table_of(report: dict) -> str:
         f"{report['niceness']}; one fsync takes "
         f"{1000 * report['fsync']:.2f} ms. Milliseconds from request to acknowledgment, medians over the repeats.",
         "",
-        "| Readers answer after | Median | 95th percentile | 99th | Longest | Answers a second "
-        "| Server's processor time an answer | Kept of sent |",
+        "| Readers answer after | Median | 95th percentile | 99th | Longest | Answers per second "
+        "| Server's processor time per answer | Stored of sent |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in report["runs"].items():

@@ -1,4 +1,4 @@
-"""Commands of the reader study: build, serve, export, analyse."""
+"""Commands of the reader study: build, serve, export and analyse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, clear, say
-from mammogan.errors import OutputError
+from mammogan.atomic import writing
+from mammogan.cli.shared import Bars, Force, Seed, check_empty, clear, say
+from mammogan.errors import OutputError, require
 
 app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,62 +19,63 @@ def study_build(
     real: Annotated[Path, typer.Argument(help="Store of real images, or a folder of DICOM files or pictures.")],
     synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder.")],
     out: Annotated[Path, typer.Option(help="Folder of the study to write.")],
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs a session.")] = 10,
-    pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, taken at random; 0: all.")] = 0,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random; without, a secret one.")] = None,
-    height: Annotated[int, typer.Option(min=0, help="Height of a picture, pixels; 0: the largest in common.")] = 0,
-    width: Annotated[int, typer.Option(min=0, help="Width of a picture, pixels.")] = 0,
-    view: Annotated[str, typer.Option(help="Take this view alone, as MLO; empty takes all.")] = "",
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs per session.")] = 10,
+    pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, chosen at random; 0: all.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed; a secret one is drawn without it.")] = None,
+    height: Annotated[int, typer.Option(min=0, help="Height of the pictures, pixels; 0: the largest in common.")] = 0,
+    width: Annotated[int, typer.Option(min=0, help="Width of the pictures, pixels.")] = 0,
+    view: Annotated[str, typer.Option(help="Use this view alone, for example MLO; empty: all views.")] = "",
     labels: Annotated[
-        list[Path] | None, typer.Option(help='CSV with columns id and label; what is not "none" is excluded.')
+        list[Path] | None, typer.Option(help='CSV with the columns id and label; labels other than "none" exclude.')
     ] = None,
     exclude_label: Annotated[list[str] | None, typer.Option(help="Exclude only this label; repeatable.")] = None,
-    exclude: Annotated[list[Path] | None, typer.Option(help="Hand list: an id a line, then a comma and why.")] = None,
+    exclude: Annotated[list[Path] | None, typer.Option(help="Text file: one id per line, a comma and why.")] = None,
     title: Annotated[str, typer.Option(help="Title that readers see.")] = "Which mammogram is real?",
-    note: Annotated[str, typer.Option(help="A sentence above the instructions.")] = "",
-    browser: Annotated[bool, typer.Option("--browser", help="Needs no server; the truth is in the page.")] = False,
+    note: Annotated[str, typer.Option(help="Sentence above the instructions.")] = "",
+    browser: Annotated[bool, typer.Option("--browser", help="No server is needed; the truth is in the page.")] = False,
     force: Force = False,
 ) -> None:
     """Build a reader study: curated pools, blinded pictures, and the application."""
-    from mammogan.reader_study.design import RESPONSES, build
+    from mammogan.reader_study.build import StudySettings, build
+    from mammogan.reader_study.design import RESPONSES
+    from mammogan.types import Size
 
-    if force and (out / RESPONSES).exists():
-        raise OutputError(f"{out} holds responses; export them and give another folder.")
+    with writing(out):
+        if force and (out / RESPONSES).exists():
+            raise OutputError(f"{out} holds responses; export them and give another folder.")
     if bool(height) != bool(width):
         raise typer.BadParameter("Give both --height and --width, or neither.")
+    settings = StudySettings(
+        pairs=pairs,
+        pool=pool,
+        seed=seed,
+        size=Size(height, width) if height else None,
+        view=view,
+        labels=labels or (),
+        exclude_labels=exclude_label or (),
+        exclude=exclude or (),
+        title=title,
+        note=note,
+        browser=browser,
+    )
     clear(out, force)
     with Bars() as bars:
-        made = build(
-            real,
-            synthetic,
-            out,
-            pairs=pairs,
-            pool=pool,
-            seed=seed,
-            size=(height, width) if height else None,
-            view=view,
-            labels=labels or (),
-            exclude_labels=exclude_label or (),
-            exclude=exclude or (),
-            title=title,
-            note=note,
-            browser=browser,
-            progress=bars,
-        )
-    print(f"{len(made.real)} real and {len(made.synthetic)} synthetic pictures; the study is {out}")
+        study = build(real, synthetic, out, settings, progress=bars)
+    print(f"{len(study.real)} real and {len(study.synthetic)} synthetic pictures; the study is {out}")
     print(f"Open {out / 'public' / 'index.html'}" if browser else f"Serve it with: mammogan study serve {out}")
 
 
 @app.command("serve")
 def study_serve(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets tablets in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 admits tablets.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 8000,
     certificate: Annotated[Path | None, typer.Option(help="Certificate (PEM) for HTTPS.")] = None,
     key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
     new_password: Annotated[bool, typer.Option("--new-password", help="Make a new password for /admin.")] = False,
 ) -> None:
-    """Serve a study to browsers; the password of /admin is MAMMOGAN_STUDY_PASSWORD, or is made and printed once."""
+    """Serve a study to browsers. The password of /admin is MAMMOGAN_STUDY_PASSWORD, or one that is printed once."""
+    require("study", "starlette", "uvicorn", "httptools", "uvloop")
     from mammogan.reader_study.server import serve
 
     serve(folder, host, port, certificate=certificate, key=key, new_password=new_password, echo=say)
@@ -85,37 +87,39 @@ def study_export(
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     force: Force = False,
 ) -> None:
-    """Write the answers of a study as CSV, one row an answer; also while it is served."""
+    """Write the answers of a study as CSV, one row per answer; also while it is served."""
     from mammogan.reader_study.database import responses
     from mammogan.reader_study.design import ReaderStudy
 
     if out.exists() and not force:
         raise OutputError(f"{out} exists; give another name or add --force.")
     table = responses(ReaderStudy.open(folder))
-    table.to_csv(out, index=False)
+    with writing(out):
+        table.to_csv(out, index=False)
     print(f"{len(table)} answers in {out}")
 
 
 @app.command("analyse")
 def study_analyse(
-    responses: Annotated[Path, typer.Argument(help="CSV, an answer a row: reader, question, correct, and others.")],
+    responses: Annotated[Path, typer.Argument(help="CSV, one row per answer: reader, question, correct, and others.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    margin: Annotated[float, typer.Option(help="Margin of equivalence, in rate of right answers.")] = 0.05,
-    simulations: Annotated[int, typer.Option(min=99, help="Data sets behind each Monte Carlo P value.")] = 2000,
+    margin: Annotated[float, typer.Option(help="Margin of equivalence, as a rate of right answers.")] = 0.05,
+    simulations: Annotated[int, typer.Option(min=99, help="Simulated data sets per Monte Carlo P value.")] = 2000,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
     """Analyse the answers of a reader study: report, numbers, figures and their data."""
-    from mammogan.report.reader_study import analyse, read_study
+    from mammogan.report.reader_answers import StudyAnswers
+    from mammogan.report.reader_study import analyse
+    from mammogan.stats.responses import read_responses
 
-    made = read_study(responses, margin=margin, simulations=simulations, seed=seed)
+    answers = StudyAnswers(read_responses(responses), margin, simulations, seed)
     clear(out, force)
-    if out.exists() and any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    check_empty(out)
     with Bars() as bars:
-        page = analyse(made, out, progress=bars)
-    for what, why in made.missing.items():
-        print(f"not done: {what} ({why})")
-    for sentence in made.warnings:
+        page = analyse(answers, out, progress=bars)
+    for analysis, reason in answers.missing.items():
+        print(f"not done: {analysis} ({reason})")
+    for sentence in answers.warnings:
         print(sentence)
     print(f"The report is {page}")

@@ -1,1 +1,1 @@
-"""The reader study: its design, its server and its page in a browser."""
+"""The reader study: its design, its pictures, its server and its page in a browser."""

@@ -1,50 +1,68 @@
-"""The reader study as a page of the book: the application without a server, with images of no patient."""
+"""The application in the browser: its files, and what it may know of a study."""
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 from pathlib import Path
 
-from mammogan.data.ingest import Settings, ingest
-from mammogan.data.phantom.population import write_population
-from mammogan.data.store import Store
-from mammogan.reader_study.design import PUBLIC, STATIC, build
+from mammogan.errors import StudyError
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.pictures import tile_size
+from mammogan.report.provenance import ROOT
+from mammogan.types import Size
 
-POOL = 48  # pictures of each class at most: a page that is sent by mail must stay small
-SEED = 0
-NOTE = (
-    'This copy runs in your browser alone and sends nothing. Its "real" images are phantoms, drawn by a program, not '
-    "taken of patients; the others come from the generator of this book, trained on {trained}. Your answers stay here "
-    "until you download them."
-)
+STATIC = Path(__file__).parent / "static"
+BROWSER_SESSIONS = 64  # sessions of a study that runs without a server
 
 
-def write_demo(phantoms: Path | None, synthetic: Path, target: Path, trained: str) -> None:
-    """Write the application and its pictures to the folder `target`; open its index.html.
+def viewer_files() -> tuple[Path, Path]:
+    """Return the script and the license of OpenSeadragon: those in the package, or those of npm in a checkout.
+
+    Raises:
+        StudyError: OpenSeadragon is not installed.
+    """
+    package, checkout = STATIC / "openseadragon", ROOT / "node_modules" / "openseadragon"
+    for folder, build in ((package, package), (checkout, checkout / "build" / "openseadragon")):
+        if (script := build / "openseadragon.min.js").is_file():
+            return script, folder / "LICENSE.txt"
+    raise StudyError("OpenSeadragon is missing; run make setup (or npm ci) in the checkout.")
+
+
+def own_files() -> list[Path]:
+    """Return the files of the application itself, without the viewer."""
+    return sorted(path for path in STATIC.iterdir() if path.is_file())
+
+
+def write_application(study: ReaderStudy, public: Path, size: Size, browser: bool) -> None:
+    """Write the files of the application, and study.js with what it may know.
 
     Args:
-        phantoms: store of phantoms to show as real ones. None draws some, on the grid of the synthetic images: where
-            the book was made from patients' images, none of those may lie in it.
-        synthetic: store of synthetic images.
-        target: folder to write; what is there is replaced.
-        trained: what the generator was trained on, for the reader.
+        study: study to show.
+        public: folder to write to.
+        size: size of the pictures, pixels.
+        browser: write an application without a server; study.js then holds sessions with their truth.
+
+    Raises:
+        StudyError: OpenSeadragon is not installed.
     """
-    aside = target.with_name(f".{target.name}.study")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    drawn = Store.open(synthetic)
-    if phantoms is None:
-        height, width = drawn.sizes[-1]
-        scale = max(1, -(-320 // height))  # a phantom is drawn larger than a very small grid, and averaged
-        write_population(aside / "dicom", min(POOL, len(drawn)), SEED, height=scale * height, width=scale * width)
-        phantoms = ingest([aside / "dicom"], aside / "store", Settings(height, width, drawn.bits)).path
-    pool = min(POOL, len(drawn), len(Store.open(phantoms)))
-    build(phantoms, synthetic, aside / "study", pool=pool, seed=SEED, note=NOTE.format(trained=trained), browser=True)
-    shutil.rmtree(target, ignore_errors=True)
-    (aside / "study" / PUBLIC).rename(target)
-    shutil.rmtree(aside)
-
-
-def sources() -> list[bytes]:
-    """All of the application's own files: a change in them makes the page new."""
-    return [path.read_bytes() for path in sorted(STATIC.iterdir())]
+    script, license_text = viewer_files()
+    for path in (*own_files(), script):
+        shutil.copyfile(path, public / path.name)
+    shutil.copyfile(license_text, public / "openseadragon.LICENSE.txt")
+    facts: dict[str, str | int] = {
+        "mode": "browser" if browser else "server",
+        "id": study.id,
+        "title": study.title,
+        "note": study.note,
+        "pairs": study.pairs,
+        "height": size.height,
+        "width": size.width,
+        "tile": tile_size(*size),
+    }
+    if browser:
+        sessions = [[vars(pair) for pair in study.session(number)] for number in range(BROWSER_SESSIONS)]
+        # Encoded against a glance, not against a reader who looks for it: without a server it cannot be kept secret.
+        facts["sessions"] = base64.b64encode(json.dumps(sessions).encode()).decode()
+    (public / "study.js").write_text(f"window.STUDY = {json.dumps(facts, indent=1)};\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """Answers of a running study in SQLite: append-only, and on disk before they are acknowledged.
 
-One thread holds the only writing connection. Requests that wait while it commits are taken together into the next
-transaction, so that two hundred readers cost one fsync and not two hundred (group commit).
+One connection writes, on a thread. Requests that wait while it commits share the next transaction, so that two hundred
+readers cost one fsync and not two hundred (group commit).
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ import asyncio
 import hashlib
 import hmac
 import os
-import queue
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from mammogan.reader_study.design import RESPONSES, ReaderStudy
+from mammogan.errors import StudyError
+from mammogan.reader_study.design import RESPONSES, Pair, ReaderStudy
+from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
 from mammogan.stats.responses import COLUMNS, TRAITS
 
 T = TypeVar("T")
-ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no letter that is taken for a digit
-GATHER = 256  # requests a transaction at most
+Reply = dict[str, object]  # an object of JSON
+FORGED = "The token belongs to no session of this study."
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without letters that look like digits
 
-SCHEMA = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE sessions (
+TABLES = (
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """CREATE TABLE sessions (
     number INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,  -- SHA-256 of what the tablet drew, so that a repeated request starts no second session
     reader TEXT NOT NULL,
@@ -40,9 +41,9 @@ CREATE TABLE sessions (
     radiologist TEXT NOT NULL, board_certified TEXT NOT NULL, trainee TEXT NOT NULL,
     breast_specialist TEXT NOT NULL, screening TEXT NOT NULL,
     years REAL
-) STRICT;
-CREATE INDEX readers ON sessions (reader);
-CREATE TABLE answers (
+) STRICT""",
+    "CREATE INDEX readers ON sessions (reader)",
+    """CREATE TABLE answers (
     session INTEGER NOT NULL REFERENCES sessions (number),
     question INTEGER NOT NULL,
     key TEXT NOT NULL,  -- drawn by the tablet for this answer: tells a repeated request from another answer
@@ -51,341 +52,231 @@ CREATE TABLE answers (
     confirmed_at TEXT NOT NULL,
     received_at TEXT NOT NULL,
     PRIMARY KEY (session, question)
-) STRICT, WITHOUT ROWID;
-""" + "".join(
-    f"CREATE TRIGGER {table}_keep_{event} BEFORE {event} ON {table}"
-    f" BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;\n"
-    for table in ("sessions", "answers")
-    for event in ("UPDATE", "DELETE")
+) STRICT, WITHOUT ROWID""",
+    *(
+        f"CREATE TRIGGER {table}_keep_{event} BEFORE {event} ON {table}"
+        " BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END"
+        for table in ("sessions", "answers")
+        for event in ("UPDATE", "DELETE")
+    ),
 )
 
 
-class RequestRefused(Exception):
-    """A request that is refused.
-
-    Attributes:
-        status: of HTTP.
-        kind: for the log and the counts.
-    """
-
-    def __init__(self, status: int, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status, self.kind = status, kind
-
-
-@dataclass(frozen=True)
-class Questionnaire:
-    """What a reader says about himself; "yes", "no" or "", and years of experience."""
-
-    radiologist: str
-    board_certified: str = ""
-    trainee: str = ""
-    breast_specialist: str = ""
-    screening: str = ""
-    years: float | None = None
-
-    @classmethod
-    def of(cls, given: Any) -> Questionnaire:
-        """Check what a client sent.
-
-        Raises:
-            RequestRefused: unknown or missing fields, or values that cannot be.
-        """
-        if not isinstance(given, dict) or not set(given) <= {*TRAITS, "years"} or not given.get("radiologist"):
-            raise RequestRefused(422, "malformed", "The questionnaire is not complete.")
-        if any(given.get(name, "") not in ("yes", "no", "") for name in TRAITS):
-            raise RequestRefused(422, "malformed", "The questionnaire holds an answer that is neither yes nor no.")
-        years = given.get("years")
-        if years is not None and (
-            isinstance(years, bool) or not isinstance(years, int | float) or not 0 <= years <= 80
-        ):
-            raise RequestRefused(422, "malformed", "Years of experience lie between 0 and 80.")
-        if given["radiologist"] == "no" and any(given.get(name, "") for name in TRAITS[1:]):
-            raise RequestRefused(422, "malformed", "Only radiologists are asked about their training.")
-        if given.get("board_certified") == given.get("trainee") == "yes":
-            raise RequestRefused(422, "malformed", "A trainee is not board certified yet.")
-        return cls(**given)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One confirmed answer as a client sends it.
-
-    Attributes:
-        question: 1 ... n.
-        chosen: "left" or "right".
-        seconds: time that the pair was in sight.
-        age: seconds since the answer was confirmed: a tablet's clock may be wrong, its differences are not.
-        key: drawn by the client for this answer.
-    """
-
-    question: int
-    chosen: str
-    seconds: float
-    age: float
-    key: str
-
-    @classmethod
-    def of(cls, given: Any) -> Answer:
-        """Check what a client sent.
-
-        Raises:
-            RequestRefused: unknown or missing fields, or values that cannot be.
-        """
-        if not isinstance(given, dict) or set(given) != {"question", "chosen", "seconds", "age", "key"}:
-            raise RequestRefused(422, "malformed", "An answer has question, chosen, seconds, age and key.")
-        whole = isinstance(given["question"], int) and not isinstance(given["question"], bool)
-        if not whole or given["chosen"] not in ("left", "right") or not is_key(given["key"]):
-            raise RequestRefused(422, "malformed", "The answer's question, side or key cannot be.")
-        for name in ("seconds", "age"):
-            number = given[name]
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 10**8:
-                raise RequestRefused(422, "malformed", f"The answer's {name} cannot be.")
-        return cls(**given)
-
-
-def is_key(text: Any) -> bool:
-    """True for 128 random bits as 32 hexadecimal digits."""
-    return isinstance(text, str) and len(text) == 32 and set(text) <= set("0123456789abcdef")
+@contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk or of SQLite into a StudyError that names the responses of the study in `folder`."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        sentence = f"The responses {folder / RESPONSES} cannot be opened ({error}); make file and folder writable."
+        raise StudyError(sentence) from error
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """Open the responses of a study, and make them where they are missing; readable to their owner alone."""
+    """Open the responses of a study; a new file is readable by its owner alone.
+
+    Raises:
+        StudyError: the file cannot be made, read or written, or is not a database.
+    """
     path = folder / RESPONSES
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    # WAL with FULL: a commit returns when the log is on disk (sqlite.org/pragma.html#pragma_synchronous).
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("BEGIN IMMEDIATE")
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
-        for statement in _statements(SCHEMA):
-            connection.execute(statement)
-    connection.execute("COMMIT")
+    with opening(folder):
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        # WAL with FULL: a commit returns when the log is on disk (sqlite.org/pragma.html#pragma_synchronous).
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
+            for statement in TABLES:  # `executescript` would commit before the first one
+                connection.execute(statement)
+        connection.execute("COMMIT")
     return connection
 
 
-def _statements(script: str) -> Iterator[str]:
-    """Single statements: `executescript` would commit before the first one."""
-    waiting = ""
-    for line in script.splitlines(keepends=True):
-        waiting += line
-        if sqlite3.complete_statement(waiting):
-            yield waiting
-            waiting = ""
-
-
 class Database:
-    """The responses of one study while it is served.
+    """The responses of one study while it is served; the server calls `start` and the methods after it by `submit`.
 
     Args:
-        study: the study.
+        study: study that is served.
 
     Raises:
-        RequestRefused: never here; the methods that `submit` runs raise it for what they refuse.
+        StudyError: the responses cannot be opened, or belong to another study.
     """
 
     def __init__(self, study: ReaderStudy) -> None:
         self.study = study
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future, asyncio.AbstractEventLoop] | None]
-        self._waiting = queue.SimpleQueue()
+        self._waiting: list[tuple[Callable[[], object], asyncio.Future]] = []
+        self._committing = asyncio.Lock()
         self._connection = connect(study.folder)
-        self.secret = bytes.fromhex(self._fact("secret", lambda: secrets.token_hex(32)))
-        known = self._fact("study", lambda: study.id)
-        if known != study.id:
-            raise ValueError(f"The responses in {study.folder} belong to another study; give each its own folder.")
-        self._connection.close()
-        self._thread = threading.Thread(target=self._work, name="responses", daemon=True)
-        self._thread.start()
+        self.secret = bytes.fromhex(self.fact("secret", secrets.token_hex(32)))
+        if self.fact("study", study.id) != study.id:
+            raise StudyError(f"The responses in {study.folder} belong to another study; give each its own folder.")
 
-    def _fact(self, name: str, make: Callable[[], str]) -> str:
-        self._connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, make()))
-        return self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0]
+    def _row(self, query: str, *parameters: object) -> Any:  # SQLite knows the types of its values
+        """Return the first row of the result of a query, or None."""
+        return self._connection.execute(query, parameters).fetchone()
 
-    def password(self, hashed: str, renew: bool) -> tuple[str, bool]:
-        """The kept hash of the administrator's password, and whether it is the given one because none was kept."""
-        with closing(connect(self.study.folder)) as connection:
-            kept = connection.execute("SELECT value FROM facts WHERE name = 'password'").fetchone()
-            if kept and not renew:
-                return kept[0], False
-            connection.execute("INSERT OR REPLACE INTO facts VALUES ('password', ?)", (hashed,))
-            return hashed, True
+    def fact(self, name: str, value: str, renew: bool = False) -> str:
+        """Return the stored value of a fact: the first one given, or with `renew` this one."""
+        with opening(self.study.folder):
+            insert = "INSERT OR REPLACE" if renew else "INSERT OR IGNORE"
+            self._connection.execute(f"{insert} INTO facts VALUES (?, ?)", (name, value))
+            return self._row("SELECT value FROM facts WHERE name = ?", name)[0]
 
-    async def submit(self, job: Callable[[], T]) -> T:
-        """Run a method of this object on the writing thread; it returns when its transaction is on disk."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future = loop.create_future()
-        self._waiting.put((job, future, loop))
-        return await future
+    async def submit(self, call: Callable[[], T]) -> T:
+        """Call a method of this object in a transaction; return its result when the transaction is on disk."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((call, result))
+        await asyncio.shield(self._flush())  # others may wait for the same transaction
+        return await result
 
-    def close(self) -> None:
-        """Commit what waits and stop."""
-        self._waiting.put(None)
-        self._thread.join()
+    async def _flush(self) -> None:
+        async with self._committing:
+            waiting, self._waiting = self._waiting, []
+            outcomes = await asyncio.to_thread(self._commit, [call for call, _ in waiting]) if waiting else []
+        for (_, result), (value, error) in zip(waiting, outcomes, strict=True):
+            if error is None and not result.done():
+                result.set_result(value)
+            elif error is not None and not result.done():
+                result.set_exception(error)
 
-    def _work(self) -> None:
-        self._connection = connect(self.study.folder)
-        with closing(self._connection):
-            going = True
-            while going:
-                jobs = [self._waiting.get()]
-                while jobs[-1] is not None and len(jobs) < GATHER and not self._waiting.empty():
-                    jobs.append(self._waiting.get())
-                going = jobs[-1] is not None
-                self._commit([job for job in jobs if job is not None])
-
-    def _commit(self, jobs: list[tuple[Callable[[], Any], asyncio.Future, asyncio.AbstractEventLoop]]) -> None:
-        """Run jobs in one transaction, and say to all that they are done only when it is on disk."""
-        outcomes: list[tuple[Any, Exception | None]] = []
+    def _commit(self, calls: list[Callable[[], object]]) -> list[tuple[object, Exception | None]]:
+        """Make calls in one transaction; return the value or the error of each when it is on disk."""
+        outcomes: list[tuple[object, Exception | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for job, _, _ in jobs:
+            for call in calls:
                 try:
-                    outcomes.append((job(), None))
+                    outcomes.append((call(), None))
                 except RequestRefused as refusal:  # raised before anything is written
                     outcomes.append((None, refusal))
             self._connection.execute("COMMIT")
         except Exception as error:  # a full disk, say: nothing of this transaction counts
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            outcomes = [(None, error)] * len(jobs)
-        by_loop: dict[asyncio.AbstractEventLoop, list] = {}
-        for (_, future, loop), outcome in zip(jobs, outcomes, strict=True):
-            by_loop.setdefault(loop, []).append((future, *outcome))
-        for loop, done in by_loop.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve, done)
+            return [(None, error)] * len(calls)
+        return outcomes
+
+    async def close(self) -> None:
+        """Wait for the transaction that is under way, and close the file."""
+        async with self._committing:
+            self._connection.close()
 
     def token(self, number: int) -> str:
-        """The one token of a session; it is worked out, not kept."""
+        """Return the one token of a session, which is computed and never stored."""
         return f"{number}.{hmac.new(self.secret, str(number).encode(), 'sha256').hexdigest()}"
 
     def session_of(self, token: str) -> int:
-        """Number of the session that a token belongs to.
+        """Return the number of the session of a token.
 
         Raises:
             RequestRefused: the token was not issued here.
         """
         number = token.partition(".")[0]
         if not (number.isascii() and number.isdecimal() and len(number) < 16) or not hmac.compare_digest(
-            self.token(int(number)), token
+            self.token(int(number)).encode(), token.encode()
         ):
-            raise RequestRefused(401, "forged", "The token belongs to no session of this study.")
+            raise RequestRefused(401, "forged", FORGED)
         return int(number)
 
-    def start(self, key: str, questionnaire: Questionnaire, reader: str) -> dict[str, Any]:
+    def start(self, key: str, questionnaire: Questionnaire, reader: str) -> Reply:
         """Begin a session, or find the one that the same request has begun already.
 
         Raises:
             RequestRefused: the reader's code is unknown.
         """
         digest = hashlib.sha256(key.encode()).hexdigest()
-        row = self._connection.execute("SELECT number, reader FROM sessions WHERE key = ?", (digest,)).fetchone()
+        row = self._row("SELECT number FROM sessions WHERE key = ?", digest)
         if row is None:
-            known = reader and self._connection.execute("SELECT 1 FROM sessions WHERE reader = ?", (reader,)).fetchone()
-            if reader and not known:
+            if reader and not self._has_reader(reader):
                 raise RequestRefused(422, "unknown reader", "No reader has this code; correct it, or leave it empty.")
-            reader = reader or self._new_reader()
-            number = self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM sessions").fetchone()[0]
-            self._connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (number, digest, reader, _now().isoformat(timespec="seconds"), *asdict(questionnaire).values()),
-            )
-            row = (number, reader)
+            row = self._row("SELECT coalesce(max(number), 0) + 1 FROM sessions")
+            session = (*row, digest, reader or self._new_reader(), _utc(), *asdict(questionnaire).values())
+            self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
         return {"token": self.token(row[0]), **self.state(row[0])}
+
+    def _has_reader(self, reader: str) -> bool:
+        return self._row("SELECT 1 FROM sessions WHERE reader = ?", reader) is not None
 
     def _new_reader(self) -> str:
         while True:
             code = "".join(secrets.choice(ALPHABET) for _ in range(6))
-            if not self._connection.execute("SELECT 1 FROM sessions WHERE reader = ?", (code,)).fetchone():
+            if not self._has_reader(code):
                 return code
 
-    def state(self, number: int) -> dict[str, Any]:
-        """What a client may know of its session before the end."""
-        row = self._connection.execute("SELECT reader FROM sessions WHERE number = ?", (number,)).fetchone()
+    def state(self, number: int) -> Reply:
+        """Return what a client may know of its session before the end."""
+        row = self._row("SELECT reader FROM sessions WHERE number = ?", number)
         if row is None:  # a good token whose session is not on disk: the database was replaced
-            raise RequestRefused(401, "forged", "The token belongs to no session of this study.")
+            raise RequestRefused(401, "forged", FORGED)
         pairs = [[pair.left, pair.right] for pair in self.study.session(number)]
         return {"session": _name(number), "reader": row[0], "answered": self._answered(number), "pairs": pairs}
 
     def _answered(self, number: int) -> int:
-        return self._connection.execute("SELECT count(*) FROM answers WHERE session = ?", (number,)).fetchone()[0]
+        return self._row("SELECT count(*) FROM answers WHERE session = ?", number)[0]
 
-    def answer(self, number: int, answer: Answer) -> dict[str, Any]:
-        """Keep an answer.
+    def answer(self, number: int, answer: Answer) -> Reply:
+        """Store an answer.
 
         Returns:
-            {"answered": answers of the session so far, "again": whether this very answer had been kept before}.
+            {"answered": answers of the session so far, "again": whether this very answer was stored before}.
 
         Raises:
             RequestRefused: the question has another answer, or it is not the next one.
         """
-        answered = self._answered(number)
-        if 1 <= answer.question <= answered:
-            kept = self._connection.execute(
-                "SELECT key, chosen_side FROM answers WHERE session = ? AND question = ?", (number, answer.question)
-            ).fetchone()
-            if kept != (answer.key, answer.chosen):
-                raise RequestRefused(
-                    409, "replayed", f"Question {answer.question} is answered; an answer cannot be changed."
-                )
+        answered, question = self._answered(number), answer.question
+        if 1 <= question <= answered:
+            query = "SELECT key, chosen_side FROM answers WHERE session = ? AND question = ?"
+            if self._row(query, number, question) != (answer.key, answer.chosen):
+                raise RequestRefused(409, "replayed", f"Question {question} is answered; an answer cannot be changed.")
             return {"answered": answered, "again": True}
-        if answer.question != answered + 1 or answer.question > self.study.pairs:
-            raise RequestRefused(409, "out of order", f"Question {answer.question} is not the next one.")
-        now = _now()
-        confirmed = now - timedelta(seconds=min(answer.age, 10**7))
-        times = [moment.isoformat(timespec="seconds") for moment in (confirmed, now)]
-        self._connection.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (number, answer.question, answer.key, answer.chosen, float(answer.seconds), *times),
-        )
+        if question != answered + 1 or question > self.study.pairs:
+            raise RequestRefused(409, "out of order", f"Question {question} is not the next one.")
+        row = (number, question, answer.key, answer.chosen, float(answer.seconds), _utc(answer.age), _utc())
+        self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return {"answered": answered + 1, "again": False}
 
-    def result(self, number: int) -> dict[str, Any]:
-        """The truth of a session that is at its end.
+    def result(self, number: int) -> Reply:
+        """Return the truth of a session that is finished.
 
         Raises:
             RequestRefused: questions are open.
         """
-        rows = self._connection.execute(
-            "SELECT chosen_side FROM answers WHERE session = ? ORDER BY question", (number,)
-        ).fetchall()
+        query = "SELECT chosen_side FROM answers WHERE session = ? ORDER BY question"
+        rows = self._connection.execute(query, (number,)).fetchall()
         if len(rows) < self.study.pairs:
             raise RequestRefused(403, "too early", "The results are shown when every question is answered.")
         pairs = zip(self.study.session(number), rows, strict=True)
         return {"answers": [{"real_side": pair.real_side, "chosen_side": chosen} for pair, (chosen,) in pairs]}
 
     def counts(self) -> dict[str, int]:
-        """What the administrator sees: how many, never how well."""
-        query = self._connection.execute
-        counts = {
-            "Sessions begun": query("SELECT count(*) FROM sessions").fetchone()[0],
-            "Sessions finished": query(
-                "SELECT count(*) FROM (SELECT 1 FROM answers GROUP BY session HAVING count(*) = ?)", (self.study.pairs,)
-            ).fetchone()[0],
-            "Readers": query("SELECT count(DISTINCT reader) FROM sessions").fetchone()[0],
-            "Answers": query("SELECT count(*) FROM answers").fetchone()[0],
+        """Return the counts for the administrator: how many, never how well."""
+        finished = f"SELECT 1 FROM answers GROUP BY session HAVING count(*) = {self.study.pairs}"
+        queries = {
+            "Sessions begun": "SELECT count(*) FROM sessions",
+            "Sessions finished": f"SELECT count(*) FROM ({finished})",
+            "Readers": "SELECT count(DISTINCT reader) FROM sessions",
+            "Answers": "SELECT count(*) FROM answers",
         }
         for trait in TRAITS:
             label = f"Sessions with {trait.replace('_', ' ')}: yes"
-            counts[label] = query(f"SELECT count(*) FROM sessions WHERE {trait} = 'yes'").fetchone()[0]
-        return counts
+            queries[label] = f"SELECT count(*) FROM sessions WHERE {trait} = 'yes'"
+        return {label: self._row(query)[0] for label, query in queries.items()}
 
 
 def responses(study: ReaderStudy) -> pd.DataFrame:
-    """All answers of a study as the table of `mammogan.stats.responses`; also while it is served."""
-    with closing(connect(study.folder)) as connection:
-        rows = connection.execute(
-            "SELECT session, question, chosen_side, seconds, confirmed_at, reader, "
-            f"{', '.join(TRAITS)}, years FROM answers JOIN sessions ON session = number ORDER BY session, question"
-        ).fetchall()
-    table: list[dict[str, Any]] = []
-    drawn: list[Any] = []
+    """Return all answers of a study, also while it is served, as the table of `mammogan.stats.responses`."""
+    columns = "session, question, chosen_side, seconds, confirmed_at, reader"
+    query = f"SELECT {columns}, {', '.join(TRAITS)}, years FROM answers JOIN sessions ON session = number"
+    with opening(study.folder), closing(connect(study.folder)) as connection:
+        rows = connection.execute(f"{query} ORDER BY session, question").fetchall()
+    table: list[dict[str, object]] = []
+    pairs: list[Pair] = []
     for number, question, chosen, seconds, confirmed, reader, *about in rows:
-        drawn = study.session(number) if question == 1 else drawn
-        pair = drawn[question - 1]
+        pairs = study.session(number) if question == 1 else pairs
+        pair = pairs[question - 1]
         table.append(
             {
                 **vars(pair),
@@ -402,19 +293,10 @@ def responses(study: ReaderStudy) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def _resolve(done: list[tuple[asyncio.Future, Any, Exception | None]]) -> None:
-    for future, value, error in done:
-        if future.cancelled():
-            continue
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
-
-
 def _name(number: int) -> str:
     return f"S{number:05d}"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _utc(age: float = 0) -> str:
+    """Return the time `age` seconds ago in whole seconds, ISO 8601."""
+    return (datetime.now(UTC) - timedelta(seconds=min(age, 10**7))).isoformat(timespec="seconds")

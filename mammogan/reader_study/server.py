@@ -1,7 +1,7 @@
 """The server of a reader study: the application's files, sessions and answers, and counts for its administrator.
 
-A client gets blinded names only; the truth of a session leaves the machine when all of its questions are answered.
-What is refused is logged without the token and without the address that it came from.
+A client receives blinded names only; the truth of a session leaves the machine when all of its questions are answered.
+Refused requests are logged without their token and without the address that they came from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from logging.handlers import RotatingFileHandler
@@ -35,14 +35,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mammogan.reader_study.database import Answer, Database, Questionnaire, RequestRefused, is_key
+from mammogan.errors import StudyError
+from mammogan.reader_study.database import Database
 from mammogan.reader_study.design import PUBLIC, ReaderStudy
+from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key, malformed
 
 PASSWORD = "MAMMOGAN_STUDY_PASSWORD"  # environment variable
 LOG = "refused.log"
 MAX_BODY = 4096  # bytes; the longest request of the application has some 300
-MAX_WAIT = 10.0  # seconds for a body to arrive
-FAILURES = 5  # wrong passwords a minute, for all clients together
+MAX_WAIT = 10.0  # seconds until a body must have arrived
+FAILURES = 5  # wrong passwords per minute, of all clients together
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # RFC 7914; some 50 ms
 
 HEADERS = {
@@ -54,38 +56,43 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+UVICORN: dict[str, Any] = {  # keyword arguments of several types
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "h11_max_incomplete_event_size": 2**14,
+    "timeout_keep_alive": 120,  # a reader looks at a pair for longer than the five seconds of the default
+    "timeout_graceful_shutdown": 5,
+}
 
 
-class Headers:
-    """Adds the security headers, and says how long each answer may be kept."""
+def with_headers(app: ASGIApp) -> ASGIApp:
+    """Return an application that adds the security headers and how long each response may be cached."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
         # A picture never changes, and a tablet that loses the network must still have it.
-        keep = "private, max-age=604800, immutable" if scope["path"].startswith("/pictures/") else "no-cache"
-        keep = "no-store" if scope["path"].startswith(("/api/", "/admin")) else keep
-        added = [(k.lower().encode(), v.encode()) for k, v in (HEADERS | {"Cache-Control": keep}).items()]
+        cache = "private, max-age=604800, immutable" if path.startswith("/pictures/") else "no-cache"
+        cache = "no-store" if path.startswith(("/api/", "/admin")) else cache
+        added = [(k.lower().encode(), v.encode()) for k, v in (HEADERS | {"Cache-Control": cache}).items()]
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *added]
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await app(scope, receive, send_with_headers)
+
+    return wrapped
 
 
 class Server:
     """The routes of one study.
 
     Args:
-        study: the study.
+        study: study to serve.
         database: its responses.
-        password_hash: of the administrator's password, see `hash_password`.
+        password_hash: hash of the administrator's password, see `hash_password`.
     """
 
     def __init__(self, study: ReaderStudy, database: Database, password_hash: str) -> None:
@@ -101,52 +108,40 @@ class Server:
         ]
 
     def app(self) -> ASGIApp:
-        """The ASGI application."""
+        """Return the ASGI application."""
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
             yield
-            self.database.close()
+            await self.database.close()
 
-        api = {
-            "/api/sessions": ("POST", self.start),
-            "/api/session": ("GET", self.state),
-            "/api/answers": ("POST", self.answer),
-            "/api/result": ("GET", self.result),
-        }
-        routes: list[Route | Mount] = [
-            Route(path, self._guarded(call), methods=[method]) for path, (method, call) in api.items()
+        async def refused(request: Request, refusal: Exception) -> Response:
+            assert isinstance(refusal, RequestRefused)
+            self.note(request, refusal)
+            return JSONResponse({"refused": refusal.kind, "sentence": str(refusal)}, refusal.status)
+
+        routes = [
+            Route("/api/sessions", self.start, methods=["POST"]),
+            Route("/api/session", self.state),
+            Route("/api/answers", self.answer, methods=["POST"]),
+            Route("/api/result", self.result),
+            Route("/admin", self.admin),
+            Mount("/", StaticFiles(directory=self.study.folder / PUBLIC, html=True)),
         ]
-        routes.append(Route("/admin", self.admin))
-        routes.append(Mount("/", StaticFiles(directory=self.study.folder / PUBLIC, html=True)))
-        return Headers(Starlette(routes=routes, lifespan=lifespan))
+        return with_headers(Starlette(routes=routes, lifespan=lifespan, exception_handlers={RequestRefused: refused}))
 
-    def _guarded(self, call: Callable[[Request], Awaitable[dict[str, Any]]]) -> Callable:
-        async def route(request: Request) -> Response:
-            try:
-                return JSONResponse(await call(request))
-            except RequestRefused as refusal:
-                self.refuse(request, refusal)
-                return JSONResponse({"refused": refusal.kind, "sentence": str(refusal)}, refusal.status)
-
-        return route
-
-    def refuse(self, request: Request, refusal: RequestRefused) -> None:
+    def note(self, request: Request, refusal: RequestRefused) -> None:
         """Count a refusal and log it."""
         self.refusals[refusal.kind] += 1
-        session = request.state.session if hasattr(request.state, "session") else None
-        self.log.info(
-            json.dumps(
-                {
-                    "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                    "refused": refusal.kind,
-                    "status": refusal.status,
-                    "path": request.url.path[:80],
-                    "session": session,
-                    "sentence": str(refusal),
-                }
-            )
-        )
+        record = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "refused": refusal.kind,
+            "status": refusal.status,
+            "path": request.url.path[:80],
+            "session": getattr(request.state, "session", None),
+            "sentence": str(refusal),
+        }
+        self.log.info(json.dumps(record))
 
     def _session(self, request: Request) -> int:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -155,40 +150,45 @@ class Server:
         request.state.session = self.database.session_of(token)
         return request.state.session
 
-    async def start(self, request: Request) -> dict[str, Any]:
-        given = await _body(request)
-        if not isinstance(given, dict) or set(given) != {"key", "questionnaire", "reader"} or not is_key(given["key"]):
-            raise RequestRefused(422, "malformed", "A session has a key, a questionnaire and a reader.")
-        if not isinstance(given["reader"], str) or len(given["reader"]) > 16:
-            raise RequestRefused(422, "malformed", "The reader's code cannot be.")
-        questionnaire, reader = Questionnaire.of(given["questionnaire"]), given["reader"].strip().upper()
-        return await self.database.submit(partial(self.database.start, given["key"], questionnaire, reader))
+    async def start(self, request: Request) -> Response:
+        """Begin a session."""
+        body = await _body(request)
+        if not isinstance(body, dict) or set(body) != {"key", "questionnaire", "reader"} or not is_key(body["key"]):
+            raise malformed("A session has a key, a questionnaire and a reader.")
+        if not isinstance(body["reader"], str) or len(body["reader"]) > 16:
+            raise malformed("A reader's code has at most 16 letters.")
+        questionnaire, reader = Questionnaire.of(body["questionnaire"]), body["reader"].strip().upper()
+        start = partial(self.database.start, body["key"], questionnaire, reader)
+        return JSONResponse(await self.database.submit(start))
 
-    async def state(self, request: Request) -> dict[str, Any]:
-        return await self.database.submit(partial(self.database.state, self._session(request)))
+    async def state(self, request: Request) -> Response:
+        """Send what a client may know of its session."""
+        return JSONResponse(await self.database.submit(partial(self.database.state, self._session(request))))
 
-    async def answer(self, request: Request) -> dict[str, Any]:
+    async def answer(self, request: Request) -> Response:
+        """Store an answer."""
         number = self._session(request)
-        given = Answer.of(await _body(request))
-        done = await self.database.submit(partial(self.database.answer, number, given))
-        if done["again"]:  # kept once, acknowledged twice: no error, but worth a line
-            self.refuse(request, RequestRefused(200, "repeated", f"Question {given.question} was kept already."))
-        return done
+        answer = Answer.of(await _body(request))
+        reply = await self.database.submit(partial(self.database.answer, number, answer))
+        if reply["again"]:  # stored once, acknowledged twice: no error, but worth a line
+            self.note(request, RequestRefused(200, "repeated", f"Question {answer.question} was stored before."))
+        return JSONResponse(reply)
 
-    async def result(self, request: Request) -> dict[str, Any]:
-        return await self.database.submit(partial(self.database.result, self._session(request)))
+    async def result(self, request: Request) -> Response:
+        """Send the truth of a finished session."""
+        return JSONResponse(await self.database.submit(partial(self.database.result, self._session(request))))
 
     async def admin(self, request: Request) -> Response:
-        """Counts only: who reads them may still be a reader."""
+        """Send the administrator's page. It has counts only: the administrator may still be a reader."""
         now = time.monotonic()
         if len(self.failures) == FAILURES and now - self.failures[0] < 60:
-            self.refuse(request, RequestRefused(429, "password", "Too many wrong passwords."))
+            self.note(request, RequestRefused(429, "password", "Too many wrong passwords."))
             return Response("Too many wrong passwords; wait a minute.", 429)
-        given = _password(request)
-        if given is None or not await asyncio.to_thread(same_password, given, self.password_hash):
-            if given is not None:
+        password = _password(request)
+        if password is None or not await asyncio.to_thread(same_password, password, self.password_hash):
+            if password is not None:
                 self.failures.append(now)
-                self.refuse(request, RequestRefused(401, "password", "The administrator's password is wrong."))
+                self.note(request, RequestRefused(401, "password", "The administrator's password is wrong."))
             challenge = {"WWW-Authenticate": 'Basic realm="study", charset="UTF-8"'}
             return Response("The administrator's page needs its password.", 401, challenge)
         counts = await self.database.submit(self.database.counts)
@@ -203,20 +203,17 @@ class Server:
         )
 
 
-async def _body(request: Request) -> Any:
-    """The JSON of a request.
+async def _body(request: Request) -> object:
+    """Return the JSON of a request.
 
     Raises:
-        RequestRefused: it is too long, too slow, of another origin, or no JSON.
+        RequestRefused: it is too long, too slow, of another origin, or not JSON.
     """
     origin = request.headers.get("origin")
     if origin and origin.partition("://")[2] != request.headers.get("host"):
         raise RequestRefused(403, "forged", "The request comes from another origin.")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RequestRefused(415, "malformed", "The request is no JSON.")
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY:
-        raise RequestRefused(413, "oversized", f"A request has {MAX_BODY} bytes at most.")
+        raise RequestRefused(415, "malformed", "The request is not JSON.")
     content = b""
     try:
         async with asyncio.timeout(MAX_WAIT):
@@ -224,18 +221,13 @@ async def _body(request: Request) -> Any:
                 content += part
                 if len(content) > MAX_BODY:
                     raise RequestRefused(413, "oversized", f"A request has {MAX_BODY} bytes at most.")
+        return json.loads(content)
     except TimeoutError:
         raise RequestRefused(408, "malformed", "The request did not arrive in time.") from None
     except ClientDisconnect:
         raise RequestRefused(400, "malformed", "The request broke off.") from None
-    try:
-        return json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        raise RequestRefused(400, "malformed", "The request is no JSON.") from None
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number in JSON")
+        raise RequestRefused(400, "malformed", "The request is not JSON.") from None
 
 
 def _password(request: Request) -> str | None:
@@ -249,13 +241,13 @@ def _password(request: Request) -> str | None:
 
 
 def hash_password(password: str) -> str:
-    """Salted scrypt hash of a password, as SALT:HASH in hexadecimal."""
+    """Return the salted scrypt hash of a password, as SALT:HASH in hexadecimal."""
     salt = secrets.token_bytes(16)
     return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, **SCRYPT).hex()}"
 
 
 def same_password(password: str, hashed: str) -> bool:
-    """Whether a password has this hash."""
+    """Return whether a password has this hash."""
     salt, _, digest = hashed.partition(":")
     return hmac.compare_digest(hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT).hex(), digest)
 
@@ -273,39 +265,42 @@ def serve(
     """Serve a study until it is stopped.
 
     Args:
-        folder: of the study.
-        host, port: to listen at; port 0 takes a free one.
-        certificate, key: files for HTTPS; without them, plain HTTP.
+        folder: folder of the study.
+        host, port: address to listen at; port 0 chooses a free one.
+        certificate, key: PEM files for HTTPS; plain HTTP without them.
         new_password: forget the administrator's password and make a new one.
-        echo: takes the lines that say where the study is.
+        echo: function that prints the address of the study and a new password.
 
     Raises:
-        StudyError: there is no study in `folder`.
-        OSError: the port is taken.
+        StudyError: the folder holds no study, its responses cannot be written, the address is in use, or the
+            certificate or its key cannot be used.
     """
     study = ReaderStudy.open(folder)
+    if not (study.folder / PUBLIC / "index.html").is_file():
+        raise StudyError(f"{study.folder / PUBLIC} holds no application; restore it from a copy or build it again.")
+    if key and not certificate:
+        raise StudyError("There is a key without its certificate; give both --certificate and --key.")
+    try:
+        listening = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise StudyError(f"{host}:{port} cannot be listened at ({error}); give another --host or --port.") from None
     database = Database(study)
     if given := os.environ.get(PASSWORD):
         hashed = hash_password(given)
     else:
         generated = secrets.token_urlsafe(12)
-        hashed, fresh = database.password(hash_password(generated), new_password)
-        if fresh:
+        new = hash_password(generated)
+        hashed = database.fact("password", new, renew=new_password)
+        if hashed == new:
             echo(f"The administrator's password, shown this once: {generated}")
-    listening = socket.create_server((host, port), backlog=2048)
-    scheme = "https" if certificate else "http"
-    at = f"{scheme}://{host}:{listening.getsockname()[1]}"
-    echo(f"The study is at {at}/ and its counts at {at}/admin; Ctrl-C stops it, and nothing is lost.")
     settings = uvicorn.Config(
-        Server(study, database, hashed).app(),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=2**14,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-        timeout_keep_alive=120,  # a reader looks at a pair for longer than the five seconds of the default
-        timeout_graceful_shutdown=5,
+        Server(study, database, hashed).app(), ssl_certfile=certificate, ssl_keyfile=key, **UVICORN
     )
+    try:
+        settings.load()
+    except OSError as error:
+        raise StudyError(f"The certificate or its key cannot be used ({error}); give two PEM files.") from None
+    at = f"{'https' if certificate else 'http'}://{host}:{listening.getsockname()[1]}"
+    echo(f"The study is at {at}/ and its counts at {at}/admin; Ctrl-C stops it, and nothing is lost.")
     sys.stdout.flush()
     uvicorn.Server(settings).run(sockets=[listening])

@@ -4,13 +4,14 @@
 const $ = (id) => document.getElementById(id);
 const study = window.STUDY;
 const backend = study.mode === "server" ? new ServerBackend() : new BrowserBackend(study);
-const PLACE = `mammogan-study:${study.id}`;
+const STORAGE_KEY = `mammogan-study:${study.id}`;
 const LONGEST = 20000; // milliseconds between two attempts to send
 
-/* ---- what is kept ---- */
+/* ---- the state in this browser ---- */
 
-// page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in milliseconds.
-// locked: the answer to the last pair is confirmed, the next one is not shown yet. seconds: the open pair was in sight.
+// page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in
+// milliseconds. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
+// open pair was in sight.
 let state = load() || fresh();
 
 function fresh() {
@@ -19,7 +20,7 @@ function fresh() {
 
 function load() {
   try {
-    return JSON.parse(localStorage.getItem(PLACE));
+    return JSON.parse(localStorage.getItem(STORAGE_KEY));
   } catch {
     return null;
   }
@@ -27,20 +28,20 @@ function load() {
 
 function save() {
   try {
-    localStorage.setItem(PLACE, JSON.stringify(state));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(state));
   } catch {
-    say("This browser keeps no data: do not reload the page before the end.");
+    say("This browser stores no data: do not reload the page before the end.");
   }
 }
 
-/** What two tabs must agree on; the clock of the open pair is each tab's own. */
+/** Return what two tabs must agree on; each tab has its own clock of the open pair. */
 function progress(of) {
   return of && JSON.stringify([of.page, of.key, of.token, of.locked, of.answers.map((answer) => answer.key)]);
 }
 
 // A second tab would answer the same questions: the one that is not in use follows the other.
 addEventListener("storage", (event) => {
-  if ((event.key === PLACE || event.key === null) && progress(load()) !== progress(state)) location.reload();
+  if ((event.key === STORAGE_KEY || event.key === null) && progress(load()) !== progress(state)) location.reload();
 });
 
 function say(text) {
@@ -55,7 +56,8 @@ function show(page) {
   state.page = page;
   save();
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
-  document.title = `${{ tutorial: "Introduction", questionnaire: "About you", pairs: "Pairs", result: "Result" }[page]} - ${study.title}`;
+  const titles = { tutorial: "Introduction", questionnaire: "About you", pairs: "Pairs", result: "Result" };
+  document.title = `${titles[page]} - ${study.title}`;
   ({ tutorial, questionnaire, pairs, result })[page]();
   $(`${page}-title`).focus();
   scrollTo(0, 0);
@@ -63,7 +65,7 @@ function show(page) {
 
 function tutorial() {
   $("tutorial-title").textContent = study.title;
-  for (const place of document.querySelectorAll(".count")) place.textContent = study.pairs;
+  for (const element of document.querySelectorAll(".count")) element.textContent = study.pairs;
   $("note").hidden = !study.note;
   $("note").textContent = study.note || "";
   if (!viewers.practice) {
@@ -73,37 +75,39 @@ function tutorial() {
 }
 
 function questionnaire() {
-  radiologistOrNot();
+  askRadiologists();
   if (state.questionnaire) begin(); // a reload while the session was being opened
 }
 
-function radiologistOrNot() {
-  const shown = $("about").elements.radiologist.value === "yes";
-  $("radiologists").hidden = !shown;
-  for (const input of $("radiologists").querySelectorAll("input")) input.disabled = !shown;
+/** Show the questions for radiologists to radiologists only. */
+function askRadiologists() {
+  const radiologist = $("about").elements.radiologist.value === "yes";
+  $("radiologists").hidden = !radiologist;
+  for (const input of $("radiologists").querySelectorAll("input")) input.disabled = !radiologist;
 }
 
-function filled() {
-  const given = new FormData($("about"));
-  const about = { radiologist: given.get("radiologist"), years: Number(given.get("years")) };
+/** Return the answers of the questionnaire as the server expects them. */
+function readQuestionnaire() {
+  const form = new FormData($("about"));
+  const about = { radiologist: form.get("radiologist"), years: Number(form.get("years")) };
   if (about.radiologist === "yes") {
-    const training = given.get("training");
+    const training = form.get("training");
     about.board_certified = training === "board_certified" ? "yes" : "no";
     about.trainee = training === "trainee" ? "yes" : "no";
-    about.breast_specialist = given.get("breast_specialist");
-    about.screening = given.get("screening");
+    about.breast_specialist = form.get("breast_specialist");
+    about.screening = form.get("screening");
   }
   return about;
 }
 
-/** Open the session; the key makes a repeated request harmless. */
+/** Open the session. The key makes a repeated request harmless. */
 async function begin() {
   $("start").disabled = true;
   for (let pause = 1000; ; pause = Math.min(2 * pause, LONGEST)) {
     try {
-      const opened = await backend.start(state.key, state.questionnaire, state.reader || "");
+      const { token, session, reader, pairs } = await backend.start(state.key, state.questionnaire, state.reader || "");
       say("");
-      Object.assign(state, { token: opened.token, session: opened.session, reader: opened.reader, pairs: opened.pairs });
+      Object.assign(state, { token, session, reader, pairs });
       show("pairs");
       return;
     } catch (error) {
@@ -125,7 +129,7 @@ async function begin() {
 
 const clock = { since: 0 };
 
-/** Seconds that the open pair was in sight so far. */
+/** Return the seconds that the open pair has been in sight so far. */
 function seconds() {
   return state.seconds + (clock.since ? (performance.now() - clock.since) / 1000 : 0);
 }
@@ -189,10 +193,10 @@ function refresh() {
   $("next").textContent = state.answers.length < study.pairs ? "Next pair" : "See the result";
 }
 
-/** Fetch the pictures of the whole session ahead, one after the other, so that a lost network does not stop the test. */
+/** Fetch all pictures of the session in advance, one after the other, so that the test survives a lost network. */
 async function prefetch() {
   for (const name of state.pairs.slice(current()).flat()) {
-    if (study.tile) return; // tiles are many, and only those that are looked at are wanted
+    if (study.tile) return; // tiles are many, and only those in view are needed
     for (let loaded = false; !loaded; ) {
       const image = new Image();
       image.src = `pictures/${name}.png`;
@@ -235,7 +239,7 @@ $("next").addEventListener("click", () => {
   $("pairs-title").focus();
 });
 
-/* ---- answers on their way ---- */
+/* ---- sending answers ---- */
 
 let sending = false;
 let wake = () => {};
@@ -249,7 +253,7 @@ function sleep(milliseconds) {
 
 addEventListener("online", () => wake());
 
-/** Send what is not acknowledged, in order, until all is. */
+/** Send the answers that are not acknowledged, in order, until all are. */
 async function send() {
   if (sending) return;
   sending = true;
@@ -271,7 +275,7 @@ async function send() {
           disputes += 1;
           if (await settle()) return;
         } else if (error.retry || error.status === 409) {
-          say("No connection: your answers are kept here and sent when it is back. Go on.");
+          say("No connection: your answers are kept here and sent when it is back. Please continue.");
           await sleep(pause);
           pause = Math.min(2 * pause, LONGEST);
         } else {
@@ -286,18 +290,18 @@ async function send() {
   if (state.page === "result") result();
 }
 
-/** The server knows another number of answers than this browser: its count holds. Returns true where the page reloads. */
+/** Adopt the server's count of answers, which differs from this browser's. Return true if the page reloads. */
 async function settle() {
-  let known;
+  let session;
   try {
-    known = await backend.state(state.token);
+    session = await backend.state(state.token);
   } catch {
     return false;
   }
-  state.answers.forEach((answer) => { answer.sent = answer.question <= known.answered; });
-  const ahead = known.answered > state.answers.length;
-  while (state.answers.length < known.answered) {
-    // Answered elsewhere under the same token; what was chosen is with the server.
+  state.answers.forEach((answer) => { answer.sent = answer.question <= session.answered; });
+  const ahead = session.answered > state.answers.length;
+  while (state.answers.length < session.answered) {
+    // Answered elsewhere under the same token; only the server knows the chosen side.
     state.answers.push({ question: state.answers.length + 1, chosen: "", seconds: 0, at: 0, key: "", sent: true });
   }
   if (ahead) state.locked = false;
@@ -316,10 +320,10 @@ async function result() {
     send();
     return;
   }
-  let told;
-  for (let pause = 1000; !told; pause = Math.min(2 * pause, LONGEST)) {
+  let truth;
+  for (let pause = 1000; !truth; pause = Math.min(2 * pause, LONGEST)) {
     try {
-      told = await backend.result(state.token);
+      truth = await backend.result(state.token);
     } catch (error) {
       if (!error.retry) {
         say(error.message);
@@ -331,9 +335,10 @@ async function result() {
   }
   say("");
   if (state.page !== "result") return;
-  const answers = told.answers.map((answer, i) => ({ chosen_side: state.answers[i].chosen, ...answer }));
+  const answers = truth.answers.map((answer, i) => ({ chosen_side: state.answers[i].chosen, ...answer }));
   const right = answers.filter((answer) => answer.chosen_side === answer.real_side).length;
-  $("score").textContent = `You found the real image in ${right} of ${study.pairs} pairs. Guessing finds ${study.pairs / 2} on average.`;
+  $("score").textContent =
+    `You found the real image in ${right} of ${study.pairs} pairs. Guessing finds ${study.pairs / 2} on average.`;
   $("answers").replaceChildren(...answers.map((answer, i) => {
     const row = document.createElement("tr");
     const head = document.createElement("th");
@@ -349,7 +354,7 @@ async function result() {
   $("download").hidden = study.mode === "server";
   $("download").onclick = () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([responsesCsv(state, told.answers)], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob([responsesCsv(state, truth.answers)], { type: "text/csv" }));
     link.download = `responses-${state.session}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
@@ -369,10 +374,10 @@ $("again").addEventListener("click", () => {
 });
 
 $("begin").addEventListener("click", () => show("questionnaire"));
-$("about").addEventListener("change", radiologistOrNot);
+$("about").addEventListener("change", askRadiologists);
 $("about").addEventListener("submit", (event) => {
   event.preventDefault();
-  state.questionnaire = filled();
+  state.questionnaire = readQuestionnaire();
   state.reader = $("reader").value.trim().toUpperCase();
   save();
   begin();

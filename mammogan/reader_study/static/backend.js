@@ -1,7 +1,7 @@
 "use strict";
-// Where sessions come from and answers go: a server that keeps the truth, or this browser alone.
+// Two sources of sessions that also receive the answers: a server, which keeps the truth, and this browser alone.
 
-/** A request that failed. `retry`: the same request may succeed later; else it was refused, and the message says why. */
+/** A request that failed. `retry`: the same request may succeed later; otherwise the message is the reason. */
 class Failed extends Error {
   constructor(message, retry, status) {
     super(message);
@@ -10,7 +10,7 @@ class Failed extends Error {
   }
 }
 
-/** `bytes` random bytes as hexadecimal digits. (crypto.randomUUID is missing on plain HTTP.) */
+/** Return `bytes` random bytes as hexadecimal digits. (crypto.randomUUID is missing on plain HTTP.) */
 function randomHex(bytes) {
   return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
@@ -59,7 +59,7 @@ class ServerBackend {
   }
 }
 
-/** The same without a server: the sessions are in study.js, the answers in the page. */
+/** The same without a server: study.js holds the sessions, and the page holds the answers. */
 class BrowserBackend {
   constructor(study) {
     this.sessions = JSON.parse(atob(study.sessions));
@@ -88,7 +88,7 @@ class BrowserBackend {
   }
 }
 
-/** One answer a row, as `mammogan study analyse` reads them. */
+/** Return a CSV with one row per answer, as `mammogan study analyse` reads it. */
 function responsesCsv(state, truth) {
   const traits = ["radiologist", "board_certified", "trainee", "breast_specialist", "screening"];
   const header = [

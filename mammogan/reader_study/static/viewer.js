@@ -1,22 +1,26 @@
 "use strict";
 // One picture that can be moved and zoomed by touch, mouse, keyboard and buttons; two of them can be linked.
 
-// OpenSeadragon would add a style sheet of its own, which the page's policy forbids, and which hides where the keyboard's
-// focus is on a tablet. It looks for its mark first; a mark that is no style sheet keeps it from doing so.
+// OpenSeadragon would add its own style sheet, which the page's policy forbids and which hides the keyboard focus on a
+// tablet. It looks for its mark first; a mark that is not a style sheet prevents this.
 const mark = document.createElementNS("urn:mark", "style");
 mark.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(mark);
 
 class Viewer {
-  /** `name` is what a screen reader calls it: "left image". */
+  /** `name` is the name for screen readers: "left image". */
   constructor(element, name) {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.name = name;
     this.ready = false;
-    // The buttons come first: they take room, and the picture is to be fitted into what is left.
+    // The buttons come first: they need room, and the picture is fitted into the rest.
     const tools = document.createElement("div");
     tools.className = "tools";
-    const buttons = [["+", "Zoom in", () => this.zoom(1.5)], ["−", "Zoom out", () => this.zoom(1 / 1.5)], ["⤢", "Show all", () => this.home()]];
+    const buttons = [
+      ["+", "Zoom in", () => this.zoom(1.5)],
+      ["−", "Zoom out", () => this.zoom(1 / 1.5)],
+      ["⤢", "Show all", () => this.home()],
+    ];
     for (const [sign, label, act] of buttons) {
       const button = document.createElement("button");
       button.type = "button";
@@ -45,10 +49,15 @@ class Viewer {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", `${name}: arrow keys move it, plus and minus zoom, 0 shows all of it`);
     this.osd.addHandler("canvas-key", (event) => this.key(event));
-    // A tablet that is turned shows all of a picture again if it showed all before.
-    this.osd.addHandler("animation-finish", () => { this.whole = Math.abs(this.osd.viewport.getZoom() / this.osd.viewport.getHomeZoom() - 1) < 0.01; });
-    this.osd.addHandler("resize", () => { if (this.whole) requestAnimationFrame(() => this.osd.viewport.goHome(true)); });
-    // The mouse wheel over an image is for the image.
+    // A tablet that is turned shows the whole picture again if it showed the whole before.
+    this.osd.addHandler("animation-finish", () => {
+      const { viewport } = this.osd;
+      this.whole = Math.abs(viewport.getZoom() / viewport.getHomeZoom() - 1) < 0.01;
+    });
+    this.osd.addHandler("resize", () => {
+      if (this.whole) requestAnimationFrame(() => this.osd.viewport.goHome(true));
+    });
+    // The mouse wheel over an image zooms the image and does not scroll the page.
     this.osd.addHandler("canvas-scroll", (event) => { event.preventDefault = true; });
     this.message = document.createElement("p");
     this.message.className = "failed";
@@ -57,7 +66,7 @@ class Viewer {
     element.parentElement.append(this.message);
   }
 
-  /** Show a picture; resolves when it can be seen, however long the network is away. */
+  /** Show a picture. Resolves when it is visible, however long the network is lost. */
   open(source) {
     this.ready = false;
     const turn = (this.turn = {});
@@ -114,7 +123,7 @@ class Viewer {
   }
 }
 
-/** Let two viewers move together while `linked()` is true: the one that was touched last leads. */
+/** Move two viewers together while `linked()` is true: the one that was touched last leads. */
 function link(viewers, linked) {
   let leader = null;
   viewers.forEach((viewer, i) => {
@@ -131,7 +140,7 @@ function link(viewers, linked) {
   });
 }
 
-/** What OpenSeadragon opens for a picture's blinded name: one file, or tiles. */
+/** Return what OpenSeadragon opens for the blinded name of a picture: one file, or tiles. */
 function sourceOf(name, study) {
   if (!study.tile) return { type: "image", url: `pictures/${name}.png`, buildPyramid: false };
   return {
@@ -145,7 +154,7 @@ function sourceOf(name, study) {
   };
 }
 
-/** Rings and bars to practice on, drawn here: nothing of the study is given away. */
+/** Return rings and bars to practice on. They are drawn here and reveal nothing of the study. */
 function practicePattern() {
   const canvas = document.createElement("canvas");
   canvas.width = 800;

@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study import PASSWORD, made_store, ovals, served
+from study import PASSWORD, made_store, needs_viewer, ovals, served
 
 from mammogan.data.store import Store
-from mammogan.reader_study.design import ReaderStudy, build
+from mammogan.reader_study import pictures
+from mammogan.reader_study.build import StudySettings, build
+from mammogan.reader_study.design import ReaderStudy
 from mammogan.report.provenance import ROOT
 from mammogan.stats.responses import read_responses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM or not (ROOT / "node_modules" / "openseadragon").is_dir(),
-    reason="Chromium or node_modules is missing: run make setup",
-)
+pytestmark = [
+    pytest.mark.slow,
+    needs_viewer,
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is missing"),
+]
 SIZES = {"iPad": (834, 1194), "iPad on its side": (1194, 834), "phone": (390, 844), "phone on its side": (844, 390)}
 PAIRS = 4
 
@@ -48,7 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture
 def study(store: Store, tmp_path: Path) -> ReaderStudy:
-    return build(store.path, store.path, tmp_path / "study", seed=1, pairs=PAIRS)
+    return build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=PAIRS))
 
 
 class Tablet:
@@ -402,7 +405,12 @@ def test_the_network_is_lost_in_the_middle(browser: Any, study: ReaderStudy) -> 
 
 
 def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path) -> None:
-    made = build(store.path, store.path, tmp_path / "study", seed=1, pairs=PAIRS, browser=True, note="Phantoms only.")
+    made = build(
+        store.path,
+        store.path,
+        tmp_path / "study",
+        StudySettings(seed=1, pairs=PAIRS, browser=True, note="Phantoms only."),
+    )
     index = made.folder / "public" / "index.html"
     tablet = Tablet(browser, index.as_uri())
     page = tablet.page
@@ -431,11 +439,9 @@ def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path
 def test_tiles_and_the_administrators_page(
     browser: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mammogan.reader_study import design
-
-    monkeypatch.setattr(design, "PLAIN", 24)
-    monkeypatch.setattr(design, "TILE", 16)
-    made = build(store.path, store.path, tmp_path / "study", seed=1, pairs=1)
+    monkeypatch.setattr(pictures, "PLAIN", 24)
+    monkeypatch.setattr(pictures, "TILE", 16)
+    made = build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=1))
     with served(made.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         tablet.page.evaluate("study.pairs = 1")

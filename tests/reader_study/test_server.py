@@ -9,57 +9,26 @@ import random
 import secrets
 import signal
 import socket
-import sqlite3
-import tempfile
 import threading
 import time
-from contextlib import closing
-from dataclasses import replace
-from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from study import ABOUT, PASSWORD, answer, begin, call, served
+from study import ABOUT, PASSWORD, answer, answer_rows, begin, blank_study, call, needs_viewer, served
 
-from mammogan.atomic import write_json
-from mammogan.reader_study.database import Answer, Database, Questionnaire, RequestRefused, connect, responses
-from mammogan.reader_study.design import ReaderStudy, write_application
-from mammogan.reader_study.server import hash_password, same_password
-from mammogan.report.provenance import ROOT
+from mammogan.errors import StudyError
+from mammogan.reader_study.database import responses
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.server import hash_password, same_password, serve
 from mammogan.stats.responses import check_responses
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "node_modules" / "openseadragon").is_dir(), reason="node_modules is missing: run make setup"
-)
-
-
-def made_study(folder: Path, pairs: int = 10) -> ReaderStudy:
-    """A study whose pictures are names only."""
-    (folder / "public" / "pictures").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    pools = {
-        name: [{"name": rng.bytes(8).hex(), "id": f"{name}-{number}"} for number in range(20)]
-        for name in ("real", "synthetic")
-    }
-    secret = {"format": "mammogan-study-1", "title": "T", "note": "", "seed": 9, "pairs": pairs, "pools": pools}
-    write_json(folder / "study.json", secret)
-    study = ReaderStudy.open(folder)
-    write_application(study, folder / "public", (40, 32), browser=False)
-    return study
+pytestmark = needs_viewer
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> ReaderStudy:
-    return made_study(tmp_path / "study")
-
-
-def rows(study: ReaderStudy) -> list[tuple]:
-    with closing(sqlite3.connect(study.folder / "responses.sqlite")) as connection:
-        return connection.execute("SELECT session, question, chosen_side FROM answers ORDER BY 1, 2").fetchall()
+    return blank_study(tmp_path / "study")
 
 
 def refused(study: ReaderStudy) -> list[str]:
@@ -161,7 +130,7 @@ def test_forged_replayed_out_of_order_and_oversized(study: ReaderStudy) -> None:
     log = (study.folder / "refused.log").read_text()
     assert code not in log
     assert "127.0.0.1" not in log
-    assert rows(study) == [(1, 1, "left")]
+    assert answer_rows(study) == [(1, 1, "left")]
 
 
 def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
@@ -192,89 +161,14 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
     assert (study.folder / "responses.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_passwords_are_kept_as_hashes_and_shown_once(study: ReaderStudy) -> None:
+def test_passwords_are_stored_as_hashes() -> None:
     hashed = hash_password("geheim")
     assert "geheim" not in hashed
     assert same_password("geheim", hashed)
     assert not same_password("Geheim", hashed)
-    database = Database(study)
-    assert database.password("a:1", False) == ("a:1", True)
-    assert database.password("b:2", False) == ("a:1", False)
-    assert database.password("c:3", True) == ("c:3", True)
-    database.close()
 
 
-def test_responses_are_append_only_and_bound_to_their_study(study: ReaderStudy) -> None:
-    async def one_answer() -> None:
-        database = Database(study)
-        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
-        await database.submit(lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)))
-        database.close()
-
-    asyncio.run(one_answer())
-    with closing(connect(study.folder)) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
-        for statement in ("UPDATE answers SET chosen_side = 'right'", "DELETE FROM answers", "DELETE FROM sessions",
-                          "UPDATE sessions SET radiologist = 'yes'"):  # fmt: skip
-            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                connection.execute(statement)
-    assert rows(study) == [(1, 1, "left")]
-    with pytest.raises(ValueError, match="belong to another study"):
-        Database(replace(study, seed=1))
-
-
-def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
-    async def outcomes() -> list:
-        loop = asyncio.get_running_loop()
-        with closing(connect(study.folder)) as connection:
-            database = Database.__new__(Database)
-            database.study, database._connection, database.secret = study, connection, b"x"
-            database.start("0" * 32, Questionnaire("no"), "")
-            jobs = [lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: 1 / 0]
-            futures = [loop.create_future() for _ in jobs]
-            database._commit([(job, future, loop) for job, future in zip(jobs, futures, strict=True)])
-            return await asyncio.gather(*futures, return_exceptions=True)
-
-    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [ZeroDivisionError] * 2
-    assert rows(study) == []
-
-
-@cache
-def three_questions() -> Database:
-    """A database without its thread, used by every example of the test below."""
-    folder = Path(tempfile.mkdtemp())
-    database = Database.__new__(Database)
-    database.study, database.secret = made_study(folder / "study", pairs=3), b"x"
-    database._connection = connect(database.study.folder)
-    return database
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["left", "right"]), st.integers(0, 2)), max_size=12))
-def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tuple[int, str, int]]) -> None:
-    """Against a model: the answers kept are those of the first acceptable request for each next question."""
-    database = three_questions()
-    number = int(database.start(secrets.token_hex(16), Questionnaire("no"), "")["token"].partition(".")[0])
-    model: list[tuple[str, str]] = []
-    for question, chosen, key in requests:
-        sent = Answer(question, chosen, 1.0, 0.0, f"{key:032x}")
-        known = question <= len(model) and model[question - 1] == (chosen, sent.key)
-        new = question == len(model) + 1 and question <= 3
-        try:
-            done = database.answer(number, sent)
-        except RequestRefused:
-            assert not known
-            assert not new
-            continue
-        assert done == {"answered": len(model) + new, "again": known}
-        assert known or new
-        if new:
-            model.append((chosen, sent.key))
-    query = "SELECT chosen_side, key FROM answers WHERE session = ? ORDER BY question"
-    assert database._connection.execute(query, (number,)).fetchall() == model
-
-
+@pytest.mark.slow
 def test_two_hundred_sessions_at_once(study: ReaderStudy) -> None:
     """Every request is sent twice at the same time, as by an impatient network; no answer is lost or doubled."""
     with served(study.folder) as (address, _):
@@ -319,6 +213,7 @@ def test_two_hundred_sessions_at_once(study: ReaderStudy) -> None:
     assert kept == told
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
     acknowledged: dict[str, int] = {}
     port = 0
@@ -353,9 +248,28 @@ def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
             for thread in threads:
                 thread.join()
             stop.set()
-        kept = {session: sum(1 for row in rows(study) if row[0] == session) for session in range(1, 9)}
+        kept = {session: sum(1 for row in answer_rows(study) if row[0] == session) for session in range(1, 9)}
         for token, count in acknowledged.items():
             # One more than acknowledged may be kept: its acknowledgment was under way.
             assert 0 <= kept[int(token.partition(".")[0])] - count <= 1
     assert set(acknowledged.values()) == {10}
-    assert len(rows(study)) == 80
+    assert len(answer_rows(study)) == 80
+
+
+def test_what_cannot_be_served_is_a_sentence(study: ReaderStudy, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_text("not a certificate")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(StudyError, match=r"127.0.0.1:\d+ cannot be listened at .*another --host or --port"),
+    ):
+        serve(study.folder, port=other.getsockname()[1])
+    with pytest.raises(StudyError, match="give both --certificate and --key"):
+        serve(study.folder, port=0, key=certificate)
+    with pytest.raises(StudyError, match="certificate or its key cannot be used"):
+        serve(study.folder, port=0, certificate=certificate)
+    with pytest.raises(StudyError, match="certificate or its key cannot be used"):
+        serve(study.folder, port=0, certificate=tmp_path / "missing.pem")
+    (study.folder / "public" / "index.html").unlink()
+    with pytest.raises(StudyError, match="holds no application"):
+        serve(study.folder, port=0)

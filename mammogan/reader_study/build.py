@@ -1,0 +1,262 @@
+"""Building a reader study from two sets of images: curated pools, blinded pictures, and the application."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammogan.atomic import replacing_folder, write_json, writing
+from mammogan.errors import InputError, ParameterError, StudyError, TableError
+from mammogan.reader_study.browser import write_application
+from mammogan.reader_study.design import FORMAT, PICTURES, PUBLIC, RESPONSES, SECRET, ReaderStudy
+from mammogan.reader_study.pictures import MakePicture, equalized, grid_steps, write_picture
+from mammogan.types import Progress, Size, no_progress
+
+if TYPE_CHECKING:
+    from mammogan.data.store import Store
+
+GRID = 64  # images of each set that the gray grid is estimated from
+INGEST = ".ingest"  # stores of folders, until the pictures are written
+HARMLESS = {"", "none", "no"}  # labels of images without an artifact
+DEMO_POOL = 48  # pictures of each class at most: a page that is sent by mail must stay small
+DEMO_SEED = 0
+DEMO_NOTE = (
+    'This copy runs in your browser alone and sends nothing. Its "real" images are phantoms, drawn by a program, not '
+    "taken of patients; the others come from the generator of this book, trained on {trained}. Your answers stay here "
+    "until you download them."
+)
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Settings of a study.
+
+    Attributes:
+        pairs: questions per session.
+        pool: images of each class to draw from, chosen at random among those that are not excluded; 0 keeps all.
+        seed: random seed. None draws a secret one: whoever has the seed and the images can work out the truth.
+        size: size of the pictures; None is the largest that both stores have (1280 x 1024 without a store).
+        view: use only images of this view; a store without views is used whole.
+        labels: CSV files with the columns id and label; an image with a label other than "none" is excluded.
+        exclude_labels: exclude only these labels.
+        exclude: text files with one id per line, optionally followed by a comma and a reason.
+        title, note: texts above the instructions.
+        browser: make a study that runs without a server; the truth is then in public/study.js, hardly hidden.
+
+    Raises:
+        ParameterError: a number is out of range.
+    """
+
+    pairs: int = 10
+    pool: int = 0
+    seed: int | None = None
+    size: Size | None = None
+    view: str = ""
+    labels: Sequence[Path] = ()
+    exclude_labels: Sequence[str] = ()
+    exclude: Sequence[Path] = ()
+    title: str = "Which mammogram is real?"
+    note: str = ""
+    browser: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1 or self.pool < 0:
+            raise ParameterError(
+                f"Sessions of {self.pairs} pairs from pools of {self.pool} are impossible; choose 1 or more pairs, and "
+                "a pool of 0 or more."
+            )
+        if self.seed is not None and self.seed < 0:
+            raise ParameterError(f"The seed {self.seed} is negative; choose 0 or more.")
+
+
+def build(
+    real: str | Path,
+    synthetic: str | Path,
+    out: str | Path,
+    settings: StudySettings,
+    *,
+    make_picture: MakePicture = equalized,
+    progress: Progress = no_progress,
+) -> ReaderStudy:
+    """Build a study; the folder appears when it is whole, and not before.
+
+    Args:
+        real, synthetic: a store, or a folder of DICOM files or pictures, which is ingested first.
+        out: folder of the study.
+        settings: settings of the study.
+        make_picture: function that makes a picture of an image.
+        progress: counts "pictures".
+
+    Raises:
+        StudyError: the folder is not empty, an id is unknown, or a pool is empty.
+        InputError: the sets differ in bit depth, window or laterality, or have no such size in common; a table of
+            labels or a list of exclusions cannot be read.
+        OutputError: the folder cannot be written.
+    """
+    from mammogan.data.pairs import compare_stores, open_pair
+
+    out = Path(out)
+    with writing(out):
+        if (out / RESPONSES).exists():
+            raise StudyError(f"{out} holds responses; export them and give another folder.")
+        if out.exists() and any(out.iterdir()):
+            raise StudyError(f"The folder {out} is not empty; give another or add --force.")
+    seed = secrets.randbits(62) if settings.seed is None else settings.seed
+    with replacing_folder(out) as aside:
+        aside.chmod(0o700)  # nobody else may watch which pictures are written
+        stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size)
+        size = Size(*compare_stores(*stores, settings.size))
+        by_class = dict(zip(("real", "synthetic"), stores, strict=True))
+        pools, excluded = _draw_pools(by_class, settings, seed)
+        pictures = _write_pictures(by_class, pools, size, seed, aside / PUBLIC / PICTURES, make_picture, progress)
+        shutil.rmtree(aside / INGEST, ignore_errors=True)
+        secret = {
+            "format": FORMAT,
+            "title": settings.title,
+            "note": settings.note,
+            "seed": seed,
+            "pairs": settings.pairs,
+            "size": list(size),
+            "view": settings.view,
+            "stores": {name: store.fingerprint for name, store in by_class.items()},
+            "excluded": excluded,
+            "pools": pictures,
+        }
+        write_json(aside / SECRET, secret)
+        (aside / SECRET).chmod(0o600)
+        write_application(ReaderStudy.open(aside), aside / PUBLIC, size, settings.browser)
+        aside.chmod(0o755)
+    return ReaderStudy.open(out)
+
+
+def _draw_pools(
+    stores: dict[str, Store], settings: StudySettings, seed: int
+) -> tuple[dict[str, list[int]], list[dict[str, str]]]:
+    """Return the positions of each pool in its store, and the record of the images that were excluded."""
+    reasons, by_hand = _exclusions(settings)
+    pools: dict[str, list[int]] = {}
+    record = []
+    for number, (name, store) in enumerate(stores.items()):
+        rows = store.manifest
+        views = bool(settings.view) and rows["view"].notna().any()
+        kept = []
+        for position, (image, view) in enumerate(zip(rows["id"], rows["view"], strict=True)):
+            why = list(reasons.get(image, ()))
+            if views and view != settings.view:
+                why.append(f"view is not {settings.view}")
+            if why:
+                record.append({"set": name, "id": image, "reason": "; ".join(dict.fromkeys(why))})
+            else:
+                kept.append(position)
+        if not kept:
+            raise StudyError(f"No {name} image is left after the exclusions; loosen them or give more images.")
+        if settings.pool > len(kept):
+            raise StudyError(f"A pool of {settings.pool} cannot be drawn from {len(kept)} {name} images; choose fewer.")
+        if settings.pool:
+            rng = np.random.default_rng([seed, 0, number])
+            kept = sorted(rng.choice(kept, settings.pool, replace=False).tolist())
+        pools[name] = kept
+        by_hand -= set(rows["id"])
+    if by_hand:  # with a typing error, the image that was meant would be shown
+        raise StudyError(f"The hand list names {min(by_hand)!r}, which is in neither set; correct it.")
+    return pools, record
+
+
+def _write_pictures(
+    stores: dict[str, Store],
+    pools: dict[str, list[int]],
+    size: Size,
+    seed: int,
+    folder: Path,
+    make_picture: MakePicture,
+    progress: Progress,
+) -> dict[str, list[dict[str, str]]]:
+    """Write both pools in mixed order under random names; return the name and the id of each picture."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, 1])
+    images = {name: store.images(size) for name, store in stores.items()}
+    steps = min(
+        grid_steps((np.asarray(images[name][i]) for i in pools[name][:GRID]), store.bits)
+        for name, store in stores.items()
+    )
+    members = [(name, position) for name, positions in pools.items() for position in positions]
+    blinded = [rng.bytes(8).hex() for _ in members]
+    for done, turn in enumerate(rng.permutation(len(members)), 1):
+        name, position = members[turn]
+        picture = make_picture(np.asarray(images[name][position]), stores[name].bits, steps, rng)
+        write_picture(picture, folder, blinded[turn])
+        progress("pictures", done, len(members))
+    record: dict[str, list[dict[str, str]]] = {name: [] for name in pools}
+    for (name, position), code in zip(members, blinded, strict=True):
+        record[name].append({"name": code, "id": stores[name].manifest["id"].iloc[position]})
+    return record
+
+
+def _exclusions(settings: StudySettings) -> tuple[dict[str, list[str]], set[str]]:
+    """Return the reasons to exclude images, by id, and the ids that were excluded by hand."""
+    reasons: dict[str, list[str]] = {}
+    by_hand = set()
+    for path in settings.labels:
+        rows = csv.DictReader(_text(path).splitlines())
+        if missing := {"id", "label"} - set(rows.fieldnames or ()):
+            raise TableError(f"{path} has no column {min(missing)!r}; give a CSV with the columns id and label.")
+        for row in rows:
+            label = (row["label"] or "").strip()
+            if label in settings.exclude_labels or (not settings.exclude_labels and label.lower() not in HARMLESS):
+                reasons.setdefault((row["id"] or "").strip(), []).append(f"label {label}")
+    for path in settings.exclude:
+        for line in _text(path).splitlines():
+            image, _, reason = (part.strip() for part in line.partition(","))
+            if image and image != "id" and not image.startswith("#"):
+                by_hand.add(image)
+                reasons.setdefault(image, []).append(f"by hand: {reason}" if reason else "by hand")
+    return reasons, by_hand
+
+
+def _text(path: Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give a text file in UTF-8.") from None
+
+
+def write_demo(phantoms: Path | None, synthetic: Path, target: Path, trained: str) -> None:
+    """Write the application without a server, as a page of the book; open its index.html.
+
+    Args:
+        phantoms: store of phantoms to show as real images. None draws some on the grid of the synthetic images: a
+            book of patients' images must not show any of them.
+        synthetic: store of synthetic images.
+        target: folder to write; its former content is replaced.
+        trained: data that the generator was trained on, a text for the reader.
+    """
+    from mammogan.data.ingest import Settings, ingest
+    from mammogan.data.phantom.population import write_population
+    from mammogan.data.store import Store
+
+    generated = Store.open(synthetic)
+    with replacing_folder(target) as aside:
+        work = aside / "work"
+        if phantoms is None:
+            height, width = generated.sizes[-1]
+            scale = max(1, -(-320 // height))  # phantoms for a very small grid are drawn larger and averaged
+            count = min(DEMO_POOL, len(generated))
+            write_population(work / "dicom", count, DEMO_SEED, height=scale * height, width=scale * width)
+            phantoms = ingest([work / "dicom"], work / "store", Settings(height, width, generated.bits)).path
+        settings = StudySettings(
+            pool=min(DEMO_POOL, len(generated), len(Store.open(phantoms))),
+            seed=DEMO_SEED,
+            note=DEMO_NOTE.format(trained=trained),
+            browser=True,
+        )
+        study = build(phantoms, synthetic, work / "study", settings)
+        for path in list((study.folder / PUBLIC).iterdir()):
+            path.rename(aside / path.name)
+        shutil.rmtree(work)

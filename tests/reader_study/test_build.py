@@ -1,0 +1,117 @@
+"""Building a study: which images are drawn, which are excluded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from study import needs_viewer
+
+from mammogan.data.store import Store
+from mammogan.errors import InputError, MammoganError, OutputError, StudyError, TableError
+from mammogan.reader_study.build import StudySettings, build, write_demo
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.types import Size
+
+pytestmark = needs_viewer
+
+
+def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = (Store.open(path).manifest["id"].tolist() for path in stores)
+    labels, hand = tmp_path / "labels.csv", tmp_path / "hand.txt"
+    labels.write_text(
+        f"id,label\n{second[0]},implausible outline\n{second[1]},none\n{second[2]},vessels\n{second[2]},grid\n"
+    )
+    hand.write_text(f"# by one observer\n{first[3]},motion\n{second[5]}\n")
+    made = build(*stores, tmp_path / "study", StudySettings(labels=[labels], exclude=[hand], pool=12))
+    record = json.loads((made.folder / "study.json").read_text())["excluded"]
+    assert record == [
+        {"set": "real", "id": first[3], "reason": "by hand: motion"},
+        {"set": "synthetic", "id": second[0], "reason": "label implausible outline"},
+        {"set": "synthetic", "id": second[2], "reason": "label vessels; label grid"},
+        {"set": "synthetic", "id": second[5], "reason": "by hand"},
+    ]
+    assert len(made.real) == len(made.synthetic) == 12
+    assert not {row["id"] for row in record} & {image for _, image in (*made.real, *made.synthetic)}
+    only = build(*stores, tmp_path / "only", StudySettings(labels=[labels], exclude_labels=["grid"], view="MLO"))
+    record = json.loads((only.folder / "study.json").read_text())["excluded"]
+    assert {row["id"] for row in record if row["reason"].startswith("label")} == {second[2]}
+    assert {row["set"] for row in record if row["reason"] == "view is not MLO"} == {"real"}
+    assert len(only.real) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"pool": 99}, "A pool of 99 cannot be drawn"),
+        ({"pairs": 0}, "choose 1 or more pairs"),
+        ({"seed": -1}, "The seed -1 is negative"),
+        ({"view": "XCCL"}, "No real image is left"),
+        ({"size": Size(7, 7)}, "do not both have the size 7 x 7"),
+    ],
+)
+def test_what_cannot_be_built(stores: tuple[Path, Path], tmp_path: Path, options: dict, sentence: str) -> None:
+    with pytest.raises(MammoganError, match=sentence):
+        build(*stores, tmp_path / "study", StudySettings(**options))
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_with_responses_or_a_full_folder_stays(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="is not empty"):
+        build(*stores, tmp_path, StudySettings())
+    (tmp_path / "responses.sqlite").write_text("")
+    with pytest.raises(StudyError, match="holds responses"):
+        build(*stores, tmp_path, StudySettings())
+    hand = tmp_path / "hand.txt"
+    hand.write_text("nobody\n")
+    with pytest.raises(StudyError, match="names 'nobody'"):
+        build(*stores, tmp_path / "study", StudySettings(exclude=[hand]))
+    with pytest.raises(StudyError, match="no study"):
+        ReaderStudy.open(tmp_path)
+
+
+def test_folders_are_ingested(phantoms: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        drawn = np.zeros((160, 128), np.uint16)
+        yy, xx = np.mgrid[:160, :128]
+        drawn[(yy - 80) ** 2 / 60**2 + xx**2 / (80 + number) ** 2 < 1] = 30000 + 500 * number
+        Image.fromarray(drawn).save(pictures / f"{number}.png")
+    made = build(phantoms, pictures, tmp_path / "study", StudySettings(size=Size(80, 64)))
+    assert len(made.real) == 16
+    assert len(made.synthetic) == 3
+    assert not (made.folder / ".ingest").exists()
+
+
+def test_the_page_of_the_book_says_what_its_generator_was_trained_on(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    real, synthetic = stores
+    write_demo(real, synthetic, tmp_path / "page", "mammograms of somewhere")
+    told = [p for p in (tmp_path / "page").rglob("*.js") if "trained on mammograms of somewhere" in p.read_text()]
+    assert len(told) == 1
+    assert (tmp_path / "page" / "index.html").is_file()
+
+
+def test_lists_of_exclusions_that_cannot_be_read(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    for settings, content, error, sentence in (
+        (StudySettings(labels=[table]), None, InputError, "table.csv cannot be read"),
+        (StudySettings(exclude=[table]), b"\xff\xfe", InputError, "give a text file in UTF-8"),
+        (StudySettings(labels=[table]), b"id,kind\n", TableError, "has no column 'label'"),
+    ):
+        if content:
+            table.write_bytes(content)
+        with pytest.raises(error, match=sentence):
+            build(*stores, tmp_path / "study", settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
+
+
+def test_a_folder_that_cannot_be_written(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "study"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            build(*stores, out, StudySettings())

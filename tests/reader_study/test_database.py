@@ -1,0 +1,129 @@
+"""Responses in SQLite: appended only, all or none of a transaction, and the first acceptable answer of a question."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from study import answer_rows, blank_study, needs_viewer
+
+from mammogan.errors import StudyError
+from mammogan.reader_study.database import Database, connect
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
+
+pytestmark = needs_viewer
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> ReaderStudy:
+    return blank_study(tmp_path / "study")
+
+
+def test_a_fact_is_stored_once(study: ReaderStudy) -> None:
+    database = Database(study)
+    assert database.fact("password", "a:1") == "a:1"
+    assert database.fact("password", "b:2") == "a:1"
+    assert Database(study).fact("password", "c:3", renew=True) == "c:3"
+    assert database.fact("password", "d:4") == "c:3"
+
+
+def test_responses_are_append_only_and_bound_to_their_study(study: ReaderStudy) -> None:
+    async def one_answer() -> None:
+        database = Database(study)
+        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)))
+        await database.close()
+
+    asyncio.run(one_answer())
+    with closing(connect(study.folder)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        for statement in ("UPDATE answers SET chosen_side = 'right'", "DELETE FROM answers", "DELETE FROM sessions",
+                          "UPDATE sessions SET radiologist = 'yes'"):  # fmt: skip
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+    assert answer_rows(study) == [(1, 1, "left")]
+    with pytest.raises(StudyError, match="belong to another study"):
+        Database(replace(study, seed=1))
+
+
+def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
+    async def outcomes() -> list[object]:
+        database = Database(study)
+        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        calls = (lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: 1 / 0)
+        return await asyncio.gather(*(database.submit(call) for call in calls), return_exceptions=True)
+
+    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [ZeroDivisionError] * 2
+    assert answer_rows(study) == []
+
+
+def test_a_client_that_leaves_takes_no_answer_along(study: ReaderStudy) -> None:
+    async def leave() -> list[object]:
+        database = Database(study)
+        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        sent = [Answer(number, "left", 1.0, 0.0, f"{number:032x}") for number in (1, 2)]
+        requests = [asyncio.create_task(database.submit(partial(database.answer, 1, answer))) for answer in sent]
+        await asyncio.sleep(0)
+        requests[0].cancel()
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        await database.close()
+        return outcomes
+
+    gone, kept = asyncio.run(leave())
+    assert isinstance(gone, asyncio.CancelledError)
+    assert kept == {"answered": 2, "again": False}
+    assert answer_rows(study) == [(1, 1, "left"), (1, 2, "left")]
+
+
+def test_what_cannot_be_opened_is_a_sentence(study: ReaderStudy) -> None:
+    path = study.folder / "responses.sqlite"
+    path.write_text("no database at all, but long enough to be read as a header of one" * 20)
+    with pytest.raises(StudyError, match=r"responses.sqlite cannot be opened .*not a database"):
+        Database(study)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StudyError, match="make file and folder writable"):
+        connect(study.folder)
+
+
+@cache
+def three_questions() -> Database:
+    """Return a database that every example of the test below uses."""
+    return Database(blank_study(Path(tempfile.mkdtemp()) / "study", pairs=3))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["left", "right"]), st.integers(0, 2)), max_size=12))
+def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tuple[int, str, int]]) -> None:
+    """Against a model: the answers kept are those of the first acceptable request for each next question."""
+    database = three_questions()
+    session = database.start(secrets.token_hex(16), Questionnaire("no"), "")
+    number = int(str(session["token"]).partition(".")[0])
+    model: list[tuple[str, str]] = []
+    for question, chosen, key in requests:
+        sent = Answer(question, chosen, 1.0, 0.0, f"{key:032x}")
+        repeated = question <= len(model) and model[question - 1] == (chosen, sent.key)
+        new = question == len(model) + 1 and question <= 3
+        try:
+            done = database.answer(number, sent)
+        except RequestRefused:
+            assert not repeated
+            assert not new
+            continue
+        assert done == {"answered": len(model) + new, "again": repeated}
+        assert repeated or new
+        if new:
+            model.append((chosen, sent.key))
+    query = "SELECT chosen_side, key FROM answers WHERE session = ? ORDER BY question"
+    assert database._connection.execute(query, (number,)).fetchall() == model
