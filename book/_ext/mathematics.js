@@ -1,4 +1,4 @@
-// TeX to SVG by MathJax, at the time of the build: a line of JSON {tex, display} in, a line {svg, mathml} out.
+// Convert TeX to SVG with MathJax when the book is built: reads lines of JSON {tex, display}, writes lines {svg}.
 const [mathjax] = process.argv.slice(2);
 
 require(mathjax)

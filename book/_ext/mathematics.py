@@ -1,4 +1,4 @@
-"""Formulas as SVG, typeset once by MathJax in Node when the book is built: no page loads MathJax, no reader waits."""
+"""Typeset formulas as SVG with MathJax in Node when the book is built, so that no page loads MathJax."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MATHJAX = "node_modules/mathjax"
 
 
 class Typesetter:
-    """One Node process for all formulas that a process of the build writes; started with the first."""
+    """One Node process for all formulas of a process of the build, started with the first formula."""
 
     def __init__(self, app: Sphinx) -> None:
         self.app = app
         self.process: subprocess.Popen[str] | None = None
         self.owner = 0
-        self.known: dict[tuple[str, bool], str] = {}
+        self.typeset: dict[tuple[str, bool], str] = {}
 
     def _start(self) -> subprocess.Popen[str]:
         # `make setup` puts Node into the virtual environment where the machine has none.
@@ -40,23 +40,24 @@ class Typesetter:
         )
 
     def svg(self, tex: str, display: bool) -> str:
-        """A formula as an SVG element; warns, and returns the source, where it cannot be typeset."""
-        if (tex, display) in self.known:
-            return self.known[tex, display]
+        """Return a formula as an SVG element; if that fails, warn and return the source."""
+        if (tex, display) in self.typeset:
+            return self.typeset[tex, display]
         if self.process is None or self.owner != os.getpid():  # the pages are written by several processes
             self.process, self.owner = self._start(), os.getpid()
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"tex": tex, "display": display}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        made = json.loads(line)["svg"] if line else ""
-        if not made or 'data-mml-node="merror"' in made:
-            logger.warning("the formula %r cannot be typeset", tex)
-            made = f"<code>{html.escape(tex)}</code>"
-        self.known[tex, display] = made
-        return made
+        svg = json.loads(line)["svg"] if line else ""
+        if not svg or 'data-mml-node="merror"' in svg:
+            logger.warning("MathJax does not accept the formula %r", tex)
+            svg = f"<code>{html.escape(tex)}</code>"
+        self.typeset[tex, display] = svg
+        return svg
 
-    def stop(self, *_: Any) -> None:
+    def stop(self, *_: object) -> None:
+        """End the Node process."""
         if self.process and self.process.stdin:
             self.process.stdin.close()
             self.process.wait(timeout=30)
@@ -65,18 +66,20 @@ class Typesetter:
 
 def _markup(translator: Any, tex: str, display: bool) -> str:
     svg = translator.builder.app.mammogan_typesetter.svg(tex, display)
-    # The picture is for the eye; a screen reader hears the source.
+    # A screen reader reads the source instead of the picture.
     svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1) if "aria-hidden" not in svg else svg
     kind = "math math-display" if display else "math math-inline"
     return f'<span class="{kind} notranslate nohighlight" role="math" aria-label="{html.escape(tex)}">{svg}</span>'
 
 
 def visit_inline(translator: Any, node: nodes.Element) -> None:
+    """Write a formula of a sentence."""
     translator.body.append(_markup(translator, node.astext(), False))
     raise nodes.SkipNode
 
 
 def visit_display(translator: Any, node: nodes.Element) -> None:
+    """Write a formula of its own line."""
     tex = node.astext()
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{split}}{tex}\\end{{split}}"
@@ -91,16 +94,19 @@ def visit_display(translator: Any, node: nodes.Element) -> None:
 
 
 def check(app: Sphinx) -> None:
+    """Prepare the typesetter, and warn where MathJax is missing."""
     app.mammogan_typesetter = Typesetter(app)  # type: ignore[attr-defined]
     if not (Path(app.srcdir) / MATHJAX).is_dir():
         logger.warning("%s is missing: run make setup", MATHJAX)
 
 
 def stop(app: Sphinx, _: Exception | None) -> None:
+    """End the typesetter after a build."""
     app.mammogan_typesetter.stop()  # type: ignore[attr-defined]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the renderer with Sphinx."""
     app.add_html_math_renderer("svg", (visit_inline, None), (visit_display, None))
     app.connect("builder-inited", check)
     app.connect("build-finished", stop)

@@ -1,8 +1,8 @@
-"""Where a page's numbers come from: the banner above every page, the badge of its chapter, the record below it.
+"""Show the origin of the numbers of a page: the banner above every page, the badge and the record of its chapter.
 
-The badge says whether the code that made the numbers has changed since, module by module: each provenance.json lists
-the modules and the notebook with their hashes (`mammogan.report.provenance`), and they are compared with the checkout
-at the time of the build.
+The badge reports whether the code that made the numbers has changed since, module by module: each provenance.json lists
+the modules and the notebook with their hashes (`mammogan.report.provenance`), and the build compares these with the
+checkout.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 EXECUTED = "book/executed"
 SMOKE = "smoke"
 QUOTED = "mammogan_stages"  # key of a page's metadata: the stages whose results it quotes
-LONG = ("modules", "files", "notebook")  # shown by the badge, or for machines only
+LONG = ("modules", "files", "notebook")  # fields of a record that the badge shows, or that only machines read
 
 
 def banner(records: dict[str, dict[str, Any]]) -> str:
-    """What every page says first: which run its numbers come from."""
+    """Return the first line of every page: the run that its numbers come from."""
     if not records:
         return ""
     newest = max(records.values(), key=lambda record: record["date"])
@@ -38,13 +38,13 @@ def banner(records: dict[str, dict[str, Any]]) -> str:
     local = " with local changes" if any(record["dirty"] for record in records.values()) else ""
     spent = f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
     facts = [data, devices, spent, newest["date"][:10], f"commit {', '.join(commits)}{local}"]
-    # The last chapter that rests on images: the first one may show others than those of the run that is published.
+    # The last chapter that rests on images: the first one may show other images than those of the published run.
     if hashes := [records[stage]["data_hash"] for stage in sorted(records) if records[stage]["data_hash"]]:
         facts.append(f"data {hashes[-1][:10]}")
     if profile == SMOKE:
         text = (
-            "<strong>SMOKE RUN.</strong> These numbers come from a run of minutes that only proves the machinery. "
-            "Do not quote them as results: the generator is tiny and hardly trained."
+            "<strong>SMOKE RUN.</strong> These numbers come from a run of a few minutes, which only shows that the "
+            "machinery works. Do not quote them as results: the generator is tiny and hardly trained."
         )
     else:
         text = f"<strong>Profile {html.escape(profile)}.</strong>"
@@ -55,47 +55,47 @@ def banner(records: dict[str, dict[str, Any]]) -> str:
 
 
 def chain(stages: Iterable[str], records: dict[str, dict[str, Any]]) -> list[str]:
-    """The stages and all that they need, directly or through others, in the order of their names."""
-    found: set[str] = set()
+    """Return the stages and all that they need, directly or through others, sorted by name."""
+    needed: set[str] = set()
     queue = list(stages)
     while queue:
         name = queue.pop()
-        if name not in found and name in records:
-            found.add(name)
+        if name not in needed and name in records:
+            needed.add(name)
             queue += records[name].get("needs", [])
-    return sorted(found)
+    return sorted(needed)
 
 
 def stale(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path) -> dict[str, list[str]] | None:
-    """{stage: changed files} of stages and those that they need; None where a record does not name its modules."""
-    found = {}
+    """Return the changed files of stages and of those that they need: {stage: files}; None where these are unknown."""
+    files = {}
     for name in chain(stages, records):
         changed = provenance.changes(records[name], root)
         if changed is None:
             return None
         if changed:
-            found[name] = changed
-    return found
+            files[name] = changed
+    return files
 
 
 def badge(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path) -> str:
-    """The badge of a page that quotes these stages: current, stale (with the files that changed), or unknown."""
+    """Return the badge of a page that quotes these stages: current, stale (with the files that changed), or unknown."""
     stages = [stage for stage in stages if stage in records]
     changed = stale(stages, records, root)
     if not stages:
         return ""
     if changed is None:
-        text = "It is not recorded which code made these numbers."
+        text = "The code that made these numbers is not recorded."
         return f'<p class="code-badge code-badge-unknown" data-stale="unknown">{text}</p>'
-    behind = chain(stages, records)
-    files = {path: name for name in behind for path in [*records[name]["modules"], f"notebooks/{name}.ipynb"]}
+    names = chain(stages, records)
+    files = {path: name for name in names for path in [*records[name]["modules"], f"notebooks/{name}.ipynb"]}
     old = {path: name for name, paths in changed.items() for path in paths}
     if old:
         kind = "stale"
-        summary = f"Stale: {len(old)} of the {len(files)} files of code behind these numbers changed since they ran."
+        summary = f"Stale: {len(old)} of the {len(files)} files of code that made these numbers have changed since."
     else:
         kind = "current"
-        summary = f"Current: the {len(files)} files of code behind these numbers are as they were when they ran."
+        summary = f"Current: the {len(files)} files of code that made these numbers are unchanged."
     items = [
         f"<li><code>{html.escape(path)}</code> <strong>changed</strong> since {html.escape(old[path])} ran "
         f"(commit {records[old[path]]['commit'][:10]})</li>"
@@ -109,7 +109,7 @@ def badge(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path)
 
 
 def block(record: dict[str, Any]) -> str:
-    """All that is known about the run behind a chapter."""
+    """Return the record of the run of a chapter as a table."""
     rows = []
     for key, value in record.items():
         if key in LONG:
@@ -124,16 +124,16 @@ def block(record: dict[str, Any]) -> str:
             text = str(value)
         rows.append(f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(text)}</td></tr>')
     return (
-        '<details class="provenance"><summary>Where the results of this page come from</summary>'
+        '<details class="provenance"><summary>Origin of the results on this page</summary>'
         f"<table>{''.join(rows)}</table></details>"
     )
 
 
 def check(app: Sphinx) -> None:
-    """Fail a build whose numbers are stale.
+    """Warn, and so fail the build, where numbers are stale.
 
-    Numbers that are not those that the notebook wrote always fail. Numbers made by code that has changed since fail
-    in the smoke profile, which is run again in minutes; a run of days or on another device is shown with its badge.
+    Numbers that the notebook did not write always fail. Numbers of code that has changed since fail in the smoke
+    profile, which runs again in minutes; results of a long run or of another device are shown with their badge.
     """
     folder = Path(app.srcdir) / EXECUTED
     root = Path(app.config.mammogan_root)
@@ -149,7 +149,7 @@ def check(app: Sphinx) -> None:
 
 
 def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    """Put banner and badge above every page, and the record below each chapter."""
+    """Add banner and badge above every page, and the record below each chapter."""
     if "body" not in context:
         return
     records = app.env.mammogan_provenance  # type: ignore[attr-defined]
@@ -163,12 +163,13 @@ def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctre
 
 
 def note(env: BuildEnvironment, stage: str) -> None:
-    """Remember that the page being read quotes results of a stage: its badge answers for them."""
+    """Record that the page being read quotes results of a stage, for its badge."""
     quoted = set(env.metadata[env.docname].get(QUOTED, "").split()) | {stage}
     env.metadata[env.docname][QUOTED] = " ".join(sorted(quoted))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Register banner, badge and check with Sphinx."""
     app.add_config_value("mammogan_root", str(provenance.ROOT), "env")
     app.connect("builder-inited", check, priority=600)
     app.connect("html-page-context", add)

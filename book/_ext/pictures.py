@@ -1,12 +1,12 @@
-"""Pictures and plots of the HTML pages: small and lazy in the text, whole on demand, and plots that answer.
+"""Prepare pictures and plots of the HTML pages.
 
-- Every picture is stored as lossless WebP (the same gray levels, a fraction of the bytes), with its size, and loaded
-  when it is scrolled to. It links to the whole picture, which a script opens in a viewer that zooms.
-- A figure whose image has a class `plot-KIND` (in the cell's metadata) becomes an interactive plot of its CSV. The
-  picture stays for print, and for readers without scripts.
+- Every picture is stored as lossless WebP (the same gray levels, a fraction of the bytes), with its size, and loads
+  when a reader scrolls to it. It links to the whole picture, which a script opens in a viewer that zooms.
+- A figure whose image has a class `plot-KIND` (in the metadata of the cell) becomes an interactive plot of its CSV. The
+  picture remains for print, and for readers without scripts.
 - Targets of references (figures, citations, equations) are collected for previews.
 
-Pages opened from a disk may not fetch files, so that data come as scripts that are loaded when they are needed.
+A page that is opened from a disk may not fetch files; its data are therefore scripts that load when needed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ TARGETS = (
 
 
 def attribute(tag: str, name: str) -> str:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return html.unescape(found[1]) if found else ""
+    """Return an attribute of an HTML tag; "" where it has none."""
+    match = re.search(rf'\b{name}="([^"]*)"', tag)
+    return html.unescape(match[1]) if match else ""
 
 
 def webp(source: Path, target: Path) -> None:
@@ -56,7 +57,7 @@ def webp(source: Path, target: Path) -> None:
 
 
 class Page:
-    """The body of one page, rewritten."""
+    """Pictures and plots of one page."""
 
     def __init__(self, app: Sphinx, page: str) -> None:
         self.app, self.page = app, page
@@ -68,7 +69,8 @@ class Page:
         self.sources = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
 
     def rewrite(self, body: str) -> str:
-        # Pictures take most of the time of a page, and leave Python's lock.
+        """Return the body of the page with its pictures and plots."""
+        # Pictures take most of the time of a page, and are encoded without Python's lock.
         with ThreadPoolExecutor(os.cpu_count()) as self.pool:
             body = FIGURE.sub(lambda match: self.figure(match[0]), body)
             body = IMAGE.sub(lambda match: self.image(match[0]), body)
@@ -77,17 +79,18 @@ class Page:
         return body
 
     def store(self, source: Path, target: Path) -> tuple[int, int]:
-        """Have a picture stored as WebP, once; returns (width, height)."""
+        """Store a picture as WebP, once, and return (width, height)."""
         if not target.is_file() or target.stat().st_mtime < source.stat().st_mtime:
             self.stored.append(self.pool.submit(webp, source, target))
         with Image.open(source) as picture:
             return picture.size
 
     def figure(self, text: str) -> str:
-        found = DATA.search(text)
+        """Return a figure with its picture, and with an interactive plot where its class asks for one."""
+        data = DATA.search(text)
         full = None
-        if found:
-            stage, name = found.groups()
+        if data:
+            stage, name = data.groups()
             picture = Path(self.app.srcdir) / EXECUTED / stage / "figures" / f"{name}.png"
             full = (picture, f"{stage}-{name}") if picture.is_file() else None
         tag = IMAGE.search(text)
@@ -95,12 +98,12 @@ class Page:
             return text
         done = self.image(tag[0], full)
         kind = next((c.removeprefix("plot-") for c in attribute(tag[0], "class").split() if c.startswith("plot-")), "")
-        if kind and found:
-            done += self.plot(kind, *found.groups())
+        if kind and data:
+            done += self.plot(kind, *data.groups())
         return text.replace(tag[0], done)
 
     def image(self, tag: str, full: tuple[Path, str] | None = None) -> str:
-        """One image: lazy, with its size, as WebP, and a link to the whole picture."""
+        """Return an image as WebP that loads late, with its size and a link to the whole picture."""
         if "data-done" in tag:
             return tag
         source = self.sources.get(Path(attribute(tag, "src")).name)
@@ -124,7 +127,7 @@ class Page:
         return f'<a class="zoom" href="{self.up}{target}" aria-label="{label}">{image}</a>'
 
     def plot(self, kind: str, stage: str, name: str) -> str:
-        """Place and data of an interactive plot."""
+        """Write the data of an interactive plot, and return its element."""
         if kind not in KINDS:
             logger.warning("there is no plot %r; there are %s", kind, ", ".join(KINDS), location=self.page)
             return ""
@@ -145,6 +148,7 @@ class Page:
         return f'<div class="plot" data-kind="{kind}" data-key="{key}" data-script="{self.up}{script}"></div>'
 
     def frames(self, stage: str, name: str, folder: Path) -> list[dict[str, str]]:
+        """Store the frames of a film, and return their labels, files and sizes."""
         record = folder / "frames.json"
         if not record.is_file():
             logger.warning("%s has no frames: write them with results.frames(%r, ...)", stage, name, location=self.page)
@@ -158,7 +162,7 @@ class Page:
 
 
 def _number(text: str) -> float | str:
-    """Six digits are more than a screen shows, and a third of the bytes."""
+    """Return a cell as a number of six digits, which is more than a screen resolves and a third of the bytes."""
     try:
         return float(f"{float(text):.6g}")
     except ValueError:
@@ -166,6 +170,7 @@ def _number(text: str) -> float | str:
 
 
 def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Rewrite the body of a page."""
     # The live-code library is declared twice by the theme, which is a script error, and this book has no kernel.
     context["script_files"] = [
         script
@@ -178,7 +183,7 @@ def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctre
 
 
 def preview(text: str, page: str) -> str:
-    """What is shown of a target on another page: without identifiers and plots, its pictures found from the root."""
+    """Return a target as other pages show it: without identifiers and plots; pictures are named from the root."""
     text = re.sub(r'<div class="plot".*?</div>|<a class="headerlink".*?</a>', "", text, flags=re.S)
     text = re.sub(r"</?a\b[^>]*>", "", text)
     text = re.sub(r'\s(id|loading|role)="[^"]*"', "", text)
@@ -189,12 +194,13 @@ def preview(text: str, page: str) -> str:
 
 
 def start(app: Sphinx) -> None:
+    """Warn where the viewer is missing."""
     if not (Path(app.srcdir) / OPENSEADRAGON).is_file():
         logger.warning("%s is missing: run make setup", OPENSEADRAGON)
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Copy the data behind the figures and the viewer; write the previews; take out what only adds weight."""
+    """Copy the data of the figures and the viewer, write the previews, and remove scripts that only add weight."""
     if error or app.builder.format != "html":
         return
     source, target = Path(app.srcdir), Path(app.outdir)
@@ -217,13 +223,13 @@ def finish(app: Sphinx, error: Exception | None) -> None:
             page.write_text(light, encoding="utf-8")
     (target / "_static" / "previews.js").write_text(f"window.mammoganPreviews = {json.dumps(previews)};\n")
     # Sphinx copies the originals of pictures that no page shows any more.
-    shown = {name for name in app.builder.images.values() if (target / "_images" / f"{Path(name).stem}.webp").is_file()}
-    for name in shown:
-        (target / "_images" / name).unlink(missing_ok=True)
+    for name in app.builder.images.values():
+        if (target / "_images" / f"{Path(name).stem}.webp").is_file():
+            (target / "_images" / name).unlink(missing_ok=True)
 
 
 def for_print(text: str) -> str:
-    """A page whose links stay within it or lead to the web: a PDF that names files of this machine helps nobody."""
+    """Return a page whose links lead to itself or to the web, since a PDF must not name files of this machine."""
 
     def link(match: re.Match[str]) -> str:
         address = match[2]
@@ -236,11 +242,12 @@ def for_print(text: str) -> str:
 
 
 def lighten(text: str) -> str:
-    """A page without the 1.5 MB script of icons: the theme's style sheet has them as a font."""
+    """Return a page without the 1.5 MB script of icons, which the style sheet of the theme has as a font."""
     return re.sub(r"<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?\s*", "", text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Register pictures and plots with Sphinx."""
     app.connect("builder-inited", start)
     app.connect("html-page-context", add, priority=600)
     app.connect("build-finished", finish)

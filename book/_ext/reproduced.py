@@ -1,19 +1,19 @@
-"""Sphinx extension of the book: numbers from results.json, the paper beside them, claims and their evidence.
+"""Sphinx extension of the book: numbers from results.json next to the paper's, and claims with their evidence.
 
 Roles and directives (also inside notebooks and figure captions)::
 
-    {val}`alignment.n.real`             the number with its format and unit
-    {val}`alignment.n.real:interval`    its 95 % interval
-    {val}`alignment.n.real:paper`       the paper's number
-    {paper}`Table 1`                    what of the paper a section answers, below its heading
-    {csv}`alignment/moments`            link to the CSV behind a figure, and to the code that drew it
+    {val}`alignment.n.real`             number with its format and unit
+    {val}`alignment.n.real:interval`    95 % interval of the number
+    {val}`alignment.n.real:paper`       number in the paper
+    {paper}`Table 1`                    part of the paper that a section answers, below its heading
+    {csv}`alignment/moments`            link to the data of a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
-    ```{claims} claims.yaml             claims of the paper, the evidence for each and what it costs to run again
-    ```{api} mammogan.metrics           reference of a package's modules from their docstrings
-    ```{benchmarks} ingest              a table of benchmarks/results; without a name, those not named on the page
+    ```{claims} claims.yaml             claims of the paper, with the evidence for each and the cost of running it again
+    ```{api} mammogan.metrics           reference of the modules of a package, from their docstrings
+    ```{benchmarks} ingest              table of benchmarks/results; without a name, all that the page does not name
 
 An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
-The other modules here: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
+Other modules: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ STAGES = {
     "readers": "05_reader_statistics",
 }
 EXECUTED = origin.EXECUTED
-# Results that a script measured, and no chapter: first part of their keys, file.
+# Results of scripts, not of chapters: {first part of the key: file}.
 MEASURED = {name: f"benchmarks/results/{name}.json" for name in ("deviations", "ablation")}
 
 
 def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -> str:
-    """A number as the book prints it: by its own format, or whole, or to three significant digits."""
+    """Return a number as the book prints it: by its own format, or whole, or to three significant digits."""
     if isinstance(value, str):
         text = value
     elif entry.get("format"):
@@ -67,13 +67,13 @@ def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -
 
 
 def format_interval(entry: dict[str, Any]) -> str:
-    """The 95 % interval in words."""
+    """Return the 95 % interval in words."""
     low, high = (format_value(bound, entry, unit=False) for bound in entry["interval"])
     return f"{low} to {format_value(entry['interval'][1], entry)}" if low != high else low
 
 
 def load(app: Sphinx) -> None:
-    """Read all results and provenance records, and say what is missing or wrong."""
+    """Read all results and provenance records, and warn of what is missing or wrong."""
     results: dict[str, dict[str, Any]] = {}
     provenance: dict[str, dict[str, Any]] = {}
     folder = Path(app.srcdir) / EXECUTED
@@ -94,11 +94,11 @@ def load(app: Sphinx) -> None:
             content = json.loads(path.read_text(encoding="utf-8"))
             target.update(content if name == "results" else {stage: content})
     for key, entry in results.items():
-        # A verdict that does not follow from its own numbers was written by hand or by other rules than today's.
+        # A verdict that does not follow from its own numbers was written by hand, or by earlier rules.
         if entry.get("verdict") != rules.verdict(entry["value"], entry.get("paper"), entry.get("tolerance")):
             logger.warning("the verdict of %s does not follow from its numbers: run its notebook again", key)
         if entry.get("verdict") == rules.INCOMPARABLE and not entry.get("how"):
-            logger.warning("%s cannot be compared, and its `how` does not say why", key)
+            logger.warning("%s cannot be compared, and its `how` does not give the reason", key)
     results |= costs(provenance)
     for file in MEASURED.values():
         results |= json.loads((Path(app.config.mammogan_root) / file).read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ WATTS = {"cpu": 65, "gpu": 700}
 
 
 def costs(provenance: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What the run took, as results that pages can quote: cost.STAGE, cost.all, and energy at an assumed power."""
+    """Return the cost of the run as results for pages: cost.STAGE, cost.all, and energy at an assumed power."""
 
     def energy(stages: list[str]) -> str:
         joules = 0.0
@@ -137,7 +137,7 @@ def costs(provenance: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _note_dependency(env: Any, key: str) -> None:
-    """Rebuild the page when the results that it quotes change, and let its badge answer for them."""
+    """Rebuild the page when the results that it quotes change, and count them for its badge."""
     stage = STAGES.get(key.split(".")[0].split("/")[0])
     if key.startswith("cost."):
         for name in STAGES.values():
@@ -150,7 +150,7 @@ def _note_dependency(env: Any, key: str) -> None:
 
 
 class ValueRole(SphinxRole):
-    """{val}`chapter.key`, {val}`chapter.key:interval`, {val}`chapter.key:paper`."""
+    """Role of a number: {val}`chapter.key`, {val}`chapter.key:interval`, {val}`chapter.key:paper`."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         key, _, part = self.text.partition(":")
@@ -168,14 +168,14 @@ class ValueRole(SphinxRole):
 
 
 class PaperRole(SphinxRole):
-    """{paper}`Figure 3`: the figure, table or section of the paper that a section answers; "not in it" for none."""
+    """Role of the part of the paper that a section answers: {paper}`Figure 3`; "not in it" for none."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         return [nodes.inline(self.rawtext, f"In the paper: {self.text}", classes=["answers"])], []
 
 
 class CsvRole(SphinxRole):
-    """{csv}`chapter/name`: link to the CSV behind a figure, and to the code that drew it at its commit."""
+    """Role of links to the CSV of a figure and to the code that drew it: {csv}`chapter/name`."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         chapter, _, name = self.text.partition("/")
@@ -195,7 +195,7 @@ class CsvRole(SphinxRole):
 
 
 def _table(header: list[str], widths: list[int], rows: list[list[list[nodes.Node]]], kind: str) -> list[nodes.Node]:
-    """A table of nodes that scrolls by itself on a narrow screen, and that the keyboard can reach."""
+    """Return a table of nodes that scrolls by itself on a narrow screen, and that the keyboard can reach."""
     table = nodes.table(classes=[kind])
     group = nodes.tgroup(cols=len(header))
     table += group
@@ -222,7 +222,7 @@ def _verdict(text: str) -> nodes.inline:
 
 
 class Compare(SphinxDirective):
-    """Table of the paper's numbers and ours, for the keys that match a pattern."""
+    """Table of the numbers of the paper and ours, for the keys that match a pattern."""
 
     required_arguments = 1
     has_content = False
@@ -245,13 +245,15 @@ class Compare(SphinxDirective):
         if not rows:
             logger.warning("no result with a paper's value matches %r", pattern, location=self.get_location())
             return []
-        header = ["Quantity", "Paper", "Here (95 % interval)", "Tolerance", "Verdict", "How, or why not"]
+        header = ["Quantity", "Paper", "Here (95 % interval)", "Tolerance", "Verdict", "Method, or reason"]
         return _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
 
 
 def combine(verdicts: list[str]) -> str:
-    """The verdict on a claim from those on its evidence: one failure is enough, and one comparison that cannot be made
-    leaves it open only where no other is."""
+    """Return the verdict on a claim from those on its evidence.
+
+    One failure is enough; the claim cannot be compared only where none of its numbers can.
+    """
     for verdict in (rules.NOT_REPRODUCED, rules.REPRODUCED):
         if verdict in verdicts:
             return verdict
@@ -259,7 +261,7 @@ def combine(verdicts: list[str]) -> str:
 
 
 class Claims(SphinxDirective):
-    """Table of the paper's claims: where, evidence here, verdict computed from it, cost of running it again."""
+    """Table of the claims of the paper: where, evidence here, verdict computed from it, cost of running it again."""
 
     required_arguments = 1
     has_content = False
@@ -272,10 +274,10 @@ class Claims(SphinxDirective):
             entries = []
             for pattern in claim["evidence"]:
                 _note_dependency(self.env, pattern)
-                found = [e for k, e in self.env.mammogan_results.items() if fnmatch.fnmatchcase(k, pattern)]
-                if not found or not (claim.get("judged") or any("verdict" in entry for entry in found)):
+                named = [e for k, e in self.env.mammogan_results.items() if fnmatch.fnmatchcase(k, pattern)]
+                if not named or not (claim.get("judged") or any("verdict" in entry for entry in named)):
                     logger.warning("no result with a verdict matches %r", pattern, location=self.get_location())
-                entries += [entry["verdict"] for entry in found if "verdict" in entry]
+                entries += [entry["verdict"] for entry in named if "verdict" in entry]
             stage = STAGES[claim["chapter"]]
             count = f" ({entries.count(rules.REPRODUCED)} of {len(entries)} numbers)" if entries else " (judged)"
             verdict = claim.get("judged") or combine(entries)
@@ -289,17 +291,17 @@ class Claims(SphinxDirective):
                     [nodes.Text(self.cost(stage))],
                 ]
             )
-        header = ["Claim of the paper", "Where", "Evidence here", "Verdict", "What that means", "Cost of running again"]
+        header = ["Claim of the paper", "Where", "Evidence here", "Verdict", "Meaning", "Cost of running again"]
         return _table(header, [30, 14, 18, 16, 36, 14], rows, "claims")
 
     def inline(self, text: str) -> list[nodes.Node]:
-        """MyST text as the children of a paragraph."""
+        """Return MyST text as the children of a paragraph."""
         holder = nodes.Element()
         self.state.nested_parse(StringList([text], source=self.arguments[0]), 0, holder)
         return list(holder.children[0].children) if holder.children else []
 
     def cost(self, stage: str) -> str:
-        """Wall time of the stage and of those that it needs, as they were measured."""
+        """Return the measured wall time of the stage and of those that it needs, in words."""
         records = self.env.mammogan_provenance
         own = records.get(stage, {}).get("seconds", 0.0)
         everything = sum(records[name]["seconds"] for name in origin.chain([stage], records))
@@ -311,7 +313,7 @@ class Claims(SphinxDirective):
 
 
 def duration(seconds: float) -> str:
-    """Wall time in words, two digits at most."""
+    """Return a wall time in words, with two digits at most."""
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "min")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.2g} {name}"
@@ -319,40 +321,40 @@ def duration(seconds: float) -> str:
 
 
 class Api(SphinxDirective):
-    """Reference of all modules of a package (or of one module), in the order of their names."""
+    """Reference of all modules of a package (or of one module), sorted by name."""
 
     required_arguments = 1
     has_content = False
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        place = Path(self.config.mammogan_root).joinpath(*name.split("."))
-        own = name == "mammogan"  # a room has a page of its own
-        paths = sorted(place.glob("*.py" if own else "**/*.py")) if place.is_dir() else [place.with_suffix(".py")]
-        found = []
+        folder = Path(self.config.mammogan_root).joinpath(*name.split("."))
+        own = name == "mammogan"  # each room has its own page
+        paths = sorted(folder.glob("*.py" if own else "**/*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+        sections = []
         for path in paths:
             if path.stem in ("__init__", "__main__"):
                 continue
             self.env.note_dependency(str(path))
-            inner = path.relative_to(place.parent if not place.is_dir() else place).with_suffix("").parts
-            module = ".".join([name, *inner]) if place.is_dir() else name
+            inner = path.relative_to(folder.parent if not folder.is_dir() else folder).with_suffix("").parts
+            module = ".".join([name, *inner]) if folder.is_dir() else name
             section = nodes.section(ids=[nodes.make_id(module)], names=[module])
             section += nodes.title("", "", nodes.literal("", module))
             lines = [f".. automodule:: {module}", "   :members:", "   :member-order: bysource", ""]
             self.nested_rst(lines, section)
-            found.append(section)
-        if not found:
+            sections.append(section)
+        if not sections:
             logger.warning("there is no module %r", name, location=self.get_location())
-        return found
+        return sections
 
     def nested_rst(self, lines: list[str], into: nodes.Element) -> None:
-        """Parse reStructuredText, which is what docstrings become, inside a MyST page."""
+        """Parse reStructuredText inside a MyST page."""
         block = "\n".join(["```{eval-rst}", *lines, "```"])
         self.state.nested_parse(StringList(block.splitlines(), source=self.arguments[0]), 0, into)
 
 
 def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Docstrings are written for people: bars, asterisks and trailing underscores outside of code are no markup."""
+    """Escape bars, asterisks and trailing underscores outside of code: in docstrings they are not markup."""
     for number, line in enumerate(lines):
         parts = re.split(r"(`+[^`]*`+)", line)
         parts[::2] = [re.sub(r"(?<=\w)_(?!\w)|[|*]", r"\\\g<0>", part) for part in parts[::2]]
@@ -360,13 +362,13 @@ def plain(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines:
 
 
 def imported(app: Sphinx, what: str, _name: str, obj: Any, _skip: bool, _options: Any) -> bool | None:
-    """Whether a member of a module comes from elsewhere: autodoc would read the source of its home to find that out."""
+    """Skip members that a module imports; autodoc would read the source of their module to find that out."""
     home = getattr(obj, "__module__", None)
     return True if what == "module" and home not in (None, app.env.temp_data.get("autodoc:module")) else None
 
 
 class Benchmarks(SphinxDirective):
-    """A table of benchmarks/results by its name; without one, every table that this page does not name."""
+    """Table of benchmarks/results by its name; without a name, every table that this page does not name."""
 
     optional_arguments = 1
     has_content = False
@@ -383,38 +385,40 @@ class Benchmarks(SphinxDirective):
             return list(holder.children)
         page = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
         named = set(re.findall(r"\{benchmarks\} (\S+)", page))
-        found = []
+        sections = []
         for path in sorted(folder.glob("*.md")):
             if path.stem not in named:
                 section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
                 section += nodes.title("", path.stem.replace("_", " ").capitalize())
                 self.read(path, section)
-                found.append(section)
-        return found
+                sections.append(section)
+        return sections
 
     def read(self, path: Path, into: nodes.Element) -> None:
-        """Parse a file of results. A directive cannot open sections, so that headings become bold text."""
+        """Parse a file of results; headings become bold text, because a directive cannot open sections."""
         self.env.note_dependency(str(path))
         lines = path.read_text(encoding="utf-8").splitlines()
         lines = [f"**{line.lstrip('# ')}**" if line.startswith("#") else line for line in lines]
         self.state.nested_parse(StringList(lines, source=str(path)), 0, into)
 
 
-# Extensions of jupyter-book that do not say whether pages may be read by several processes. The first numbers sections
-# when all pages are read, the second only prepares a PDF by LaTeX.
+# Extensions of jupyter-book that do not state whether several processes may read pages. The first numbers sections when
+# all pages are read, the second only prepares a PDF by LaTeX.
 PARALLEL = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
 
 
 def declare_parallel(app: Sphinx) -> None:
-    """Let several processes read and write pages: these extensions do no harm there, and a book of this size gains."""
+    """Let several processes read and write pages, which these extensions do not disturb."""
     for name in PARALLEL:
         if extension := app.extensions.get(name):
             extension.parallel_read_safe = True
 
 
 def deal(app: Sphinx, _env: Any, pages: list[str]) -> None:
-    """Sphinx hands out pages in the order of their names, and the reference, which takes half the time, to one process;
-    dealt like cards, each gets as much of it. What the reference documents is imported once, before they part."""
+    """Deal the pages to the processes like cards, and import what the reference documents before they fork.
+
+    Sphinx would give consecutive pages, and so the reference, which takes half of the time, to one process.
+    """
     pages[:] = [page for first in range(app.parallel) for page in pages[first :: app.parallel]]
     if not any(page.startswith("book/api/") for page in pages):
         return
@@ -429,6 +433,7 @@ def deal(app: Sphinx, _env: Any, pages: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Register roles, directives and the other modules with Sphinx."""
     app.connect("builder-inited", declare_parallel)
     app.connect("env-before-read-docs", deal)
     app.add_directive("benchmarks", Benchmarks)

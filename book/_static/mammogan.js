@@ -1,4 +1,4 @@
-// What the pages do beyond text: pictures that zoom, previews of references, plots when they come into view.
+// Interaction of the pages: pictures that zoom, previews of references, plots when they come into view.
 "use strict";
 
 (() => {
@@ -33,7 +33,7 @@
       return element;
     };
     const dialog = make("dialog", { class: "viewer", "aria-label": "Picture, enlarged" });
-    // Pixels are shown as they are, not smoothed: a radiograph is read by its gray levels.
+    // Pixels are not smoothed: a radiograph is read by its gray levels.
     const viewer = () =>
       OpenSeadragon({
         element: stage,
@@ -151,6 +151,6 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();
 
-  // In print everything that is folded is open.
+  // In print all folded parts are open.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
 })();

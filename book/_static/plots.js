@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const REAL = "#D55E00"; // vermilion and blue: apart for every common color vision, and the same as in the pictures
+  const REAL = "#D55E00"; // vermilion and blue: distinct for every common color vision, and the same as in the pictures
   const SYNTHETIC = "#0072B2";
   const LABELS = { M1: "M1 mean", M2: "M2 variance", M3: "M3 skewness", M4: "M4 kurtosis", M5: "M5 hyperskewness" };
 
@@ -25,7 +25,7 @@
     return control;
   };
 
-  // {real: [[x, y], ...], synthetic: ...} of two columns.
+  // Return {real: [[x, y], ...], synthetic: ...} of two columns.
   const points = (data, x, y) => {
     const [i, j, k] = [x, y, "kind"].map((name) => data.columns.indexOf(name));
     const found = { real: [], synthetic: [] };
@@ -109,7 +109,7 @@
     return found;
   }
 
-  // All points but the farthest one in 200 fit on the axes.
+  // The axes hold all points but the farthest one in 200.
   const reach = (clouds, axis) => {
     const values = [...clouds.real, ...clouds.synthetic].map((p) => p[axis]).sort((a, b) => a - b);
     const [low, high] = [values[0], quantile(values, 0.995)];
@@ -182,7 +182,7 @@
     return 1.059 * scale * values.length ** -0.2;
   }
 
-  // Density on a grid of n x n cells: linear binning, then a Gaussian along each axis.
+  // Return the density on a grid of n x n cells: linear binning, then a Gaussian along each axis.
   function density(sample, low, high, n) {
     const grid = new Float64Array(n * n);
     const step = [0, 1].map((axis) => (high[axis] - low[axis]) / (n - 1));
@@ -215,7 +215,7 @@
     return from;
   }
 
-  // Line segments of a contour by marching squares, in cells of the grid.
+  // Return the line segments of a contour by marching squares, in cells of the grid.
   function contour(grid, n, level) {
     const lines = [];
     for (let i = 0; i < n - 1; i++)
@@ -235,7 +235,7 @@
     return lines;
   }
 
-  // Share of the cells above `level` of the real density that lie above that of the synthetic one.
+  // Return the share of the cells above the contour of the real density that are above that of the synthetic density.
   const covered = (real, synthetic, levelReal, levelSynthetic) => {
     let [all, both] = [0, 0];
     for (let k = 0; k < real.length; k++)

@@ -11,14 +11,15 @@ from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from test_book import build, moments, whole_book
+from book_fixtures import build, moments, whole_book
 
-from mammogan.metrics.coverage import area_coverage
-from mammogan.pipeline import single_page
+from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORTS
+from mammogan.metrics.density import Grid, density
+from mammogan.pipeline.book import single_page
 from mammogan.report.provenance import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
 HEAVIEST = 1.5e6  # bytes of a page before pictures are opened
 
 # What the theme itself gets wrong, by rule and place; anything else fails.
@@ -206,7 +207,9 @@ def test_plots_answer(html: Path, view: Any) -> None:
     for pair in ("M1 and M2", "M2 and M5"):
         contours.get_by_label("pair").select_option(pair)
         columns = pair.split(" and ")
-        expected = area_coverage(real[columns].to_numpy(), synthetic[columns].to_numpy())
+        points = [table[columns].to_numpy() for table in (real, synthetic)]
+        grid = Grid.around(*points, count=SUPPORT_GRID)
+        expected = SUPPORTS["area"](*(density(part, grid) for part in points))
         assert float(contours.get_attribute("data-coverage")) == pytest.approx(expected, abs=0.005)
     before = contours.get_attribute("data-coverage")
     contours.get_by_label("percentile").fill("99")

@@ -1,0 +1,83 @@
+"""The text of the pages and notebooks of this repository."""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import numpy as np
+
+from mammogan.report.provenance import ROOT
+
+
+def prose() -> dict[str, str]:
+    """{file: prose}: pages and markdown cells, without code, roles, formulas, links, quotations and front matter."""
+    found = {path.name: path.read_text() for path in sorted((ROOT / "book").glob("*.md"))}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+        found[path.name] = "\n\n".join(cells)
+    strip = (r"(?s)```.*?```", r"\{[\w:]+\}`[^`]*`", r"`[^`]*`", r"(?s)\$\$.*?\$\$", r"\$[^$\n]*\$", r"\]\([^)]*\)",
+             r"\"[^\"\n]*\"", r"\u201c[^\u201d\n]*\u201d")  # fmt: skip
+    for pattern in strip:
+        found = {name: re.sub(pattern, " ", text) for name, text in found.items()}
+    return found
+
+
+# Numbers in prose that are no results: levels, settings of a method, goals, versions.
+SETTINGS = {"95 %", "97 %", "99 %", "90 %", "6 %", "5 %", "99.99", "0.5", "0.9", "1.8", ".52", "3.11", "4.0"}
+
+
+def printed() -> set[float]:
+    """Every number that the paper prints and the library holds: prose may quote it."""
+    from mammogan.paper import consistency
+    from mammogan.paper import printed as alignment
+    from mammogan.paper import printed as readers
+
+    found = {quote.value for quote in consistency.QUOTES} | {
+        readers.RADIOLOGISTS_P,
+        readers.CHI_SQUARE_P,
+        readers.KRUSKAL_P,
+    }
+    found |= {group.rate for group in readers.TABLE4} | set(readers.TABLE3.values())
+    for table in (alignment.TABLE1, alignment.TABLE2_INFORMATION, alignment.TABLE2_NEIGHBORS):
+        found |= set(np.ravel(table).tolist())
+    return {round(float(value), 6) for value in found}
+
+
+def test_no_result_is_typed_in_prose() -> None:
+    """Percentages and decimals in prose come from results; what is left is the paper's own, or a setting."""
+    typed, known = [], printed()
+    for name, text in prose().items():
+        for match in re.finditer(r"(?<![\w.])(\d+(?:\.\d+)? ?%|\d*\.\d+)(?![\w])", text):
+            if match[1] not in SETTINGS and round(float(match[1].rstrip("% ")), 6) not in known:
+                typed.append(f"{name}: {match[1]} in {text[max(match.start() - 40, 0) : match.end() + 20]!r}")
+    assert not typed, "\n".join(typed)
+
+
+def test_every_section_names_what_of_the_paper_it_answers() -> None:
+    """Below each heading of a chapter; the comparison at the end of one needs no name."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+        sections = re.findall(r"^## (.+)\n+(.*)", text, re.M)
+        assert len(sections) > 3, path.name
+        for title, first in sections:
+            assert re.match(r"\{paper\}`[^`]+`$", first), f"{path.name}: {title}"
+
+
+def test_every_figure_says_what_it_shows() -> None:
+    """Name, caption with n and data, alternative text; radiographs keep their gray levels and state their window."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            facts = cell.metadata.get("mystnb", {})
+            if "results.figure(" not in cell.source and "figure" not in facts:
+                continue
+            where = f"{path.name}: {cell.source.splitlines()[-1]}"
+            figure, image = facts.get("figure", {}), facts.get("image", {})
+            assert figure.get("name", "").startswith("fig-"), where
+            assert len(image.get("alt", "")) > 20, where
+            caption = figure.get("caption", "")
+            assert re.search(r"\bn\b|\{val\}", caption), where
+            assert "{csv}`" in caption, where
+            if "contact_sheet" in cell.source:
+                assert "dark-light" in image.get("classes", ""), where
+                assert "window" in caption.lower(), where
