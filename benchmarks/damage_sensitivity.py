@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import COARSEST, patches, sliced_wasserstein
-from mammogan.metrics.features import Standardizer, extract, gray_features, pixel_features
+from mammogan.metrics.features import Feature, extract, gray_features, pixel_features, standardizer
 from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
 from mammogan.metrics.information import mutual_information
 from mammogan.metrics.memorization import nearest_training
@@ -147,7 +147,7 @@ class Table:
         return Table(**{name: choose(value, vars(other)[name]) for name, value in vars(self).items()})
 
 
-def describe(images: np.ndarray, standardize: Standardizer, *, count: int = 8, seed: int = 0) -> Table:
+def describe(images: np.ndarray, standardize: Feature, *, count: int = 8, seed: int = 0) -> Table:
     """Everything per image.
 
     Args:
@@ -166,8 +166,8 @@ def describe(images: np.ndarray, standardize: Standardizer, *, count: int = 8, s
         moments=image_moments(images, 12),
         features=standardize(features),
         spectra=image_spectra(images.astype(np.float32) / 4095)[1],
-        fine=found.levels[0],
-        coarse=found.levels[-1],
+        fine=found[0],
+        coarse=found[-1],
         pixels=pixels.astype(np.float32),
         gray=gray.astype(np.float32),
     )
@@ -288,7 +288,7 @@ def sensitivity(
     """
     if len(images) < 2 * n:
         raise ValueError(f"Two sets of {n} images cannot be drawn from {len(images)}; give more or choose a smaller n.")
-    scale = Standardizer.fit(extract(images, 12, gray_features))
+    scale = standardizer(extract(images, 12, gray_features))
     whole = describe(images, scale)
     names = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
 

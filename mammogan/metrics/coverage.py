@@ -1,22 +1,23 @@
-"""How well one distribution covers another, pair of moments by pair: Table 1 and Figure 6, with ceilings and intervals.
+"""Coverage of one distribution by another, for pairs of moments: Table 1 and Figure 6, with ceilings and intervals.
 
 The paper does not define the score of Table 1. Four readings are computed; all of them rise with the number of images,
-so each stands beside its ceiling: the same score between real images and other real images, at the same number of
-images a side (see `resampling`). Score, draws and ceiling of a pair share one grid.
+so each is reported next to its ceiling: the same score between real images and other real images, at the same number
+of images per side (see `resampling`). Score, draws and ceiling of a pair share one grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
 
-from mammogan.metrics.density import Binned, Grid, density, jensen_shannon, normalized_mutual_information, overlap
+from mammogan.metrics.density import Binned, Densities, Grid, jensen_shannon, normalized_mutual_information, overlap
 from mammogan.metrics.information import MAXIMUM, mutual_information
 from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
-from mammogan.metrics.resampling import ResamplingDesign, summary
+from mammogan.metrics.resampling import ResamplingDesign, scored
 from mammogan.metrics.validation import check_tables
 from mammogan.parallel import in_threads
 
@@ -24,7 +25,7 @@ SCORE_GRID = 100
 SUPPORT_GRID = 200
 SUPPORT_PERCENTILE = 97.0
 CONTOURS = np.linspace(95, 99.99, 10)  # percentiles of the ten contours of Figure 6
-SPACE_DRAW = 2000  # images a side in draws of nearest neighbors in two dimensions: their cost grows with the number
+SPACE_DRAW = 2000  # images per side in draws of nearest neighbors in two dimensions: their cost grows with the number
 READINGS = {
     "jsd": "1 - sqrt(Jensen-Shannon divergence) of the two kernel densities, bits",
     "overlap": "mass that the two kernel densities share",
@@ -40,15 +41,15 @@ Measures = dict[str, Callable[[np.ndarray, np.ndarray], float]]
 
 
 def percentile_region(p: np.ndarray, percentile: float) -> np.ndarray:
-    """Cells whose density exceeds that percentile of the grid's density values: the reading that fits Figure 6.
+    """Return the cells whose density exceeds that percentile of the grid's density values, as in Figure 6.
 
-    Both sets' regions have the same area by construction, and it depends on the grid's margin, which is fixed here.
+    The regions of both sets have the same area by construction, and it depends on the grid's margin, which is fixed.
     """
     return p > np.percentile(p, percentile)
 
 
 def highest_density_region(p: np.ndarray, mass: float) -> np.ndarray:
-    """The smallest region that holds `mass` of a distribution; free of the grid's margin."""
+    """Return the smallest region that holds `mass` of a distribution; it does not depend on the grid's margin."""
     values = np.sort(p, axis=None)[::-1]
     last = min(int(np.searchsorted(np.cumsum(values), mass)), p.size - 1)
     return p >= values[last]
@@ -71,128 +72,84 @@ SCORES: Measures = {
 SUPPORTS: Measures = {"area": _area, "mass": _mass}
 
 
-def area_coverage(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Share of the real set's region at the 97th percentile that the synthetic set's region covers (Figure 6)."""
-    grid = Grid.around(real, synthetic, count=SUPPORT_GRID)
-    return _area(density(real, grid), density(synthetic, grid))
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace the column measure, (first moment, second moment, reading), by the columns i, j and reading."""
+    names = [(MOMENT_NAMES[i], MOMENT_NAMES[j], reading) for i, j, reading in table.pop("measure")]
+    return pd.concat([pd.DataFrame(names, columns=["i", "j", "reading"]), table], axis=1)
 
 
-def mass_coverage(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Share of the real density's mass inside the synthetic density's highest-density region of 97 %."""
-    grid = Grid.around(real, synthetic, count=SUPPORT_GRID)
-    return _mass(density(real, grid), density(synthetic, grid))
-
-
-def _row(
-    i: int, j: int, reading: str, score: dict[str, float], plan: ResamplingDesign, n_ceiling: int
-) -> dict[str, object]:
-    names = {"i": MOMENT_NAMES[i], "j": MOMENT_NAMES[j], "reading": reading}
-    return {**names, **score, "n": plan.size, "n_ceiling": n_ceiling}
-
-
-def _density_rows(
+def _density_scores(
     real: np.ndarray,
     synthetic: np.ndarray,
-    plan: ResamplingDesign,
+    design: ResamplingDesign,
     pairs: Sequence[tuple[int, int]],
     count: int,
     measures: Measures,
 ) -> pd.DataFrame:
-    """Measures of the two densities on a grid of `count` cells a side, pair by pair, in rows as `pair_scores` has."""
-    intervals, ceilings = plan.intervals(), plan.ceilings()
-    # Densities by subset: of all images compared, of the draws, and of the splits.
-    ours = [plan.compared[0], *(one for one, _ in intervals), *(one for one, _, _ in ceilings)]
-    theirs = [plan.compared[1], *(two for _, two in intervals), *(other for _, _, other in ceilings)]
-    others = [two for _, two, _ in ceilings]
-    grid = Grid.around(real[plan.compared[0]], synthetic[plan.compared[1]], count=count)
-    binned_a, binned_b = Binned(real, grid), Binned(synthetic, grid)
+    """Measure the two densities on a grid of `count` cells per side; rows as in `pair_scores`."""
+    grid = Grid.around(real[design.compared[0]], synthetic[design.compared[1]], count=count)
 
-    def of_subset(number: int) -> tuple[list[list[float]], list[list[float]]]:
-        """Scores of one subset, and those between real images where it is of a split; pair by pair and measure."""
-        p = list(binned_a.densities(np.sort(ours[number]), pairs))
-        q = binned_b.densities(np.sort(theirs[number]), pairs)
-        split = number - 1 - plan.draws
-        r = binned_a.densities(np.sort(others[split]), pairs) if split >= 0 else ()
-        scores, between = (
-            [[measure(one, two) for measure in measures.values()] for one, two in zip(p, some, strict=False)]
-            for some in (q, r)
-        )
-        return scores, between
+    def measure(first: Densities, second: Densities) -> dict[Hashable, float]:
+        return {
+            (*axes, name): score(p, q)
+            for axes, p, q in zip(pairs, first(pairs), second(pairs), strict=True)
+            for name, score in measures.items()
+        }
 
-    found = in_threads(of_subset, range(len(ours)))
-    scores = np.array([scores for scores, _ in found])
-    between = np.array([between for _, between in found if between])
-    draws, at_half = scores[1 : plan.draws + 1], scores[plan.draws + 1 :]
-    rows = []
-    for place, axes in enumerate(pairs):
-        for kind, name in enumerate(measures):
-            at = (slice(None), place, kind)
-            score = summary(scores[0][at[1:]], draws[at], at_half[at], between[at], share=plan.share(), bounds=(0, 1))
-            rows.append(_row(*axes, name, score, plan, len(others[0])))
-    return pd.DataFrame(rows)
+    bounds = {(*axes, name): (0.0, 1.0) for axes in pairs for name in measures}
+    return _named(scored(Binned(real, grid), Binned(synthetic, grid), measure, design, bounds=bounds))
 
 
-def _label_rows(
-    real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign, pairs: Iterable[tuple[int, int]]
+def _label_scores(
+    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Sequence[tuple[int, int]]
 ) -> pd.DataFrame:
-    """1 - information with the label / ln 2, pair by pair, in rows as `pair_scores` has."""
-    intervals, ceilings = plan.intervals(SPACE_DRAW), plan.ceilings(SPACE_DRAW)
+    """Compute 1 - information with the label / ln 2; rows as in `pair_scores`."""
     # Both axes in units of their pooled standard deviation: the neighbors' distance mixes the axes.
-    scale = np.concatenate([real[plan.compared[0]], synthetic[plan.compared[1]]]).std(0)
+    scale = np.concatenate([real[design.compared[0]], synthetic[design.compared[1]]]).std(0)
     scale[scale == 0] = 1
     real, synthetic = real / scale, synthetic / scale
+    names = [(*axes, "label") for axes in pairs]
 
-    def pair(axes: tuple[int, int]) -> dict[str, object]:
-        # A pair of a moment with itself is one number: its information is that of the line.
-        columns = list(axes) if axes[0] != axes[1] else [axes[0]]
+    def score(first: np.ndarray, second: np.ndarray, axes: tuple[int, int]) -> float:
+        columns = sorted(set(axes))  # a pair of a moment with itself is one number: its information is that of the line
+        return 1 - mutual_information(first[:, columns], second[:, columns]).information / MAXIMUM
 
-        def score(one: np.ndarray, two: np.ndarray) -> float:
-            return 1 - mutual_information(one[:, columns], two[:, columns]).information / MAXIMUM
+    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[Hashable, float]:
+        return dict(zip(names, mapping(partial(score, first, second), pairs), strict=True))
 
-        found = summary(
-            score(real[plan.compared[0]], synthetic[plan.compared[1]]),
-            [score(real[one], synthetic[two]) for one, two in intervals],
-            [score(real[one], synthetic[other]) for one, _, other in ceilings],
-            [score(real[one], real[two]) for one, two, _ in ceilings],
-            share=plan.share(SPACE_DRAW),
-        )
-        return _row(*axes, "label", found, plan, len(ceilings[0][0]))
-
-    return pd.DataFrame(in_threads(pair, list(pairs)))
+    threaded, at_most = partial(measure, mapping=in_threads), (SPACE_DRAW, SPACE_DRAW)
+    return _named(scored(real, synthetic, measure, design, whole=threaded, at_most=at_most))
 
 
-def pair_scores(real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None) -> pd.DataFrame:
-    """Table 1 in four readings, for all 15 pairs of moments, the diagonal included.
+def pair_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
+    """Compute Table 1 in four readings, for all 15 pairs of moments, the diagonal included.
 
     Args:
         real, synthetic: (N, 5) moments.
-        plan: which images are compared, and the draws; all images, where it is not given.
+        design: images that are compared, and the draws; None compares all images.
 
     Returns:
-        one row a pair and reading: i, j (names), reading, the columns of `resampling.summary`, n and n_ceiling (images
-        a side of score and ceiling).
+        one row per pair and reading: i, j (names), reading, the columns of `resampling.summary`, n and n_ceiling
+        (images per side of score and ceiling).
 
     Raises:
-        ValueError: too few images, or a moment that is not finite.
+        ParameterError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or ResamplingDesign(len(real), len(synthetic))
+    design = design or ResamplingDesign(len(real), len(synthetic))
     pairs = list(combinations_with_replacement(range(real.shape[1]), 2))
-    found = [
-        _density_rows(real, synthetic, plan, pairs, SCORE_GRID, SCORES),
-        _label_rows(real, synthetic, plan, pairs),
+    parts = [
+        _density_scores(real, synthetic, design, pairs, SCORE_GRID, SCORES),
+        _label_scores(real, synthetic, design, pairs),
     ]
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
-def support_coverage(real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None) -> pd.DataFrame:
-    """Figure 6 in numbers: coverage of the real support by the synthetic one, for the ten pairs of moments.
+def support_coverage(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
+    """Compute the coverage of the real support by the synthetic one, for the ten pairs of moments (Figure 6).
 
-    Args and rows as for `pair_scores`; the readings are those of `COVERAGES`.
-
-    Raises:
-        ValueError: too few images, or a moment that is not finite.
+    Arguments, rows and errors are those of `pair_scores`; the readings are those of `COVERAGES`.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or ResamplingDesign(len(real), len(synthetic))
-    return _density_rows(real, synthetic, plan, PAIRS, SUPPORT_GRID, SUPPORTS)
+    design = design or ResamplingDesign(len(real), len(synthetic))
+    return _density_scores(real, synthetic, design, PAIRS, SUPPORT_GRID, SUPPORTS)

@@ -1,39 +1,43 @@
-"""Gaussian kernel densities of two samples on one grid, and how far they overlap (Tables 1 and Figure 6)."""
+"""Gaussian kernel densities of two samples on one grid, and their overlap (Table 1 and Figure 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 from scipy.special import xlogy
 
-MARGIN = 3.0  # bandwidths that the grid reaches beyond the pooled range
-FINER = 5
-DENSE = 8  # a kernel that reaches over more than one in so many cells is no sparse matrix
+MARGIN = 3.0  # bandwidths by which the grid exceeds the pooled range
+FINER = 5  # fine cells per cell, at most
+DENSE = 8  # a kernel wider than one in so many cells is not stored as a sparse matrix
+
+
+Densities = Callable[[Sequence[tuple[int, int]]], Iterator[np.ndarray]]  # pairs of axes -> densities, (count, count)
 
 
 def bandwidth(values: np.ndarray) -> float:
-    """Rule of thumb 1.059 min(sd, IQR / 1.349) n^(-1/5) (Silverman 1986, 3.30, with the Gaussian's constant).
+    """Compute the rule of thumb 1.059 min(sd, IQR / 1.349) n^(-1/5) (Silverman 1986, 3.30, Gaussian constant).
 
-    A sample without spread gets 0.
+    A sample, (n,), without spread gets 0.
     """
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    # NumPy sorts in a third of the time that its quantiles take.
+    # Sorting is three times as fast as NumPy's quantiles.
     low, high = np.interp(np.array([0.25, 0.75]) * (len(values) - 1), np.arange(len(values)), np.sort(values))
     robust = (high - low) / 1.349
     return 1.059 * (min(spread, robust) if robust > 0 else spread) * len(values) ** -0.2
 
 
 def bandwidths(table: np.ndarray) -> np.ndarray:
-    """`bandwidth` of every column of a table (n, columns); (columns,)."""
+    """Return the `bandwidth` of every column of a table (n, columns); (columns,)."""
     return np.array([bandwidth(column) for column in table.T])
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of equal cells: `count` along each axis, between `low` and `high`, (axes,) each."""
+    """A box of equal cells, `count` along each axis, from `low` to `high`, (axes,) each."""
 
     low: np.ndarray
     high: np.ndarray
@@ -51,7 +55,7 @@ class Grid:
 
     @classmethod
     def around(cls, *samples: np.ndarray, count: int) -> Grid:
-        """The pooled range of samples (n, axes), widened by `MARGIN` bandwidths of the widest kernel."""
+        """Return a grid over the pooled range of samples (n, axes), with `MARGIN` bandwidths of the widest kernel."""
         h = np.max([bandwidths(sample) for sample in samples], axis=0)
         pooled = np.concatenate(samples)
         low, high = pooled.min(0) - MARGIN * h, pooled.max(0) + MARGIN * h
@@ -61,7 +65,7 @@ class Grid:
 
 
 class Binned:
-    """A table shared among the cells of a grid, from which the densities of its subsets follow, two axes at a time.
+    """A table shared among the cells of a grid; indexed by rows, it gives the densities of a subset.
 
     A point is shared among the four nearest cells (linear binning, Wand 1994, J. Comput. Graph. Stat. 3:433) and each
     axis is smoothed with its kernel, so that the cost of smoothing does not grow with the number of points. Where the
@@ -70,7 +74,7 @@ class Binned:
 
     Args:
         table: (n, axes).
-        grid: where. Points outside do not count.
+        grid: cells; points outside of them do not count.
     """
 
     def __init__(self, table: np.ndarray, grid: Grid) -> None:
@@ -83,21 +87,25 @@ class Binned:
         position = np.ascontiguousarray(((table - grid.low) / grid.step * self._finer).T)  # each axis by itself
         last = self._count[:, None] - 2
         inside = (position >= -1e-9) & (position <= last + 1 + 1e-9)
-        self._cell = np.clip(position, 0, last).astype(int)
-        rest = position - self._cell
-        # What the cell and the next one get of each point, along each axis: (axes, 2, n).
+        self._cells = np.clip(position, 0, last).astype(int)
+        rest = position - self._cells
+        # Shares of each point in its cell and in the next one, along each axis: (axes, 2, n).
         self._shares = np.stack([1 - rest, rest], 1).clip(0, 1) * inside[:, None]
 
-    def densities(self, rows: np.ndarray, pairs: Sequence[tuple[int, int]] = ((0, 1),)) -> Iterator[np.ndarray]:
-        """Product-Gaussian kernel densities of a subset, as probabilities that sum to 1: (count, count) a pair of axes.
+    def __getitem__(self, rows: np.ndarray, /) -> Densities:
+        """Return `densities` of a subset of the rows."""
+        return partial(self.densities, np.sort(rows))  # sorted, so that memory is read in order
+
+    def densities(self, rows: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+        """Yield the product-Gaussian kernel densities of a subset of the rows, for pairs of axes.
 
         Args:
-            rows: of the subset, in ascending order, so that memory is read in order.
-            pairs: of axes.
+            rows: row numbers in ascending order.
+            pairs: pairs of axes; each gives an array (count, count) of probabilities that sum to 1.
         """
         width = bandwidths(self.table[rows]) / self.grid.step
         kernels = [_kernel(w, self.grid.count, int(f)) for w, f in zip(width, self._finer, strict=True)]
-        cells, shares = self._cell.take(rows, 1), self._shares.take(rows, 2)
+        cells, shares = self._cells.take(rows, 1), self._shares.take(rows, 2)
         for i, j in pairs:
             count = self._count[[i, j]]
             corners = np.array([0, 1, count[1], count[1] + 1])[:, None] + (cells[i] * count[1] + cells[j])
@@ -108,12 +116,9 @@ class Binned:
 
 
 def _kernel(sigma: float, count: int, finer: int) -> np.ndarray | sparse.csr_array:
-    """Matrix (count, (count - 1) finer + 1) that evaluates at the cells what lies on the finer grid.
-
-    Beyond eight standard deviations the kernel is taken as 0; it is sparse where it is narrow.
-    """
+    """Return a matrix (count, (count - 1) finer + 1) that smooths counts on the fine grid into the cells."""
     size = (count - 1) * finer + 1
-    # Binning itself has a variance of 1/6 of a (fine) cell; the kernel makes up the rest.
+    # Binning itself has a variance of 1/6 of a fine cell, the kernel the rest; beyond 8 deviations it is 0.
     variance = max((sigma * finer) ** 2 - 1 / 6, 0.0)
     reach = min(int(np.ceil(8 * np.sqrt(variance))), size - 1) if variance >= 0.01 else 0
     weights = np.exp(-0.5 * np.arange(reach + 1) ** 2 / max(variance, 0.01))
@@ -130,12 +135,12 @@ def _kernel(sigma: float, count: int, finer: int) -> np.ndarray | sparse.csr_arr
 
 
 def density(sample: np.ndarray, grid: Grid) -> np.ndarray:
-    """Product-Gaussian kernel density of a sample (n, 2) on a grid, as probabilities that sum to 1: (count, count)."""
-    return next(Binned(sample, grid).densities(np.arange(len(sample))))
+    """Return the product-Gaussian kernel density of a sample (n, 2): (count, count), probabilities that sum to 1."""
+    return next(Binned(sample, grid).densities(np.arange(len(sample)), [(0, 1)]))
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon divergence of two distributions on one grid, in bits: 0 for equal, 1 for disjoint (Lin 1991)."""
+    """Return the Jensen-Shannon divergence of two distributions on one grid, bits: 0 equal, 1 disjoint (Lin 1991)."""
     middle = (p + q) / 2
     # xlogy takes 0 log 0 as 0; where p and q are 0 so is their mean.
     nats = (xlogy(p, p) + xlogy(q, q)).sum() / 2 - xlogy(middle, middle).sum()
@@ -143,12 +148,12 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def overlap(p: np.ndarray, q: np.ndarray) -> float:
-    """Sum of min(p, q): the mass that two distributions share."""
+    """Return the mass that two distributions share, the sum of min(p, q)."""
     return float(np.minimum(p, q).sum())
 
 
 def normalized_mutual_information(p: np.ndarray, q: np.ndarray, levels: int = 256) -> float:
-    """2 I / (H_a + H_b) of two pictures of `levels` gray values each: the score of image registration."""
+    """Return 2 I / (H_a + H_b) of two pictures of `levels` gray values each: the score of image registration."""
     a, b = (np.minimum((image / image.max() * levels).astype(int), levels - 1).ravel() for image in (p, q))
     joint = np.bincount(a * levels + b, minlength=levels**2).reshape(levels, levels) / a.size
 

@@ -1,11 +1,9 @@
-"""What an image is reduced to before sets are compared: features of any kind, among them some that need no download."""
+"""Features of images, by which sets are compared: of any network, and some that need no download."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,45 +12,46 @@ from mammogan.metrics.distances import blocks
 from mammogan.metrics.moments import moments_of_counts
 from mammogan.metrics.spectrum import image_spectra
 from mammogan.metrics.validation import check_images
+from mammogan.types import ImageStack
 
 Feature = Callable[[np.ndarray], np.ndarray]  # (b, h, w) float32 in [0, 1] -> (b, d)
 COARSE = (10, 8)  # cells of the coarse picture
 BANDS = 8
 
 
-def extract(images: Any, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
-    """Features of every image of a set, (n, d), float64.
+def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
+    """Compute the features of every image of a set, (n, d), float64.
 
     Args:
-        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
-        bits: of the gray grid.
-        feature: takes images (b, h, w), float32 in [0, 1], and returns (b, d).
+        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
+        bits: bits of the gray grid.
+        feature: function of images (b, h, w), float32 in [0, 1]; returns (b, d).
         block: images in memory.
 
     Raises:
-        ValueError: no integer images, or none.
+        ParameterError: no unsigned integer images.
         InputError: the feature returns another shape, or a number that is not finite.
     """
     check_images(images)
-    found = []
+    parts = []
     for batch in blocks(images, bits, block):
         values = np.asarray(feature(batch), np.float64)
         if values.ndim != 2 or len(values) != len(batch):
             raise InputError(f"The feature gave {values.shape} for {len(batch)} images; it must give (images, d).")
         if not np.isfinite(values).all():
             raise InputError("The feature gave a number that is not finite; look at the image or the network.")
-        found.append(values)
-    return np.concatenate(found)
+        parts.append(values)
+    return np.concatenate(parts)
 
 
 def gray_features(images: np.ndarray) -> np.ndarray:
-    """Five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: (b, 93). No network, no download.
+    """Return five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: (b, 93). No network, no download.
 
-    These are not Inception's features: a FID of them is no number to set beside another paper's. Skewness and what
-    follows enter by asinh, variance by its root and power by its logarithm, which tames their tails.
+    These are not Inception's features: their FID is not comparable with that of another paper. Skewness and the higher
+    moments enter by asinh, variance by its root and power by its logarithm, which tames their tails.
 
     Args:
-        images: (b, h, w), float in [0, 1]; 4 pixels a side or more.
+        images: (b, h, w), float in [0, 1]; 4 pixels per side or more.
     """
     b, h, w = images.shape
     gray = np.rint(np.clip(images, 0, 1) * 4095).astype(np.int64)
@@ -61,7 +60,7 @@ def gray_features(images: np.ndarray) -> np.ndarray:
     moments[:, 2:] = np.arcsinh(moments[:, 2:])
     frequency, power = image_spectra(images)
     band = np.minimum((frequency * 2 * BANDS).astype(int), BANDS - 1)
-    # One gray level of 12 bits is the floor: an image without any texture has a spectrum, too.
+    # One gray level of 12 bits is the floor: an image without any texture has a spectrum too.
     floor = 1 / 4095**2
     bands = np.stack([np.log(power[:, band == k].mean(1) + floor) for k in range(BANDS) if (band == k).any()], 1)
     rows, columns = (np.arange(count) * side // count for count, side in zip(COARSE, (h, w), strict=True))
@@ -71,13 +70,13 @@ def gray_features(images: np.ndarray) -> np.ndarray:
 
 
 def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
-    """The image itself, at most 40 pixels long, with mean 0 and length 1: (b, d), for the search for copies.
+    """Return the image itself, at most 40 pixels long, with mean 0 and length 1: (b, d), to search for copies.
 
-    What a copy may have changed, brightness, contrast and noise, is taken out. A constant image is 0 throughout.
+    Brightness, contrast and noise, which a copy may have changed, are removed. A constant image is 0 throughout.
 
     Args:
         images: (b, h, w), float in [0, 1].
-        longest: pixels of the longer side.
+        longest: largest length of the longer side, pixels.
     """
     b, h, w = images.shape
     step = -(-max(h, w) // longest)
@@ -91,31 +90,20 @@ def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
     return np.divide(small, length, out=np.zeros_like(small), where=length > 1e-9)
 
 
-@dataclass(frozen=True)
-class Standardizer:
-    """Columns to mean 0 and standard deviation 1 over the real set, so that no unit decides which one counts.
+def standardizer(real: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the scaling of features by which columns of the real set, (n, d), have mean 0 and standard deviation 1.
 
-    Attributes:
-        mean, scale: (d,); a column that never changes keeps its unit.
+    No unit decides which column counts. A column that never changes keeps its unit.
     """
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def fit(cls, real: np.ndarray) -> Standardizer:
-        """From the features of real images, (n, d)."""
-        scale = real.std(0)
-        return cls(real.mean(0), np.where(scale > 1e-12 * (1 + np.abs(real.mean(0))), scale, 1.0))
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        return (features - self.mean) / self.scale
+    mean, scale = real.mean(0), real.std(0)
+    scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
+    return lambda features: (features - mean) / scale
 
 
 def torchscript_feature(
-    path: str | Path, *, channels: int = 1, white: float = 1.0, device: str = "cpu", **options: Any
+    path: str | Path, *, channels: int = 1, white: float = 1.0, device: str = "cpu", **options: object
 ) -> Feature:
-    """A TorchScript network as a feature; what it returns is flattened to (b, d).
+    """Load a TorchScript network as a feature; its output is flattened to (b, d).
 
     Args:
         path: file that `torch.jit.save` wrote. It is code: load only what you trust.
@@ -125,16 +113,16 @@ def torchscript_feature(
         options: further named arguments of the network, such as return_features=True.
 
     Raises:
-        InputError: there is no such file, or it is no TorchScript.
+        InputError: the file does not exist, or is not TorchScript.
     """
-    import torch  # metrics work without it, but for networks
+    import torch  # the other features do without it
 
     if not Path(path).is_file():
         raise InputError(f"There is no file {path}; give a network saved by torch.jit.save.")
     try:
         network = torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError:
-        raise InputError(f"{path} is no TorchScript file; save the network with torch.jit.save.") from None
+        raise InputError(f"{path} is not a TorchScript file; save the network with torch.jit.save.") from None
 
     def feature(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

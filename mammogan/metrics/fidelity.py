@@ -1,11 +1,12 @@
-"""Two sets of features compared: precision, recall, density, coverage, KID and FID, each with what biases it.
+"""Comparison of two sets of features: precision, recall, density, coverage, KID and FID, each with its bias.
 
-All of them depend on the features (see `mammogan.metrics.features`) and on the number of images; `fidelity_table` puts
-each beside real against real at the same number.
+All of them depend on the features (see `mammogan.metrics.features`) and on the number of images; `fidelity_table`
+reports each next to the same score between real images, at the same number of images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mammogan.metrics.resampling import ResamplingDesign, scored
-from mammogan.metrics.validation import check_features
+from mammogan.metrics.validation import check_at_least, check_tables
 
 NEIGHBORS = 5  # Naeem 2020
 BLOCK = 1024  # rows of a distance matrix in memory
@@ -38,7 +39,7 @@ class Manifold:
 
 
 def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared distances (n, m) by the expanded square: one matrix product, with an error of `_slack`."""
+    """Return squared distances (n, m) by the expanded square: one matrix product, with an error of `_slack`."""
     product = x @ y.T
     product *= -2
     product += np.einsum("ij,ij->i", x, x)[:, None]
@@ -47,35 +48,31 @@ def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _slack(x: np.ndarray, y: np.ndarray) -> float:
-    """Largest rounding error of `_squared`: what lies so near to a ball's surface is on it."""
+    """Return the largest rounding error of `_squared`: a point that near to a ball's surface is on it."""
     largest = max(float(np.einsum("ij,ij->i", z, z).max()) for z in (x, y))
     return 8 * np.finfo(float).eps * np.sqrt(x.shape[1]) * largest
 
 
 def _radii(points: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance of each point to its k-th neighbor among the others."""
-    found = [
-        np.partition(_squared(points[start : start + BLOCK], points), k, axis=1)[:, k]
-        for start in range(0, len(points), BLOCK)
-    ]
-    return np.concatenate(found)
+    """Return the squared distance of each point to its k-th neighbor among the others."""
+    parts = [_squared(points[start : start + BLOCK], points) for start in range(0, len(points), BLOCK)]
+    return np.concatenate([np.partition(part, k, axis=1)[:, k] for part in parts])
 
 
-def manifold(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBORS) -> Manifold:
-    """Precision, recall, density and coverage. A point on a ball's surface is inside, so that copies of one image are.
+def manifold(real: np.ndarray, synthetic: np.ndarray, n_neighbors: int = NEIGHBORS) -> Manifold:
+    """Compute precision, recall, density and coverage of two sets of features, (n, d) and (m, d).
 
-    Args:
-        real, synthetic: (n, d) and (m, d) features.
-        k: neighbors.
+    A point on a ball's surface is inside, so that copies of one image are.
 
     Raises:
-        ValueError: k images or fewer in a set, or a feature that is not finite.
+        ParameterError: `n_neighbors` images or fewer in a set, or a feature that is not finite.
     """
-    real, synthetic = check_features(real, synthetic, k + 1)
+    check_at_least("n_neighbors", n_neighbors, 1)
+    real, synthetic = check_tables(real, synthetic, n_neighbors + 1)
     center = real.mean(0)  # a far origin would cost digits
     real, synthetic = real - center, synthetic - center
     slack = _slack(real, synthetic)
-    real_radii, synthetic_radii = _radii(real, k) + slack, _radii(synthetic, k) + slack
+    real_radii, synthetic_radii = _radii(real, n_neighbors) + slack, _radii(synthetic, n_neighbors) + slack
     balls = np.zeros(len(synthetic), int)
     recalled, covered = 0, 0
     for start in range(0, len(real), BLOCK):
@@ -87,20 +84,18 @@ def manifold(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBORS) -> Man
     return Manifold(
         precision=float((balls > 0).mean()),
         recall=recalled / len(real),
-        density=float(balls.mean()) / k,
+        density=float(balls.mean()) / n_neighbors,
         coverage=covered / len(real),
     )
 
 
 def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """KID: squared maximum mean discrepancy by the kernel (x.y / d + 1)^3, unbiased (Binkowski 2018, section 4).
+    """Compute KID of two sets of features, (n, d) and (m, d), two rows or more (Binkowski 2018, section 4).
 
-    Its expectation is 0 for two samples of one distribution whatever their size; a value below 0 is chance, or copies.
-
-    Args:
-        real, synthetic: (n, d) and (m, d) features, two rows or more.
+    Squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, unbiased: its expectation is 0 for two samples of
+    one distribution whatever their size; a value below 0 is chance, or copies.
     """
-    real, synthetic = check_features(real, synthetic, 2)
+    real, synthetic = check_tables(real, synthetic, 2)
     d = real.shape[1]
 
     def within(x: np.ndarray) -> float:
@@ -111,14 +106,12 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """FID: squared Frechet distance of the Gaussians through two sets of features (Dowson & Landau 1982; Heusel 2017).
+    """Compute FID of two sets of features, (n, d) and (m, d), two rows or more (Dowson & Landau 1982; Heusel 2017).
 
-    |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2). Biased upward, by about (trace) / n: see `frechet_extrapolated`.
-
-    Args:
-        real, synthetic: (n, d) and (m, d) features, two rows or more.
+    Squared Frechet distance of their Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2). Biased upward, by
+    about (trace) / n: see `frechet_extrapolated`.
     """
-    real, synthetic = check_features(real, synthetic, 2)
+    real, synthetic = check_tables(real, synthetic, 2)
     a, b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (real, synthetic))
     values, vectors = np.linalg.eigh(a)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
@@ -129,40 +122,35 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Frechet:
-    """FID and what is left of it when the bias of the sample size is taken out.
+    """FID, and FID without the bias of the sample size.
 
     Attributes:
-        value: of all images.
-        infinite: extrapolated to infinitely many; may fall a little below 0.
-        table: the points of the line: n, and the mean distance at n and n images.
-        seed: of the subsets.
+        value: FID of all images.
+        infinite: FID extrapolated to infinitely many; may be a little below 0.
+        table: points of the line: n, and the mean distance at n and n images.
     """
 
     value: float
     infinite: float
     table: pd.DataFrame
-    seed: int
 
 
 def frechet_extrapolated(
     real: np.ndarray, synthetic: np.ndarray, *, points: int = 8, draws: int = 4, seed: int = 0
 ) -> Frechet:
-    """FID at infinitely many images: the intercept of FID over 1/n (Chong & Forsyth 2020, section 4).
+    """Compute FID at infinitely many images: the intercept of FID over 1/n (Chong & Forsyth 2020, section 4).
 
-    Unlike there, both sets are subsampled alike, so that the real set's share of the bias goes, too. The line is
+    Unlike there, both sets are subsampled alike, so that the real set's share of the bias is removed too. The line is
     straight only where n exceeds the number of features several times: it starts at the larger of n/4 and 2 d, or at
     n/2 where there are not so many images.
 
     Args:
-        real, synthetic: features; the smaller set decides n.
-        points: sizes, equally spaced in 1/n.
-        draws: subsets a size.
-        seed: of the subsets.
-
-    Raises:
-        ValueError: fewer than 8 images in a set.
+        real, synthetic: (n, d) and (m, d) features, eight rows or more; the smaller set decides n.
+        points: number of sizes, equally spaced in 1/n.
+        draws: subsets per size.
+        seed: random seed of the subsets.
     """
-    real, synthetic = check_features(real, synthetic, 8)
+    real, synthetic = check_tables(real, synthetic, 8)
     n = min(len(real), len(synthetic))
     least = min(max(n // 4, 2 * real.shape[1], 4), n // 2)
     sizes = np.unique(np.rint(1 / np.linspace(1 / least, 1 / n, points)).astype(int))
@@ -176,39 +164,43 @@ def frechet_extrapolated(
         means.append(float(np.mean(values)))
     table = pd.DataFrame({"n": sizes, "distance": means})
     infinite = float(np.polyfit(1 / sizes, means, 1)[1])
-    return Frechet(frechet_distance(real, synthetic), infinite, table, seed)
+    return Frechet(frechet_distance(real, synthetic), infinite, table)
 
 
 BETTER = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 BETTER |= dict.fromkeys(("KID", "FID", "FID, infinite n"), "lower")
-BOUNDS = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
+BOUNDS: dict[Hashable, tuple[float, float]] = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
 BOUNDS |= dict.fromkeys(("density", "FID"), (0.0, np.inf))
 
 
 def fidelity_table(
-    real: np.ndarray, synthetic: np.ndarray, plan: ResamplingDesign | None = None, *, k: int = NEIGHBORS
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    design: ResamplingDesign | None = None,
+    *,
+    n_neighbors: int = NEIGHBORS,
 ) -> pd.DataFrame:
-    """All measures of this module, with intervals and real against real at the same number of images.
+    """Compute all measures of this module, with intervals and the same scores between real images.
 
     Args:
         real, synthetic: (n, d) and (m, d) features, standardized by the real set if they have different units.
-        plan: which images are compared, and the draws; all images and 40 draws, where it is not given.
-        k: neighbors.
+        design: images that are compared, and the draws; None compares all images with 40 draws.
+        n_neighbors: see `manifold`.
 
     Returns:
-        one row a measure: measure, better ("higher", "lower"), and the columns of `resampling.scored`.
+        one row per measure: measure, better ("higher", "lower"), and the columns of `resampling.scored`.
 
     Raises:
-        ValueError: too few images, or a feature that is not finite.
+        ParameterError: too few images, or a feature that is not finite.
     """
-    real, synthetic = check_features(real, synthetic, k + 1)
-    plan = plan or ResamplingDesign(len(real), len(synthetic), draws=40)
+    real, synthetic = check_tables(real, synthetic, n_neighbors + 1)
+    design = design or ResamplingDesign(len(real), len(synthetic), draws=40)
 
-    def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[str, float]:
-        extrapolated = frechet_extrapolated(a, b, draws=draws, seed=plan.seed)
-        distances = {"KID": kernel_distance(a, b), "FID": extrapolated.value, "FID, infinite n": extrapolated.infinite}
-        return {**vars(manifold(a, b, k)), **distances}
+    def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[Hashable, float]:
+        fid = frechet_extrapolated(a, b, draws=draws, seed=design.seed)
+        distances = {"KID": kernel_distance(a, b), "FID": fid.value, "FID, infinite n": fid.infinite}
+        return {**vars(manifold(a, b, n_neighbors)), **distances}
 
-    table = scored(real, synthetic, measure, plan, whole=partial(measure, draws=4), bounds=BOUNDS)
+    table = scored(real, synthetic, measure, design, whole=partial(measure, draws=4), bounds=BOUNDS)
     table.insert(1, "better", [BETTER[name] for name in table["measure"]])
     return table

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,31 +14,33 @@ from scipy.special import digamma
 from sklearn.neighbors import KDTree
 
 from mammogan.metrics.moments import MOMENT_NAMES
-from mammogan.metrics.resampling import ResamplingDesign, summary
-from mammogan.metrics.validation import check_tables
+from mammogan.metrics.resampling import ResamplingDesign, scored
+from mammogan.metrics.validation import check_array, check_at_least, check_tables
 from mammogan.parallel import in_threads
 
 MAXIMUM = float(np.log(2))  # nats: two classes of equal size that never meet
-LINE_DRAW = 10_000  # images a side in draws of nearest neighbors on a line: their cost grows with the number
-NEAR = 8  # places to either side; one in a hundred third neighbors of a permutation is farther
+LINE_DRAW = 10_000  # images per side in draws of nearest neighbors on a line: their cost grows with the number
+NEAR = 8  # positions to either side; one in a hundred third neighbors of a permutation is farther
 MOST = np.iinfo(np.uint8).max
 QUANTITIES = {
     "information": "information with the label, nats; not clipped at 0",
     "neighbors": "true mean of m, images within the third neighbor's distance; 6 under one distribution",
     "equivalent_neighbors": "inverse digamma of the information, which the paper prints as the average of m",
 }
+CLOSENESS = "1 - information / ln 2"  # its ratio is the one that is reported: the ceiling of an information is about 0
+RATIOS = ["ratio", "ratio_low", "ratio_high"]
 
 
 @dataclass(frozen=True)
 class Information:
-    """Estimate of the information between a value and a binary label, and what it is made of.
+    """Estimate of the information between a value and a binary label, and its parts.
 
     Attributes:
-        information: nats; negative values are left as they are. Noise makes them, and so do near copies of real images.
+        information: nats; may be negative by noise, and for near copies of real images.
         neighbors: mean of m, the number of points of either class within the distance to the k-th neighbor of the
             own class; 2k where the classes share one distribution.
         equivalent_neighbors: psi^-1(psi(N) - <psi(N_x)> + psi(k) - information), the m that all points would have to
-            share; what the paper prints as "average number of neighbors".
+            share; the paper prints it as "average number of neighbors".
     """
 
     information: float
@@ -44,33 +48,31 @@ class Information:
     equivalent_neighbors: float
 
 
-def mutual_information(first: np.ndarray, second: np.ndarray, k: int = 3) -> Information:
-    """Mutual information between values and the class that they come from (Ross 2014, PLoS ONE 9:e87357, eq. 2).
+def mutual_information(x: np.ndarray, y: np.ndarray, n_neighbors: int = 3) -> Information:
+    """Estimate the mutual information between values and their class (Ross 2014, PLoS ONE 9:e87357, eq. 2).
 
-    I = psi(N) - <psi(N_x)> + <psi(k)> - <psi(m)>, for each point with the distance d to its k-th neighbor of its class
-    and m the points of both classes closer than or at d, itself not counted. Where several points of the class lie at
-    d, k is their number (Gao et al. 2017, "Estimating mutual information for discrete-continuous mixtures", section 3):
-    ties need no jitter, and values that are all alike give 0.
+    I = psi(N) - <psi(N_x)> + <psi(k)> - <psi(m)>, with the distance d of each point to its k-th neighbor of its class
+    and the number m of points of both classes at d or closer, itself not counted. Where several points of the class
+    are at d, k is their number (Gao et al. 2017, "Estimating mutual information for discrete-continuous mixtures",
+    section 3): ties need no jitter, and values that are all alike give 0.
 
     Args:
-        first, second: values of the two classes, (n,) or (n, dimensions); the distance is the largest coordinate's.
-        k: neighbors.
+        x, y: values of the two classes, (n,) or (n, dimensions); the distance is the largest coordinate's.
+        n_neighbors: k.
 
     Raises:
-        ValueError: a class has k points or fewer, or a value is not finite.
+        ParameterError: a class has k points or fewer, or a value is not finite.
     """
-    a, b = (np.asarray(x, np.float64) for x in (first, second))
-    if min(len(a), len(b)) <= k:
-        raise ValueError(f"{k} nearest neighbors need more than {k} images a class.")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("A value is not a finite number; find the image and drop it.")
+    check_at_least("n_neighbors", n_neighbors, 1)
+    a, b = (check_array(values, name, (1, 2), n_neighbors + 1) for name, values in (("x", x), ("y", y)))
     if a.ndim == 1 or a.shape[1] == 1:
-        return _information(k, *_neighbors_line(np.sort(a.ravel()), np.sort(b.ravel()), k))
-    return _information(k, *_neighbors_space(a, b, k))
+        return _information(n_neighbors, *_neighbors_line(np.sort(a.ravel()), np.sort(b.ravel()), n_neighbors))
+    return _information(n_neighbors, *_neighbors_space(a, b, n_neighbors))
 
 
 def _information(k: int, tied: list[np.ndarray], both: list[np.ndarray]) -> Information:
-    """From the neighbors of each point, class by class: those of its own class where they are more than k, and all."""
+    """Return the estimate from the neighbors of each point, class by class: in both classes, of all points; in the own
+    class, where these are more than k."""
     n = np.array([len(counts) for counts in both])
     total = int(n.sum())
     own = np.bincount(np.concatenate(tied), minlength=k + 1)
@@ -83,24 +85,24 @@ def _information(k: int, tied: list[np.ndarray], both: list[np.ndarray]) -> Info
 
 
 def _mean_digamma(often: np.ndarray) -> float:
-    """Of numbers 0, 1, ..., from how often each occurs."""
-    found = np.flatnonzero(often)
-    return float(often[found] @ digamma(found) / often.sum())
+    """Return the mean of psi over numbers 0, 1, ... that occur so often each."""
+    numbers = np.flatnonzero(often)
+    return float(often[numbers] @ digamma(numbers) / often.sum())
 
 
 def _slack(size: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Rounding of x +- r may fall short of the very neighbor that defines r: a few units in the last place."""
+    """Return a few units in the last place: rounding of x +- r may miss the very neighbor that defines r."""
     return 4 * np.finfo(float).eps * (np.abs(size) + radius)
 
 
 def _reach(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance of each point of a sorted sample to its k-th neighbor, and how many lie within it, left and right.
+    """Return the distance of each point of a sorted sample to its k-th neighbor, and the neighbors left and right.
 
     No more than k + 1 are counted on a side: where they are more than k together, the point has ties.
     """
     n = len(x)
     padded = np.concatenate([np.full(k + 1, -np.inf), x, np.full(k + 1, np.inf)])
-    # What a point is from the one some steps on, that one is from it.
+    # The distance of a point to the one some steps ahead is the distance of that one to this one.
     gaps = [padded[k + 1 : k + 1 + n + step] - padded[k + 1 - step : k + 1 + n] for step in range(1, k + 2)]
     left, right = [gap[:n] for gap in gaps], [gap[-n:] for gap in gaps]
     radius = np.minimum(left[k - 1], right[k - 1])
@@ -112,12 +114,12 @@ def _reach(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _within(x: np.ndarray, at: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """How many of a sorted sample lie within reach of points."""
+    """Count the members of a sorted sample within reach of points."""
     return np.searchsorted(x, at + reach, "right") - np.searchsorted(x, at - reach, "left")
 
 
 def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbors in two sorted samples, as `_information` takes them."""
+    """Count neighbors in two sorted samples, as `_information` requires."""
     ties, both = [], []
     for x, other in ((a, b), (b, a)):
         reach, before, after = _reach(x, k)
@@ -130,7 +132,7 @@ def _neighbors_line(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarr
 
 
 def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Neighbors in two samples of several dimensions, as `_information` takes them."""
+    """Count neighbors in two samples of several dimensions, as `_information` requires."""
     near = [cKDTree(x, balanced_tree=False, compact_nodes=False) for x in (a, b)]
     a, b = a[near[0].indices], b[near[1].indices]  # neighbors in space are neighbors in memory
     trees = [KDTree(x, leaf_size=20, metric="chebyshev") for x in (a, b)]
@@ -147,115 +149,99 @@ def _neighbors_space(a: np.ndarray, b: np.ndarray, k: int) -> tuple[list[np.ndar
 
 
 def inverse_digamma(value: float) -> float:
-    """m > 0 with psi(m) = value."""
+    """Return m > 0 with psi(m) = value."""
     return float(brentq(lambda m: digamma(m) - value, 1e-6, np.exp(value) + 2))
 
 
 def label_information(
     real: np.ndarray,
     synthetic: np.ndarray,
-    plan: ResamplingDesign | None = None,
+    design: ResamplingDesign | None = None,
     *,
-    k: int = 3,
+    n_neighbors: int = 3,
     permutations: int = 200,
 ) -> pd.DataFrame:
-    """Table 2 with what it lacks: uncertainty, chance's own value, and what two sets of real images score.
+    """Compute Table 2 with what it lacks: uncertainty, chance, and the scores between two sets of real images.
 
     P is the share of label permutations, of images one by one, that tell as much as the labels do.
 
     Args:
         real, synthetic: (N, 5) moments.
-        plan: which images are compared; all, where it is not given.
-        k: neighbors.
-        permutations: behind P and chance.
+        design: images that are compared, and the draws; None compares all images.
+        n_neighbors: see `mutual_information`.
+        permutations: number of label permutations for P and chance.
 
     Returns:
-        three rows a moment: moment, reading (see `QUANTITIES`), the columns of `resampling.summary`, n,
-        n_ceiling, chance (95th percentile of the information under permuted labels) and p. The ratio of an information
-        is that of 1 - information / ln 2, since its own ceiling lies about 0.
+        three rows per moment: moment, reading (see `QUANTITIES`), the columns of `resampling.summary`, n, n_ceiling,
+        chance (95th percentile of the information under permuted labels) and p. The ratio of an information is that of
+        1 - information / ln 2, since the ceiling of an information is about 0.
 
     Raises:
-        ValueError: too few images, or a moment that is not finite.
+        ParameterError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
-    plan = plan or ResamplingDesign(len(real), len(synthetic))
-    compared = plan.compared
-    intervals, ceilings = plan.intervals(LINE_DRAW), plan.ceilings()
-    if min(len(intervals[0][0]), len(ceilings[0][0])) <= k:
-        raise ValueError(f"Half samples need more than {k} images; give {2 * (k + 1)} images a class or more.")
-    permuted = permuted_labels(plan.size, 2 * plan.size, permutations, plan.seed)
+    design = design or ResamplingDesign(len(real), len(synthetic))
+    columns = range(real.shape[1])
 
-    def moment(column: int) -> list[dict[str, object]]:
-        a, b = real[:, column], synthetic[:, column]
-        found = mutual_information(a[compared[0]], b[compared[1]], k)
-        chance = by_chance(np.concatenate([a[compared[0]], b[compared[1]]]), permuted, k)
-        parts = [
-            [mutual_information(a[one], b[two], k) for one, two in intervals],
-            [mutual_information(a[one], b[other], k) for one, _, other in ceilings],
-            [mutual_information(a[one], a[two], k) for one, two, _ in ceilings],
-        ]
-        rows = []
-        for reading in QUANTITIES:
-            estimate, *values = (np.array([getattr(x, reading) for x in several]) for several in ([found], *parts))
-            row = summary(estimate[0], *values, share=plan.share(LINE_DRAW))
-            if reading == "information":
-                score = summary(*(1 - x / MAXIMUM for x in (estimate[0], *values)), share=plan.share(LINE_DRAW))
-                row |= {key: score[key] for key in ("ratio", "ratio_low", "ratio_high")}
-            rows.append(
-                {
-                    "moment": MOMENT_NAMES[column],
-                    "reading": reading,
-                    **row,
-                    "n": plan.size,
-                    "n_ceiling": plan.half,
-                    "chance": float(np.quantile(chance, 0.95)),
-                    "p": float(1 + (chance >= found.information).sum()) / (1 + permutations),
-                }
-            )
-        return rows
+    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[Hashable, float]:
+        each = mapping(lambda column: mutual_information(first[:, column], second[:, column], n_neighbors), columns)
+        scores = [vars(one) | {CLOSENESS: 1 - one.information / MAXIMUM} for one in each]
+        return {(column, name): score for column in columns for name, score in scores[column].items()}
 
-    return pd.DataFrame([row for rows in in_threads(moment, range(real.shape[1])) for row in rows])
+    threaded = partial(measure, mapping=in_threads)
+    table = scored(real, synthetic, measure, design, whole=threaded, at_most=(LINE_DRAW, 0))
+    moment, reading = table["measure"].str[0], table.pop("measure").str[1]
+    table.loc[reading == "information", RATIOS] = table.loc[reading == CLOSENESS, RATIOS].to_numpy()
+    table.insert(0, "moment", [MOMENT_NAMES[column] for column in moment])
+    table.insert(1, "reading", list(reading))
+    permuted = permuted_labels(design.size, 2 * design.size, permutations, design.seed)
+    for column, score in zip(columns, table.loc[reading == "information", "score"], strict=True):
+        values = [real[design.compared[0], column], synthetic[design.compared[1], column]]
+        chance = by_chance(np.concatenate(values), permuted, n_neighbors)
+        table.loc[moment == column, "chance"] = float(np.quantile(chance, 0.95))
+        table.loc[moment == column, "p"] = float(1 + (chance >= score).sum()) / (1 + permutations)
+    return table[reading != CLOSENESS].reset_index(drop=True)
 
 
 def permuted_labels(first: int, count: int, permutations: int, seed: int) -> list[np.ndarray]:
-    """Which of `count` points are of the first class, `first` of them, permutation by permutation."""
+    """Draw the members of the first class, `first` of `count` points, for each permutation; (count,) booleans each."""
     rng = np.random.default_rng([seed, 3])
-    found = []
+    labels = []
     for _ in range(permutations):
-        of_first = np.zeros(count, bool)
-        of_first[rng.choice(count, first, replace=False, shuffle=False)] = True
-        found.append(of_first)
-    return found
+        is_first = np.zeros(count, bool)
+        is_first[rng.choice(count, first, replace=False, shuffle=False)] = True
+        labels.append(is_first)
+    return labels
 
 
-def by_chance(values: np.ndarray, permutations: list[np.ndarray], k: int = 3) -> np.ndarray:
-    """Information of values with labels permuted; (permutations,), what `ross` says of each.
+def by_chance(values: np.ndarray, permutations: list[np.ndarray], n_neighbors: int = 3) -> np.ndarray:
+    """Compute the information of values with labels permuted, (permutations,), as `mutual_information` would.
 
-    The values stay where they are. How many lie within reach is counted once, with reaches to the point one, two, ...
-    `NEAR` places to the left and to the right: a permutation finds its k-th neighbors, and looks up what is within.
+    The values stay where they are. The points within reach are counted once, with reaches to the point one, two, ...
+    `NEAR` positions to the left and to the right; a permutation finds its k-th neighbors and looks up the counts.
 
     Args:
-        values: of both classes, (n,).
-        permutations: (n,) each, which of the values in ascending order are of the first class.
-        k: neighbors.
+        values: (n,) values of both classes.
+        permutations: (n,) booleans each: the members of the first class among the values in ascending order.
+        n_neighbors: see `mutual_information`.
     """
     x = np.sort(values)
     n = len(x)
     padded = np.concatenate([np.full(NEAR, -np.inf), x, np.full(NEAR, np.inf)])
-    # Bytes, that the table may stay in the processor's cache; the point itself is not counted.
+    # Bytes, so that the table stays in the processor's cache; the point itself is not counted.
     counts = np.zeros((n, 2 * NEAR + 1), np.uint8)
 
-    def fill(place: int) -> None:
-        radius = np.abs(padded[place : place + n] - x)
-        counts[:, place] = np.minimum(_within(x, x, radius + _slack(x, radius)) - 1, MOST)
+    def fill(offset: int) -> None:
+        radius = np.abs(padded[offset : offset + n] - x)
+        counts[:, offset] = np.minimum(_within(x, x, radius + _slack(x, radius)) - 1, MOST)
 
-    in_threads(fill, [place for place in range(2 * NEAR + 1) if place != NEAR])
+    in_threads(fill, [offset for offset in range(2 * NEAR + 1) if offset != NEAR])
 
-    def score(first: np.ndarray) -> float:
+    def score(is_first: np.ndarray) -> float:
         ties, both = [], []
-        for mine in (np.flatnonzero(first), np.flatnonzero(~first)):
+        for mine in (np.flatnonzero(is_first), np.flatnonzero(~is_first)):
             own = x[mine]
-            reach, before, after = _reach(own, k)
+            reach, before, after = _reach(own, n_neighbors)
             number = np.arange(len(mine))
             left, right = mine - mine[number - before], mine[number + after] - mine
             row = mine * counts.shape[1] + NEAR
@@ -264,9 +250,9 @@ def by_chance(values: np.ndarray, permutations: list[np.ndarray], k: int = 3) ->
             far = np.flatnonzero((np.maximum(left, right) > NEAR) | (count == MOST))
             count = count.astype(np.int64)
             count[far] = _within(x, own[far], reach[far]) - 1
-            tied = np.flatnonzero(before + after > k)
+            tied = np.flatnonzero(before + after > n_neighbors)
             ties.append(_within(own, own[tied], reach[tied]) - 1)
             both.append(count)
-        return _information(k, ties, both).information
+        return _information(n_neighbors, ties, both).information
 
     return np.array(in_threads(score, permutations))

@@ -1,27 +1,30 @@
-"""The first five moments of an image's gray levels: the paper's five numbers for a million pixels (Figure 3)."""
+"""The first five moments of an image's gray levels, to which the paper reduces each image (Figure 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
+from mammogan.errors import ParameterError
+from mammogan.metrics.validation import check_images
+from mammogan.types import ImageStack
+
 MOMENT_NAMES = ("M1", "M2", "M3", "M4", "M5")
 PAIRS = tuple(combinations(range(5), 2))  # the ten pairs of Figure 3
-NEAR = 1000  # pixels, at least, whose mean is near enough to that of the image
+NEAR = 1000  # smallest number of pixels whose mean is near enough to that of the image
 
 
 def moments_of_counts(counts: np.ndarray) -> np.ndarray:
-    """Moments of gray levels from how often each occurs, in units of the full range.
+    """Return the moments of gray levels from their counts, in units of the full range.
 
     M1 mean; M2 variance (1/n); M3 skewness mu3 / mu2^1.5; M4 kurtosis mu4 / mu2^2, 3 for a Gaussian; M5 hyperskewness
     mu5 / mu2^2.5. Gray 0 ... 2^bits - 1 counts as 0 ... 1, so that M1 and M2 do not depend on the bit depth.
 
     Args:
-        counts: (..., 2^bits), how many pixels have each level.
+        counts: (..., 2^bits), number of pixels of each level.
 
     Returns:
         (..., 5), float64. An image of one gray level has no shape: its M3, M4 and M5 are 0.
@@ -43,10 +46,10 @@ def moments_of_counts(counts: np.ndarray) -> np.ndarray:
 
 
 def moments_of_pixels(pixels: np.ndarray, top: int) -> tuple[float, float, float, float, float, int]:
-    """M1 ... M5 of the gray levels of one image, as `moments_of_counts` defines them, and the highest level.
+    """Return M1 ... M5 of the gray levels of one image, see `moments_of_counts`, and the highest level.
 
-    Written to be compiled (`compiled`): one loop, several pixels at a time. Powers are taken about a whole
-    level near the mean, for which small ones sum up exactly, and moved to the mean by the binomial theorem.
+    Written to be compiled (`compiled`): one loop, several pixels at a time. Powers are taken about a whole level near
+    the mean, so that low powers sum up exactly, and moved to the mean by the binomial theorem.
 
     Args:
         pixels: (n,), unsigned integers.
@@ -78,38 +81,36 @@ def moments_of_pixels(pixels: np.ndarray, top: int) -> tuple[float, float, float
 
 @lru_cache(maxsize=1)
 def compiled() -> Callable[[np.ndarray, int], tuple[float, float, float, float, float, int]]:
-    """`moments_of_pixels`, compiled; that takes a second, for which only those wait who have images to read."""
+    """Compile `moments_of_pixels` at the first use, which lasts a second."""
     import numba
 
     # Sums may be taken in any order. Nothing else about arithmetic is loosened.
     return numba.njit(moments_of_pixels, nogil=True, fastmath={"reassoc", "nsz", "contract"})
 
 
-def image_moments(images: Any, bits: int, block: int = 64) -> np.ndarray:
-    """Moments of every image of a set.
+def image_moments(images: ImageStack, bits: int, block: int = 64) -> np.ndarray:
+    """Compute the moments of every image of a set.
 
     Args:
-        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array, read `block` images at a time.
-        bits: of the gray grid, the same for both sets that are to be compared.
+        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
+        bits: bits of the gray grid, the same for sets that are to be compared.
         block: images in memory.
 
     Returns:
         (n, 5), float64; see `moments_of_counts`.
 
     Raises:
-        ValueError: no integer images, or a gray level beyond the grid.
+        ParameterError: no unsigned integer images, or a gray level beyond the grid.
     """
-    if len(images.shape) != 3 or not np.issubdtype(images.dtype, np.unsignedinteger):
-        raise ValueError("Moments are computed on unsigned integer images (n, h, w); quantize them to a gray grid.")
-    if 0 in images.shape:
-        raise ValueError("There is no image to compute moments of.")
-    moments, top = compiled(), 2**bits - 1
-    found = np.empty((images.shape[0], 6))
+    check_images(images)
+    measure, top = compiled(), 2**bits - 1
+    rows = []
     for start in range(0, images.shape[0], block):
         pixels = np.asarray(images[start : start + block])
         # Compiled code knows the byte order of the machine alone.
-        for place, image in enumerate(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), start):
-            found[place] = moments(np.ravel(image), top)
-    if (highest := int(found[:, 5].max())) > top:
-        raise ValueError(f"A gray level is {highest}, beyond {bits} bits; compare images of one bit depth.")
-    return found[:, :5]
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        rows += [measure(np.ravel(image), top) for image in pixels]
+    moments = np.array(rows)
+    if (highest := int(moments[:, 5].max())) > top:
+        raise ParameterError(f"A gray level is {highest}, beyond {bits} bits; compare images of one bit depth.")
+    return moments[:, :5]

@@ -1,14 +1,14 @@
-"""One plan of resampling for every score: its interval, its ceiling between real images, and the two in ratio.
+"""One design of resampling for every score: its interval, its ceiling between real images, and the ratio of the two.
 
-All measures of a comparison use the same draws, so that their numbers can be set beside each other.
+All measures of a comparison use the same draws, so that their numbers can be compared.
 
 - *Score*: n real against n synthetic images.
-- *Interval*: the score on random halves of both sets, drawn without replacement. The spread of a statistic over
+- *Interval*: the score of random halves of both sets, drawn without replacement. The spread of a statistic over
   subsamples of r of n images, times sqrt(r / (n - r)), is its spread over samples of n (the delete-d jackknife, Shao &
   Wu 1989, Annals of Statistics 17:1176, eq. 2.3); for halves the factor is 1. A bootstrap with replacement would not
   do: repeated images are ties to a nearest neighbor and roughness to a density.
-- *Ceiling*: the score between two disjoint sets of real images. Real images have none left where all of them are
-  compared; the ceiling, and the score that is held against it, then have half as many images a side.
+- *Ceiling*: the score between two disjoint sets of real images. Where all real images are compared, none are left for
+  a second set: the ceiling, and the score that is compared with it, then use half as many images per side.
 
 Images of one patient are alike. Where patients are known, real images are drawn by patient, and no patient is on both
 sides of a ceiling.
@@ -16,7 +16,7 @@ sides of a ceiling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,15 +24,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammogan.errors import ParameterError
+from mammogan.metrics.validation import check_at_least
 from mammogan.parallel import in_threads
+from mammogan.types import Estimate
 
 Z = 1.959964  # 97.5th percentile of the normal distribution
-LEAST = 16  # real images; with fewer a ceiling would stand on less than eight
-FEW = 40  # draws; fewer have no percentiles to speak of, but a standard deviation
+LEAST = 16  # real images, so that each side of a ceiling has eight or more
+FEW = 40  # draws; fewer have a standard deviation, but no percentiles to speak of
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-np.inf, np.inf)
+Values = Sequence[float] | np.ndarray
+Sample = Any  # a set of images as a measure accepts it: an array, or anything that a set gives when indexed by rows
+Measure = Callable[[Sample, Sample], Mapping[Hashable, float]]
 
 
 def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Row numbers in random order, the rows of one group next to each other."""
+    """Return row numbers in random order, with the rows of one group next to each other."""
     _, group = np.unique(groups, return_inverse=True)
     order = rng.permutation(group.max() + 1)
     return np.argsort(order[group] + rng.random(len(groups)))
@@ -40,18 +48,18 @@ def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ResamplingDesign:
-    """Which images are compared, and the draws behind intervals and ceilings.
+    """The images that are compared, and the draws that give intervals and ceilings.
 
     Args:
-        patients: (N,) what tells the patients of the real images apart; their number where it is not known.
+        patients: (N,) patient of each real image; the number of real images where patients are not known.
         synthetic: number of synthetic images.
-        n: images a side; 0 takes as many as the smaller set has.
-        seed: of all draws.
-        draws: halves behind an interval.
-        splits: pairs of real sets behind a ceiling.
+        n: images per side; 0 uses as many as the smaller set has.
+        seed: random seed of all draws.
+        draws: number of halves for an interval.
+        splits: number of pairs of real sets for a ceiling.
 
     Raises:
-        ValueError: too few images.
+        ParameterError: too few images, patients, draws or splits.
     """
 
     patients: np.ndarray | int
@@ -62,14 +70,12 @@ class ResamplingDesign:
     splits: int = 20
 
     def __post_init__(self) -> None:
-        for count, name, least in ((len(self.groups), "real", LEAST), (self.synthetic, "synthetic", LEAST // 2)):
-            if count < least:
-                raise ValueError(
-                    f"The {name} set has {count} images; a comparison with its ceiling needs {LEAST} real and "
-                    f"{LEAST // 2} synthetic ones or more."
-                )
+        check_at_least("The number of real images", len(self.groups), LEAST)
+        check_at_least("The number of synthetic images", self.synthetic, LEAST // 2)
+        check_at_least("The number of draws", self.draws, 1)
+        check_at_least("The number of splits", self.splits, 1)
         if self.half < LEAST // 2:
-            raise ValueError("The real images come from too few patients to be split into two sets; give more.")
+            raise ParameterError("The real images come from too few patients to be split into two sets; give more.")
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -77,14 +83,18 @@ class ResamplingDesign:
         return np.arange(self.patients) if isinstance(self.patients, int) else np.asarray(self.patients)
 
     @cached_property
+    def _codes(self) -> np.ndarray:
+        return np.unique(self.groups, return_inverse=True)[1]  # numbers are sorted faster than names
+
+    @cached_property
     def size(self) -> int:
-        """Images a side of the score."""
+        """Images per side of the score."""
         return min(len(self.groups), self.synthetic, self.n or self.synthetic)
 
     @cached_property
     def half(self) -> int:
-        """Images a side of the ceiling."""
-        most = int(np.unique(self.groups, return_counts=True)[1].max())
+        """Images per side of the ceiling."""
+        most = int(np.bincount(self._codes).max())
         return min((len(self.groups) - most + 1) // 2, self.size)
 
     def _rng(self, purpose: int) -> np.random.Generator:
@@ -94,60 +104,56 @@ class ResamplingDesign:
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the real and of the synthetic images of the score, (n,) each, in ascending order."""
         rng = self._rng(0)
-        real = np.sort(shuffled(self.groups, rng)[: self.size])
+        real = np.sort(shuffled(self._codes, rng)[: self.size])
         return real, np.sort(rng.choice(self.synthetic, self.size, replace=False))
 
     def share(self, at_most: int = 0) -> float:
-        """r / n of `intervals`."""
+        """Return r / n of `intervals`."""
         return self._part(at_most) / self.size
 
     def _part(self, at_most: int) -> int:
-        half = self.size // 2
-        return min(half, at_most) if at_most else half
+        return min(self.size // 2, at_most or self.size)
 
     def intervals(self, at_most: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Rows of the real and synthetic images of each draw behind an interval.
+        """Draw rows of the real and synthetic images of each draw of an interval.
 
         Args:
-            at_most: images a side, for measures whose cost grows with them; 0 takes half of those compared.
+            at_most: images per side, for measures whose cost grows with them; 0 draws half of those compared.
         """
-        return self._drawn(at_most) if at_most else self._halves
-
-    @cached_property
-    def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        return self._drawn(0)
-
-    def _drawn(self, at_most: int) -> list[tuple[np.ndarray, np.ndarray]]:
         rng, part = self._rng(1), self._part(at_most)
         real, synthetic = self.compared
-        groups = self.groups[real]
+        groups = self._codes[real]
         return [
             (real[shuffled(groups, rng)[:part]], rng.choice(synthetic, part, replace=False)) for _ in range(self.draws)
         ]
 
     def ceilings(self, at_most: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Rows (one, two, other) of each split: real images, real images of other patients, synthetic images."""
+        """Draw rows (one, two, other) of each split: real images, those of other patients, synthetic images.
+
+        Args:
+            at_most: images per side; 0 draws `half`.
+        """
         rng, size = self._rng(2), min(self.half, at_most or self.half)
-        found = []
+        splits = []
         for _ in range(self.splits):
-            order = shuffled(self.groups, rng)
+            order = shuffled(self._codes, rng)
             # The second set begins with the next patient.
-            behind = order[size:][self.groups[order[size:]] != self.groups[order[size - 1]]]
-            found.append((order[:size], behind[:size], rng.choice(self.synthetic, size, replace=False)))
-        return found
+            rest = order[size:][self._codes[order[size:]] != self._codes[order[size - 1]]]
+            splits.append((order[:size], rest[:size], rng.choice(self.synthetic, size, replace=False)))
+        return splits
 
 
-def interval(
-    estimate: float,
-    draws: Sequence[float] | np.ndarray,
-    share: float = 0.5,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
-) -> tuple[float, float]:
-    """95 % interval of an estimate from its values on subsamples of a share of the images.
+def interval(estimate: float, draws: Values, share: float = 0.5, bounds: Bounds = UNBOUNDED) -> Estimate:
+    """Return an estimate with its 95 % interval, from its values on subsamples.
 
     The percentiles of the draws are taken about their median, scaled to the whole sample (see this module), and set
-    around the estimate: scores on fewer images lie lower, which is no uncertainty. Fewer than `FEW` draws are taken as
-    normal.
+    around the estimate: scores of smaller samples are biased low, and that bias is not uncertainty. Fewer than `FEW`
+    draws are taken as normal.
+
+    Args:
+        estimate, draws: score of all images compared, and scores of the subsamples, (draws,).
+        share: images of a subsample over those compared.
+        bounds: least and largest possible score.
     """
     if len(draws) < FEW:
         deviation = np.array([-Z, Z]) * np.std(draws, ddof=1)
@@ -155,36 +161,27 @@ def interval(
         deviation = np.quantile(draws, [0.025, 0.975]) - np.median(draws)
     deviation = deviation * np.sqrt(share / (1 - share))
     low, high = np.clip(estimate + deviation, *bounds)
-    return float(low), float(high)
+    return Estimate(float(estimate), float(low), float(high))
 
 
 def summary(
-    estimate: float,
-    draws: Sequence[float] | np.ndarray,
-    at_half: Sequence[float] | np.ndarray,
-    ceilings: Sequence[float] | np.ndarray,
-    *,
-    share: float = 0.5,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    estimate: float, draws: Values, at_half: Values, ceilings: Values, *, share: float = 0.5, bounds: Bounds = UNBOUNDED
 ) -> dict[str, float]:
-    """A score with its interval, its ceiling, and the ratio of the two with its interval.
+    """Return a score with its interval, its ceiling, and the ratio of the two with its interval.
 
     The ratio's interval joins the spread of the score and the spread of the ceiling between splits as independent
     errors (delta method); the second holds more than the error of the median ceiling, so that the interval is wide
     rather than narrow.
 
     Args:
-        estimate: score of all images compared.
-        draws: scores of the subsamples, (draws,).
-        at_half, ceilings: scores of the splits: real against synthetic and real against real images, (splits,).
-        share: see `interval`.
-        bounds: least and largest possible score.
+        estimate, draws, share, bounds: see `interval`.
+        at_half, ceilings: (splits,) scores of the splits: real against synthetic and real against real images.
 
     Returns:
         score, low, high; score_n, ceiling, ceiling_low, ceiling_high at the ceiling's number of images; ratio,
-        ratio_low, ratio_high, not a number where the ceiling is 0 or less.
+        ratio_low, ratio_high, NaN where the ceiling is 0 or less.
     """
-    low, high = interval(estimate, draws, share, bounds)
+    whole = interval(estimate, draws, share, bounds)
     score, ceiling = float(np.median(at_half)), float(np.median(ceilings))
     ceiling_low, ceiling_high = np.quantile(ceilings, [0.025, 0.975])
     ratio = score / ceiling if ceiling > 0 else np.nan
@@ -192,9 +189,9 @@ def summary(
         ceiling if ceiling > 0 else np.nan
     )
     return {
-        "score": float(estimate),
-        "low": low,
-        "high": high,
+        "score": whole.value,
+        "low": whole.low,
+        "high": whole.high,
         "score_n": score,
         "ceiling": ceiling,
         "ceiling_low": float(ceiling_low),
@@ -206,40 +203,50 @@ def summary(
 
 
 def scored(
-    real: Any,
-    synthetic: Any,
-    measure: Callable[[Any, Any], Mapping[str, float]],
-    plan: ResamplingDesign,
+    real: Sample,
+    synthetic: Sample,
+    measure: Measure,
+    design: ResamplingDesign,
     *,
-    whole: Callable[[Any, Any], Mapping[str, float]] | None = None,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
+    whole: Measure | None = None,
+    bounds: Mapping[Hashable, Bounds] | None = None,
+    at_most: tuple[int, int] = (0, 0),
 ) -> pd.DataFrame:
-    """Scores of two sets by the plan: with interval, ceiling, and the two in ratio.
+    """Score two sets by a design: with interval, ceiling, and the ratio of the two.
 
     Args:
-        real, synthetic: arrays whose first axis counts images: moments, features, descriptors.
-        measure: name -> score of two sets of images.
-        plan: which rows are compared.
-        whole: as `measure`, for the sets themselves, where it may take more time; None takes `measure`.
+        real, synthetic: moments, features or descriptors of images; arrays of rows index them.
+        measure: function of two samples; returns name -> score.
+        design: rows that are compared.
+        whole: replaces `measure` for the sets themselves, where it may last longer and use all cores.
         bounds: least and largest value of a score, where it has them.
+        at_most: images per side of the draws and of the splits, see `ResamplingDesign`.
 
     Returns:
-        one row a score: measure (its name), the columns of `summary`, n and n_ceiling (images a side of score and
-        ceiling). Of a distance the ceiling is a floor: what real images have among themselves.
+        one row per score: measure (its name), the columns of `summary`, n and n_ceiling (images per side of score and
+        ceiling). The ceiling of a distance is a floor: the distance between real images.
     """
-    compared, intervals, ceilings = plan.compared, plan.intervals(), plan.ceilings()
-    estimate = (whole or measure)(real[compared[0]], synthetic[compared[1]])
-    tasks = [
-        *((real, one, synthetic, two) for one, two in intervals),
+    intervals, ceilings = design.intervals(at_most[0]), design.ceilings(at_most[1])
+    samples = [
+        *((real, one, synthetic, two) for one, two in (design.compared, *intervals)),
         *((real, one, synthetic, other) for one, _, other in ceilings),
         *((real, one, real, two) for one, two, _ in ceilings),
     ]
-    found = in_threads(lambda task: measure(task[0][task[1]], task[2][task[3]]), tasks)
+
+    def score(sample: tuple[Sample, np.ndarray, Sample, np.ndarray]) -> Mapping[Hashable, float]:
+        first, one, second, two = sample
+        return measure(first[one], second[two])
+
+    if whole is None:
+        estimate, *scores = in_threads(score, samples)
+    else:
+        estimate = whole(real[design.compared[0]], synthetic[design.compared[1]])
+        scores = in_threads(score, samples[1:])
     rows = []
     for name, value in estimate.items():
-        values = np.array([scores[name] for scores in found])
+        values = np.array([each[name] for each in scores])
         draws, at_half, among = np.split(values, [len(intervals), len(intervals) + len(ceilings)])
-        limits = (bounds or {}).get(name, (-np.inf, np.inf))
-        row = summary(float(value), draws, at_half, among, share=plan.share(), bounds=limits)
-        rows.append({"measure": name, **row, "n": plan.size, "n_ceiling": len(ceilings[0][0])})
+        limits = (bounds or {}).get(name, UNBOUNDED)
+        row = summary(float(value), draws, at_half, among, share=design.share(at_most[0]), bounds=limits)
+        rows.append({"measure": name, **row, "n": design.size, "n_ceiling": len(ceilings[0][0])})
     return pd.DataFrame(rows)

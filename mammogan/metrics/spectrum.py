@@ -2,72 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 
-
-def _images(images: Any, block: int) -> Iterator[np.ndarray]:
-    for start in range(0, images.shape[0], block):
-        yield np.asarray(images[start : start + block]).astype(np.float64)
+from mammogan.metrics.validation import check_images
+from mammogan.types import ImageStack
 
 
-def image_spectra(images: Any, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Power of every image by spatial frequency.
+def image_spectra(images: ImageStack, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the power of every image by spatial frequency.
 
-    The mean is removed and a Hann window takes the edges out.
+    The mean is removed and a Hann window tapers the edges.
 
     Args:
-        images: (n, h, w), gray values; a NumPy or Zarr array, read `block` images at a time.
+        images: (n, h, w), gray values, read `block` images at a time; sides of 2 pixels or more.
         block: images in memory.
 
     Returns:
-        frequency in cycles a pixel, (bins,), up to the Nyquist frequency of 0.5, and power, (n, bins); a constant image
-        has power 0.
+        frequency in cycles per pixel, (bins,), up to the Nyquist frequency of 0.5, and power, (n, bins); a constant
+        image has power 0.
 
     Raises:
-        ValueError: no images (n, h, w), or sides below 2 pixels.
+        ParameterError: no images (n, h, w), or a side below 2 pixels.
     """
-    if len(images.shape) != 3 or 0 in images.shape or min(images.shape[1:]) < 2:
-        raise ValueError("A spectrum needs images (n, h, w), one or more, with sides of 2 pixels or more.")
+    check_images(images, integers=False, side=2)
     h, w = images.shape[1:]
     window = np.hanning(h + 2)[1:-1, None] * np.hanning(w + 2)[None, 1:-1]
     radius = np.hypot(np.fft.fftfreq(h)[:, None], np.fft.rfftfreq(w)[None, :])
     bins = max(min(h, w) // 2, 2)
     index = np.minimum((radius * 2 * bins).astype(int), bins).ravel()
-    # Inner columns of a half spectrum stand for two.
+    # Inner columns of a half spectrum count twice.
     weight = np.full(radius.shape, 2.0)
     weight[:, 0] = 1
     if w % 2 == 0:
         weight[:, -1] = 1
     counts = np.bincount(index, weights=weight.ravel(), minlength=bins + 1)[:bins]
     rows = []
-    for values in _images(images, block):
+    for start in range(0, images.shape[0], block):
+        values = np.asarray(images[start : start + block]).astype(np.float64)
         values = (values - values.mean((1, 2), keepdims=True)) * window
         power = np.abs(np.fft.rfft2(values)) ** 2 * weight / (window**2).sum()
         rows += [np.bincount(index, weights=image.ravel(), minlength=bins + 1)[:bins] for image in power]
     return (np.arange(bins) + 0.5) / (2 * bins), np.stack(rows) / np.maximum(counts, 1)
 
 
-def radial_power_spectrum(images: Any, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Mean power of the images by spatial frequency; a generator's up-sampling shows as a bump at the upper end.
+def radial_power_spectrum(images: ImageStack) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the mean power of the images by spatial frequency, each (bins,); see `image_spectra`.
 
-    Args, errors as for `image_spectra`.
-
-    Returns:
-        frequency in cycles a pixel, and power, each (bins,).
+    The up-sampling of a generator shows as a bump at the upper end.
     """
-    frequency, power = image_spectra(images, block)
+    frequency, power = image_spectra(images)
     return frequency, power.mean(0)
 
 
 def spectral_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Root mean square difference of two mean spectra, in decibels; 0 for equal ones.
+    """Return the root mean square difference of two mean spectra, decibels; 0 for equal ones.
 
     Args:
-        real, synthetic: power of every image, (n, bins), from `image_spectra`. Bins where either mean is 0 are left
-            out; nan where none is left.
+        real, synthetic: (n, bins) power of every image, from `image_spectra`. Bins where either mean is 0 are left
+            out; NaN where none is left.
     """
     a, b = real.mean(0), synthetic.mean(0)
     keep = (a > 0) & (b > 0)

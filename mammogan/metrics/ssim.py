@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from mammogan.metrics.distances import SIGMA, WINDOW
-from mammogan.metrics.validation import check_images
+from mammogan.errors import ParameterError
+from mammogan.metrics.validation import check_array, check_images, check_lengths, check_same_size
+from mammogan.types import Estimate, ImageStack
 
 SCALE_WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])  # Wang 2003, fine to coarse
+WINDOW, SIGMA = 11, 1.5  # pixels (Wang 2004)
+BLOCK = 16  # pairs in memory
 
 
 def _window(shorter: int) -> np.ndarray:
-    """The Gaussian window of structural similarity; shorter where the image is smaller than 11 pixels."""
+    """Return the Gaussian window of structural similarity; shorter where the image is smaller than 11 pixels."""
     size = min(WINDOW, shorter - (shorter + 1) % 2)
     x = np.arange(size) - size // 2
     weights = np.exp(-(x**2) / (2 * SIGMA**2))
@@ -23,7 +25,7 @@ def _window(shorter: int) -> np.ndarray:
 
 
 def similarity_scales(height: int, width: int) -> int:
-    """How many scales of structural similarity an image allows: the window fits into the last one; 1 to 5."""
+    """Return the number of scales, 1 to 5, that an image allows: the window fits into the last one."""
     scales = 1
     while scales < len(SCALE_WEIGHTS) and min(height, width) // 2**scales >= WINDOW:
         scales += 1
@@ -31,38 +33,37 @@ def similarity_scales(height: int, width: int) -> int:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Multi-scale structural similarity of pairs of images in [0, 1]: 1 for equal ones (Wang 2003, eq. 7).
+    """Compute the multi-scale structural similarity of pairs of images: 1 for equal ones (Wang 2003, eq. 7).
 
     K1 = .01, K2 = .03, Gaussian window of 11 pixels; contrast and structure are clipped at 0 before they are weighted.
     Small images have fewer scales (`similarity_scales`). Weights are scaled to sum to 1 (in print 1.0001).
 
     Args:
-        first, second: (b, h, w), float, any rectangle; odd sides lose their last row or column when halved.
+        first, second: (b, h, w), float in [0, 1]; odd sides lose their last row or column when halved.
 
     Returns:
         (b,).
 
     Raises:
-        ValueError: different shapes, sides below 3 pixels, or values that are not finite.
+        ParameterError: different shapes, sides below 3 pixels, or values that are not finite.
     """
-    x, y = (np.asarray(images, np.float64) for images in (first, second))
-    if x.shape != y.shape or x.ndim != 3 or min(x.shape[1:]) < 3:
-        raise ValueError("Structural similarity needs pairs of images (b, h, w) of one size, 3 pixels or more a side.")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("An image has a gray value that is not a finite number; find it and drop it.")
+    x, y = (check_array(images, f"The {name} stack", (3,)) for images, name in ((first, "first"), (second, "second")))
+    check_images(x, integers=False, side=3)
+    check_same_size(x, y)
+    check_lengths(first=x, second=y)
     scales = similarity_scales(*x.shape[1:])
     weights = SCALE_WEIGHTS[:scales] / SCALE_WEIGHTS[:scales].sum()
     window = _window(min(x.shape[1:]))
     reach = len(window) // 2
     c1, c2 = 0.01**2, 0.03**2
+
+    def local(values: np.ndarray) -> np.ndarray:
+        for axis in (1, 2):
+            values = convolve1d(values, window, axis=axis)
+        return values[:, reach : values.shape[1] - reach, reach : values.shape[2] - reach]
+
     result = np.ones(len(x))
     for scale, weight in enumerate(weights):
-
-        def local(values: np.ndarray) -> np.ndarray:
-            for axis in (1, 2):
-                values = convolve1d(values, window, axis=axis)
-            return values[:, reach : values.shape[1] - reach, reach : values.shape[2] - reach]
-
         mx, my = local(x), local(y)
         vx, vy, vxy = local(x * x) - mx * mx, local(y * y) - my * my, local(x * y) - mx * my
         structure = (2 * vxy + c2) / (vx + vy + c2)
@@ -76,61 +77,56 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Diversity:
-    """How alike the images of one set are.
+    """Similarity of the images of one set.
 
     Attributes:
-        similarity: mean MS-SSIM of random pairs; higher is less diverse, 1 is one image over and over.
-        low, high: 95 % interval, normal; equal to `similarity` where there is one pair.
-        pairs: disjoint pairs that were compared.
-        scales: of the measure.
-        seed: of the pairs.
+        similarity: mean MS-SSIM of random pairs; higher is less diverse, 1 is one image over and over. The interval is
+            normal, and without width where there is one pair.
+        pairs: number of disjoint pairs that were compared.
+        scales: number of scales of the measure.
     """
 
-    similarity: float
-    low: float
-    high: float
+    similarity: Estimate
     pairs: int
     scales: int
-    seed: int
 
 
 def diversity(
-    images: Any, bits: int, *, pairs: int = 1000, seed: int = 0, groups: np.ndarray | None = None, block: int = 16
+    images: ImageStack, bits: int, *, pairs: int = 1000, seed: int = 0, groups: np.ndarray | None = None
 ) -> Diversity:
-    """Mean MS-SSIM between random images of a set (Odena 2017; Karras 2018, section 5).
+    """Compute the mean MS-SSIM between random images of a set (Odena 2017; Karras 2018, section 5).
 
     No image is in two pairs, so that the pairs are independent and the interval is simply that of their mean. One set
     is judged by the other's value: mammograms share their outline and a black background, and so are alike by nature.
 
     Args:
-        images: (n, h, w), unsigned integers; a NumPy or Zarr array, read `block` pairs at a time.
-        bits: of the gray grid.
-        pairs: at most; n / 2 is all that there are.
-        seed: of the pairs.
-        groups: (n,), patients; pairs of one patient are left out.
-        block: pairs in memory.
+        images: (n, h, w), unsigned integers, of which `BLOCK` pairs are read at a time.
+        bits: bits of the gray grid.
+        pairs: largest number of pairs; there are no more than n / 2.
+        seed: random seed of the pairs.
+        groups: (n,) patients; pairs of one patient are left out.
 
     Raises:
-        ValueError: fewer than two images, or no pair of two patients.
+        ParameterError: fewer than two images, or no pair of two patients.
     """
-    check_images(images)
+    check_images(images, least=2)
     n = images.shape[0]
-    if n < 2:
-        raise ValueError("Diversity needs two images or more.")
-    order = np.random.default_rng(seed).permutation(n)[: n // 2 * 2].reshape(-1, 2)
+    chosen = np.random.default_rng(seed).permutation(n)[: n // 2 * 2].reshape(-1, 2)
     if groups is not None:
-        order = order[np.asarray(groups)[order[:, 0]] != np.asarray(groups)[order[:, 1]]]
-        if not len(order):
-            raise ValueError("All images are of one patient; diversity needs pairs of two patients.")
-    order = order[:pairs]
+        check_lengths(images=images, patients=groups)
+        patients = np.asarray(groups)
+        chosen = chosen[patients[chosen[:, 0]] != patients[chosen[:, 1]]]
+        if not len(chosen):
+            raise ParameterError("All images are of one patient; diversity needs pairs of two patients.")
+    chosen = chosen[:pairs]
     top = 2**bits - 1
-    found = []
-    for start in range(0, len(order), block):
-        first, second = (
-            np.stack([np.asarray(images[int(i)]) for i in side]) / top for side in order[start : start + block].T
-        )
-        found.append(ms_ssim(first, second))
-    values = np.concatenate(found)
+    parts = []
+    for start in range(0, len(chosen), BLOCK):
+        block = chosen[start : start + BLOCK]
+        first, second = (np.stack([np.asarray(images[int(i)]) for i in side]) / top for side in block.T)
+        parts.append(ms_ssim(first, second))
+    values = np.concatenate(parts)
     spread = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     mean = float(values.mean())
-    return Diversity(mean, mean - spread, mean + spread, len(values), similarity_scales(*images.shape[1:]), seed)
+    similarity = Estimate(mean, mean - spread, mean + spread)
+    return Diversity(similarity, len(values), similarity_scales(*images.shape[1:]))

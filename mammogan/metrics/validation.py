@@ -1,53 +1,80 @@
-"""Validation of arrays that the metrics accept."""
+"""Validation of arrays and counts, in one place for all measures, in the manner of scikit-learn's `check_X_y`.
+
+Every check raises a `ParameterError` that says what was given and what is needed.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sized
 
 import numpy as np
 
+from mammogan.errors import ParameterError
+from mammogan.types import ImageStack, Size
 
-def check_images(images: Any, name: str = "set") -> None:
-    """Refuse what is no set of unsigned integer images (n, h, w).
 
-    Raises:
-        ValueError: another shape or type, or no image.
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Refuse a number below `least`; `name` is the subject of the message."""
+    if not value >= least:
+        raise ParameterError(f"{name} is {value}; give {least} or more.")
+
+
+def check_lengths(**arrays: Sized) -> None:
+    """Refuse arrays of different lengths; the keywords name them in the message."""
+    if len({len(array) for array in arrays.values()}) > 1:
+        given = " and ".join(f"{len(array)} {name}" for name, array in arrays.items())
+        raise ParameterError(f"There are {given}; give one per image.")
+
+
+def check_array(
+    values: np.ndarray, name: str, dimensions: tuple[int, ...] = (1,), least: int = 1, infinite: bool = False
+) -> np.ndarray:
+    """Return an array of numbers as float64.
+
+    Args:
+        values: array whose first axis counts images.
+        name: subject of the message, as "The real set".
+        dimensions: numbers of axes that are accepted.
+        least: smallest number of images.
+        infinite: accept infinity; NaN is always refused.
     """
-    if len(images.shape) != 3 or not np.issubdtype(images.dtype, np.unsignedinteger):
-        raise ValueError(f"The {name} must be unsigned integer images (n, h, w); quantize them to a gray grid.")
-    if 0 in images.shape:
-        raise ValueError(f"The {name} has no image.")
+    array = np.asarray(values, np.float64)
+    if array.ndim not in dimensions:
+        needed = " or ".join(map(str, dimensions))
+        raise ParameterError(f"{name} has the shape {array.shape}; an array of {needed} axes is needed.")
+    if len(array) < least:
+        raise ParameterError(f"{name} has {len(array)} images; give {least} or more.")
+    refused = np.isnan(array) if infinite else ~np.isfinite(array)
+    if refused.any():
+        row, number = np.argwhere(refused)[0][0], array[refused][0]
+        raise ParameterError(f"{name} has the value {number} in image {row}; find its cause, or drop the image.")
+    return array
 
 
-def check_features(real: np.ndarray, synthetic: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both tables as float64, or a sentence on what is wrong.
-
-    Raises:
-        ValueError: not two tables of the same columns, fewer than `least` rows, or a number that is not finite.
-    """
-    tables = tuple(np.asarray(table, np.float64) for table in (real, synthetic))
-    for name, table in zip(("real", "synthetic"), tables, strict=True):
-        if table.ndim != 2 or table.shape[1] != tables[0].shape[-1]:
-            raise ValueError("Two tables of features with the same columns are needed, one row an image.")
-        if len(table) < least:
-            raise ValueError(f"The {name} set has {len(table)} images; this measure needs {least} or more.")
-        if not np.isfinite(table).all():
-            raise ValueError(f"The {name} set has a feature that is not a finite number; find the image and drop it.")
-    return tables[0], tables[1]
+def check_tables(
+    first: np.ndarray, second: np.ndarray, least: int = 4, names: tuple[str, str] = ("real", "synthetic")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two tables of moments or features as float64, (n, d) and (m, d), n and m `least` or more."""
+    a, b = (check_array(x, f"The {name} set", (2,), least) for x, name in zip((first, second), names, strict=True))
+    if a.shape[1] != b.shape[1]:
+        given = f"The {names[0]} set has {a.shape[1]} columns and the {names[1]} set {b.shape[1]}"
+        raise ParameterError(f"{given}; give two tables with the same columns.")
+    return a, b
 
 
-def check_tables(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two moment tables as float64, or a sentence on what is wrong with them.
+def check_images(images: ImageStack, *, integers: bool = True, least: int = 1, side: int = 1) -> None:
+    """Refuse an array that does not hold `least` images or more, (n, h, w), with h and w `side` pixels or more."""
+    if len(images.shape) != 3 or (integers and not np.issubdtype(images.dtype, np.unsignedinteger)):
+        needed = "unsigned integer images" if integers else "images"
+        given = f"An array of shape {tuple(images.shape)} and type {images.dtype}"
+        raise ParameterError(f"{given} does not hold {needed} (n, h, w); quantize images to a gray grid first.")
+    n, h, w = images.shape
+    check_at_least("The number of images", n, least)
+    if min(h, w) < side:
+        raise ParameterError(f"The images have {h} x {w} pixels; a measure of them needs {side} x {side} or more.")
 
-    Raises:
-        ValueError: not two tables of the same columns, fewer than four rows, or a number that is not finite.
-    """
-    tables = [np.asarray(table, np.float64) for table in (real, synthetic)]
-    for table, name in zip(tables, ("real", "synthetic"), strict=True):
-        if table.ndim != 2 or table.shape[1] != tables[0].shape[1]:
-            raise ValueError("Two tables of moments with the same columns are needed, one row an image.")
-        if len(table) < 4:
-            raise ValueError(f"The {name} set has {len(table)} images; at least 4 are needed to compare distributions.")
-        if not np.isfinite(table).all():
-            raise ValueError(f"The {name} set has a moment that is not a finite number; find the image and drop it.")
-    return tables[0], tables[1]
+
+def check_same_size(first: ImageStack, second: ImageStack) -> None:
+    """Refuse two stacks of images whose heights or widths differ."""
+    if (one := Size(*first.shape[1:])) != (two := Size(*second.shape[1:])):
+        raise ParameterError(f"The images have {one} and {two} pixels; give two sets of one size.")

@@ -1,0 +1,73 @@
+"""Features of smooth noise, constant images and a TorchScript network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from noise import pictures
+
+from mammogan.errors import InputError, ParameterError
+from mammogan.metrics.features import extract, gray_features, pixel_features, standardizer, torchscript_feature
+
+
+def test_gray_features_see_place_and_texture_where_moments_do_not() -> None:
+    first = pictures(5, 40, 32, smooth=3.0).astype(np.float32) / 4095
+    flipped = first[:, ::-1, ::-1]
+    a, b = gray_features(first), gray_features(flipped)
+    assert a.shape == (5, 93)
+    np.testing.assert_allclose(a[:, :13], b[:, :13], atol=1e-3)
+    np.testing.assert_allclose(a[:, 13:], b[:, :12:-1], atol=1e-6)
+    cells = first.astype(float).reshape(5, 10, 4, 8, 4).mean((2, 4)).reshape(5, -1)
+    np.testing.assert_allclose(a[:, 13:], cells, atol=1e-6)
+    constant = gray_features(np.zeros((2, 40, 32), np.float32))
+    assert np.isfinite(constant).all()
+    assert gray_features(np.random.default_rng(0).random((1, 5, 4)).astype(np.float32)).shape[0] == 1
+
+
+def test_pixel_features_ignore_gain_and_offset() -> None:
+    first = pictures(3, 40, 32, smooth=3.0).astype(np.float32) / 4095
+    np.testing.assert_allclose(pixel_features(first), pixel_features(first * 0.7 + 0.1), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(pixel_features(first), axis=1), 1)
+    large = np.kron(first, np.ones((1, 4, 4), np.float32))
+    np.testing.assert_allclose(pixel_features(large), pixel_features(first), atol=1e-5)
+    assert (pixel_features(np.ones((1, 40, 32))) == 0).all()
+
+
+def test_extract_does_not_depend_on_the_block_and_says_what_is_wrong() -> None:
+    stack = pictures(10, 40, 32)
+    np.testing.assert_allclose(extract(stack, 12, gray_features, block=3), extract(stack, 12, gray_features))
+    with pytest.raises(InputError, match="must give"):
+        extract(stack, 12, lambda x: x)
+    with pytest.raises(InputError, match="not finite"):
+        extract(stack, 12, lambda x: np.full((len(x), 2), np.nan))
+    with pytest.raises(ParameterError, match="is 0; give 1 or more"):
+        extract(stack[:0], 12, gray_features)
+
+
+def test_standardizer_leaves_constant_columns_alone() -> None:
+    table = np.c_[np.random.default_rng(1).normal(5, 3, (50, 2)), np.full(50, 7.0)]
+    fitted = standardizer(table)
+    out = fitted(table)
+    np.testing.assert_allclose(out[:, :2].mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(out[:, :2].std(0), 1)
+    assert (out[:, 2] == 0).all() and fitted(table + 1)[0, 2] == 1
+
+
+def test_torchscript_feature(tmp_path: Path) -> None:
+    class Mean(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([x.mean((1, 2, 3)), torch.full((x.shape[0],), float(x.shape[1]))], 1)
+
+    torch.jit.script(Mean()).save(str(tmp_path / "mean.pt"))
+    stack = pictures(4, 40, 32)
+    found = extract(stack, 12, torchscript_feature(tmp_path / "mean.pt", channels=3, white=255.0))
+    np.testing.assert_allclose(found[:, 0], stack.mean((1, 2)) / 4095 * 255, rtol=1e-5)
+    assert (found[:, 1] == 3).all()
+    with pytest.raises(InputError, match="no file"):
+        torchscript_feature(tmp_path / "none.pt")
+    (tmp_path / "bad.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a TorchScript"):
+        torchscript_feature(tmp_path / "bad.pt")
