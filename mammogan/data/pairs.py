@@ -12,7 +12,7 @@ from mammogan.data.ingest import Settings, ingest, walk
 from mammogan.data.raster import SUFFIXES
 from mammogan.data.store import Store, pyramid_sizes
 from mammogan.errors import InputError
-from mammogan.types import Progress, no_progress
+from mammogan.types import Progress, Size, no_progress
 
 # Settings of the ingest that change how an image looks, and the option that makes them alike.
 LOOKS = {"window": "--window", "laterality": "--laterality"}
@@ -62,8 +62,7 @@ def open_pair(
     synthetic: str | Path,
     beside: Path,
     *,
-    height: int = 0,
-    width: int = 0,
+    size: Size | None = None,
     bits: int = 0,
     workers: int = 1,
     scheduler: str | None = None,
@@ -76,7 +75,7 @@ def open_pair(
     Args:
         real, synthetic: a store, or a folder of DICOM files or pictures.
         beside: stores of folders are named after it, NAME.real.store and NAME.synthetic.store.
-        height, width: of DICOM files where the other set has no size either; 0 takes 1280 and 1024.
+        size: size of DICOM files where the other set has no size either; None means 1280 x 1024.
         bits: gray levels run from 0 to 2^bits - 1; 0 takes those of a store, or of the pictures, at most 12.
         workers, scheduler: see `ingest.reader`.
         progress: counts "real files" and "synthetic files".
@@ -100,14 +99,14 @@ def open_pair(
             f"The real images have {sizes[0][0]} x {sizes[0][1]} pixels and the synthetic ones {sizes[1][0]} x "
             f"{sizes[1][1]}, and halving leads to no common size; ingest one with the other's --height and --width."
         )
-    default = sizes[0] if sizes else (height or 1280, width or 1024)
+    default = sizes[0] if sizes else size or (1280, 1024)
     opened = []
     for name, source in sources.items():
         if source.kind == "store":
             opened.append(Store.open(source.path))
             continue
-        size = source.size or default
-        settings = Settings(height=size[0], width=size[1], bits=depth, prepared=source.kind == "pictures")
+        height, width = source.size or default
+        settings = Settings(height=height, width=width, bits=depth, prepared=source.kind == "pictures")
         opened.append(
             ingest(
                 [source.path],

@@ -1,13 +1,17 @@
-"""How close two sets of images are, section by section: numbers with intervals and ceilings, figures, and words.
+"""Sections on the moments of two sets of images: numbers with intervals and ceilings, figures, and words.
 
-A section is a function of a `Comparison` that returns a `Section`. The notebook shows them one by one, and
-`mammogan align` writes all of `SECTIONS` to a folder; a new measure is a function and a line in that tuple.
+A section words one measure, whose table it is given: the notebook computes that table in sight, `mammogan align` in
+`moment_sections` and `copies.image_sections`. A new measure is a section and a line there; its words are in words.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,29 +25,31 @@ from mammogan.metrics.moments import MOMENT_NAMES
 from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.paper import printed
 from mammogan.report import alignment_figures
-from mammogan.report.results import Results
+from mammogan.report.html import Part, Picture, Table
+from mammogan.report.results import Results, Value
+from mammogan.types import ImageStack
+
+UNDEFINED = "other images, and the paper's definition is unknown"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets of images, as far as the sections look at them.
+    """Two sets of images, as far as the sections use them.
 
     Attributes:
-        real, synthetic: (N, 5) moments of all images at hand.
-        plan: which of them are compared, and the draws.
-        permutations: behind each P value.
-        images: the two sets of images (N, h, w), uint16, in the order of the moments; for sections that look at more
-            than moments. Arrays or Zarr arrays.
+        real, synthetic: (N, 5) moments of all images.
+        design: images that are compared, and the draws.
+        images: the two sets of images (N, h, w), uint16, in the order of the moments; for sections that use more than
+            moments.
         bits: gray levels run from 0 to 2^bits - 1.
         trained: (N,) True for the real images that the generator was trained on; None where that is all of them.
-        public: real images may be shown.
+        public: whether real images may be shown.
     """
 
     real: np.ndarray
     synthetic: np.ndarray
-    plan: ResamplingDesign
-    permutations: int = 200
-    images: tuple[Any, Any] | None = None
+    design: ResamplingDesign
+    images: tuple[ImageStack, ImageStack] | None = None
     bits: int = 12
     trained: np.ndarray | None = None
     public: bool = True
@@ -51,91 +57,106 @@ class Comparison:
     @property
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments of the images compared, (n, 5) each."""
-        real, synthetic = self.plan.compared
+        real, synthetic = self.design.compared
         return self.real[real], self.synthetic[synthetic]
 
+    def moments(self) -> pd.DataFrame:
+        """Return the moments of the images compared, one row per image, and its kind."""
+        tables = zip(("real", "synthetic"), self.compared, strict=True)
+        named = [pd.DataFrame(table, columns=list(MOMENT_NAMES)).assign(kind=kind) for kind, table in tables]
+        return pd.concat(named, ignore_index=True)
 
-@dataclass
-class Section:
-    """What one measure says.
+
+@dataclass(kw_only=True)
+class Section(Part):
+    """Part of a report on one measure. The first table is the one to read first.
 
     Attributes:
-        name: part of every key and file name.
-        title: heading.
-        text: what the measure is and how to read it, a paragraph each.
+        name: name of its files.
         rows: all numbers, for the CSV.
-        tables: (caption, table of text) to show; the first is the one to read first.
-        pictures: (name, figure, caption, data behind it).
-        values: arguments of `Results.value` by key.
+        values: results by key, finite numbers or text.
     """
 
     name: str
-    title: str
-    text: tuple[str, ...]
     rows: pd.DataFrame
-    tables: list[tuple[str, pd.DataFrame]] = field(default_factory=list)
-    pictures: list[tuple[str, Figure, str, pd.DataFrame]] = field(default_factory=list)
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for _, figure, _, _ in self.pictures:
-            plt.close(figure)  # shown where it is asked for, and nowhere else
+        for picture in self.pictures:
+            plt.close(picture.figure)  # a notebook shows it where it asks for it, and nowhere else
 
     @property
     def figure(self) -> Figure:
-        """The first picture."""
-        return self.pictures[0][1]
+        """The first figure."""
+        return self.pictures[0].figure
 
     def table(self, caption: str = "") -> pd.DataFrame:
-        """The first table whose caption begins so."""
-        return next(table for title, table in self.tables if title.lower().startswith(caption.lower()))
-
-    @property
-    def finite(self) -> dict[str, dict[str, Any]]:
-        """The values that are numbers or text: a ratio to a ceiling of 0 is neither."""
-        return {
-            key: entry
-            for key, entry in self.values.items()
-            if isinstance(entry["value"], str) or np.isfinite(entry["value"])
-        }
+        """Return the first table whose caption begins with `caption`."""
+        return next(table.frame for table in self.tables if table.caption.lower().startswith(caption.lower()))
 
     def keep(self, results: Results) -> Section:
         """Write numbers, figures and tables of this section to `results`."""
         results.table(self.name, self.rows)
-        for name, figure, _, data in self.pictures:
-            results.figure(name, figure, data)
-        for key, entry in self.finite.items():
-            results.value(key, **entry)
+        for picture in self.pictures:
+            results.figure(picture.name, picture.figure, picture.data)
+        results.keep(self.values)
         return self
 
 
-def paragraphs(text: str) -> tuple[str, ...]:
-    """Paragraphs of a text, which blank lines part."""
-    return tuple(" ".join(part.split()) for part in text.strip().split("\n\n"))
+@cache
+def _words() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("mammogan.report").joinpath("words.toml").read_text(encoding="utf-8"))
+
+
+def worded(
+    name: str,
+    rows: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Mapping[str, tuple[Figure, pd.DataFrame]],
+    values: dict[str, Value],
+    **facts: object,
+) -> Section:
+    """Return a section with its title, text and captions of words.toml.
+
+    Args:
+        name, rows: see `Section`.
+        tables: tables of text by caption.
+        pictures: (figure, numbers that it shows) by name.
+        values: results by key; those that are not finite, as a ratio to a ceiling of 0, are left out.
+        facts: numbers and names in the words.
+    """
+    words = _words()[name]
+    captions = {key: " ".join(text.split()).format(**facts) for key, text in words.get("captions", {}).items()}
+    return Section(
+        title=words["title"],
+        text=[" ".join(part.split()).format(**facts) for part in words["text"].split("\n\n")],
+        tables=[Table.of(caption, table) for caption, table in tables.items()],
+        pictures=[Picture(key, figure, captions[key], data) for key, (figure, data) in pictures.items()],
+        name=name,
+        rows=rows,
+        values={key: value for key, value in values.items() if value.finite},
+    )
 
 
 def with_interval(value: float, low: float, high: float, digits: int) -> str:
-    """A number and its 95 % interval as text; "undefined" where there is none."""
-    if not np.isfinite(value):
-        return "undefined"
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    """Return a number and its 95 % interval as text, "undefined" where the number is not finite."""
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(value) else "undefined"
 
 
-def shown(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = "ceiling") -> pd.DataFrame:
-    """Rows with the columns of `resampling.summary` as text: score, ceiling and their ratio, each with its interval.
+def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = "ceiling") -> pd.DataFrame:
+    """Return score, ceiling and their ratio as text, each with its interval.
 
     Args:
-        rows: see there, and `names` beside them.
+        rows: table with the columns of `resampling.summary` and of `names`.
         names: columns to keep as they are.
-        digits: behind the point.
-        ceiling: what the score between real images is called; of a distance it is no ceiling.
+        digits: decimals.
+        ceiling: name of the score between real images, which for a distance is not a ceiling.
     """
-    table = rows[names].copy()
 
     def column(name: str, low: str, high: str) -> list[str]:
-        bounds = rows[[name, low, high]].itertuples(index=False, name=None)
-        return [with_interval(value, least, most, digits) for value, least, most in bounds]
+        return [with_interval(*bounds, digits) for bounds in rows[[name, low, high]].itertuples(index=False, name=None)]
 
+    table = rows[names].copy()
     table["score"] = column("score", "low", "high")
     table[f"score, n = {rows['n_ceiling'].iloc[0]}"] = [f"{value:.{digits}f}" for value in rows["score_n"]]
     table[ceiling] = column("ceiling", "ceiling_low", "ceiling_high")
@@ -143,228 +164,124 @@ def shown(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = 
     return table
 
 
-def summary_values(key: str, row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, dict[str, Any]]:
-    """Score, ceiling and ratio of one row with the columns of `resampling.summary`, for `Section.values`."""
-    kinds = {
-        "": ("score", row.low, row.high, how, label),
-        ".ceiling": (
+def summary_values(key: str, row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, Value]:
+    """Return score, ceiling and ratio of one row with the columns of `resampling.summary`, by key."""
+    rest = (
+        (
             "ceiling",
-            row.ceiling_low,
-            row.ceiling_high,
+            row.ceiling,
+            (row.ceiling_low, row.ceiling_high),
+            fmt,
+            "ceiling",
             "between two sets of real images",
-            f"{label}, ceiling",
         ),
-        ".ratio": ("ratio", row.ratio_low, row.ratio_high, "score over ceiling", f"{label}, of its ceiling"),
-    }
-    return {
-        f"{key}{end}": {
-            "value": getattr(row, name),
-            "interval": (low, high),
-            "fmt": fmt if end != ".ratio" else ".3f",
-            "label": text,
-            "how": f"{why}, n = {row.n if not end else row.n_ceiling}",
-        }
-        for end, (name, low, high, why, text) in kinds.items()
+        ("ratio", row.ratio, (row.ratio_low, row.ratio_high), ".3f", "of its ceiling", "score over ceiling"),
+    )
+    score = Value(row.score, (row.low, row.high), fmt=fmt, label=label, how=f"{how}, n = {row.n}")
+    return {key: score} | {
+        f"{key}.{end}": Value(value, bounds, fmt=form, label=f"{label}, {kind}", how=f"{why}, n = {row.n_ceiling}")
+        for end, value, bounds, form, kind, why in rest
     }
 
 
-def moments(comparison: Comparison) -> Section:
-    """Figure 3: every image as a point in the space of its five moments."""
-    both = moments_table(comparison)
-    quartiles = both.groupby("kind")[list(MOMENT_NAMES)].quantile([0.25, 0.5, 0.75]).unstack()
-    table = pd.DataFrame(
-        {
-            "moment": alignment_figures.MOMENT_LABELS,
-            **{
-                kind: [
-                    f"{quartiles.loc[kind, (name, 0.5)]:.4g} "
-                    f"({quartiles.loc[kind, (name, 0.25)]:.4g} to {quartiles.loc[kind, (name, 0.75)]:.4g})"
-                    for name in MOMENT_NAMES
-                ]
-                for kind in ("real", "synthetic")
-            },
-        }
-    )
-    n, seed = comparison.plan.size, comparison.plan.seed
-    caption = f"Moments of {n} real and {n} synthetic images (drawn with seed {seed}); histograms on the diagonal."
-    return Section(
-        "moments",
-        "Figure 3: the moments",
-        paragraphs(
-            """
-            Each image is reduced to five numbers: the mean of its gray levels (black 0, white 1), their variance,
-            skewness, kurtosis (3 for a Gaussian) and hyperskewness. They see gray levels and nothing of where those
-            lie.
-            """
-        ),
-        both,
-        [("Medians and quartiles", table)],
-        [("moments", alignment_figures.moment_scatter(*comparison.compared), caption, both)],
-    )
+def _with_pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the column pair, as "M1, M2", after the columns i and j."""
+    rows = rows.copy()
+    rows.insert(2, "pair", rows["i"] + ", " + rows["j"])
+    return rows
 
 
-def table1(comparison: Comparison) -> Section:
-    """Table 1 in four readings, with intervals and ceilings."""
-    scores = pair_scores(comparison.real, comparison.synthetic, comparison.plan)
-    scores.insert(2, "pair", scores["i"] + ", " + scores["j"])
-    values: dict[str, dict[str, Any]] = {}
-    for reading in READINGS:
-        chosen = scores[scores["reading"] == reading]
-        worst, best = chosen.loc[chosen["ratio"].idxmin()], chosen.loc[chosen["ratio"].idxmax()]
-        for which, row in (("lowest", worst), ("highest", best)):
-            values[f"table1.{reading}.{which}"] = {
-                "value": row["ratio"],
-                "interval": (row["ratio_low"], row["ratio_high"]),
-                "fmt": ".2f",
-                "label": f"{which} {reading} over its ceiling",
-                "how": f"pair {row['pair']}: {row['score_n']:.3f} against {row['ceiling']:.3f}, n = {row['n_ceiling']}",
-            }
+def moments_section(comparison: Comparison) -> Section:
+    """Return Figure 3: every image as a point in the space of its five moments."""
+    points, design = comparison.moments(), comparison.design
+    table = pd.DataFrame({"moment": alignment_figures.MOMENT_LABELS})
+    for kind, rows in points.groupby("kind")[list(MOMENT_NAMES)]:
+        low, median, high = (rows.quantile(share) for share in (0.25, 0.5, 0.75))
+        table[kind] = [f"{median[m]:.4g} ({low[m]:.4g} to {high[m]:.4g})" for m in MOMENT_NAMES]
+    pictures = {"moments": (alignment_figures.moment_scatter(*comparison.compared), points)}
+    return worded("moments", points, {"Medians and quartiles": table}, pictures, {}, n=design.size, seed=design.seed)
+
+
+def table1_section(scores: pd.DataFrame) -> Section:
+    """Return Table 1 in four readings, from the rows of `coverage.pair_scores`."""
+    scores = _with_pairs(scores)
+    values: dict[str, Value] = {}
+    for reading, rows in scores.groupby("reading", sort=False):
+        for end, index in (("lowest", rows["ratio"].idxmin()), ("highest", rows["ratio"].idxmax())):
+            row = rows.loc[index]
+            how = f"pair {row['pair']}: {row['score_n']:.3f} against {row['ceiling']:.3f}, n = {row['n_ceiling']}"
+            bounds, label = (row["ratio_low"], row["ratio_high"]), f"{end} {reading} over its ceiling"
+            values[f"table1.{reading}.{end}"] = Value(row["ratio"], bounds, fmt=".2f", label=label, how=how)
     for row in scores.itertuples():
-        values |= summary_values(
-            f"scores.{row.reading}.{row.i}.{row.j}", row, f"{row.reading}, {row.pair}", READINGS[row.reading]
-        )
+        key, label = f"scores.{row.reading}.{row.i}.{row.j}", f"{row.reading}, {row.pair}"
+        values |= summary_values(key, row, label, READINGS[row.reading])
     for row in scores[scores["reading"] == "jsd"].itertuples():
-        in_print = printed.TABLE1[MOMENT_NAMES.index(row.i), MOMENT_NAMES.index(row.j)]
-        values[f"table1.{row.i}.{row.j}"] = {
-            "value": row.score,
-            "interval": (row.low, row.high),
-            "fmt": ".3f",
-            "paper": float(in_print),
-            "label": f"Table 1, {row.i} and {row.j}",
-            "how": f"1 - sqrt(JSD), n = {row.n}, ceiling {row.ceiling:.3f} at {row.n_ceiling}; other images, and the "
-            "paper's definition is unknown",
-        }
-    caption = (
-        "Scores of each pair of moments over their ceilings, both at the ceiling's number of images; left, as printed."
-    )
-    return Section(
-        "table1",
-        "Table 1: one score a pair of moments, in four readings",
-        paragraphs(
-            """
-            The paper prints a score for each pair of moments and does not define it. The first reading, one minus
-            the Jensen-Shannon distance of the two kernel densities, comes closest to what is printed, and is the
-            one to quote.
-
-            All readings rise with the number of images. The ceiling is the score between real images and other real
-            images, at the same number of images: 1 in the last column means as close as real images are to each
-            other.
-            """
-        ),
-        scores,
-        [
-            (f"{reading}: {meaning}", shown(scores[scores["reading"] == reading], ["pair"]))
-            for reading, meaning in READINGS.items()
-        ],
-        [("table1", alignment_figures.pair_matrix(scores, printed.TABLE1), caption, scores)],
-        values,
-    )
+        paper = float(printed.TABLE1[MOMENT_NAMES.index(row.i), MOMENT_NAMES.index(row.j)])
+        label, bounds = f"Table 1, {row.i} and {row.j}", (row.low, row.high)
+        how = f"1 - sqrt(JSD), n = {row.n}, ceiling {row.ceiling:.3f} at {row.n_ceiling}; {UNDEFINED}"
+        values[f"table1.{row.i}.{row.j}"] = Value(row.score, bounds, paper=paper, fmt=".3f", label=label, how=how)
+    tables = {
+        f"{reading}: {meaning}": score_table(scores[scores["reading"] == reading], ["pair"])
+        for reading, meaning in READINGS.items()
+    }
+    pictures = {"table1": (alignment_figures.pair_matrix(scores, printed.TABLE1), scores)}
+    return worded("table1", scores, tables, pictures, values)
 
 
-def table2(comparison: Comparison) -> Section:
-    """Table 2: can one moment tell real from synthetic?"""
-    found = label_information(
-        comparison.real, comparison.synthetic, comparison.plan, permutations=comparison.permutations
-    )
-    values: dict[str, dict[str, Any]] = {}
-    for row in found.itertuples():
-        index = MOMENT_NAMES.index(row.moment)
+def table2_section(information: pd.DataFrame) -> Section:
+    """Return Table 2, whether one moment can tell real from synthetic, from `information.label_information`."""
+    values: dict[str, Value] = {}
+    for row in information.itertuples():
         label = f"{row.reading.replace('_', ' ')} of {row.moment}"
         values |= summary_values(f"information.{row.moment}.{row.reading}", row, label, QUANTITIES[row.reading])
         if row.reading == "information":
-            values[f"table2.{row.moment}.information"] = {
-                "value": row.score,
-                "interval": (row.low, row.high),
-                "fmt": ".4f",
-                "paper": float(printed.TABLE2_INFORMATION[index]),
-                "label": f"information of {row.moment}",
-                "how": f"n = {row.n}; chance reaches {row.chance:.4f}, P = {row.p:.3f}; other images",
-            }
-    tables = []
+            key, bounds = f"table2.{row.moment}.information", (row.low, row.high)
+            paper = float(printed.TABLE2_INFORMATION[MOMENT_NAMES.index(row.moment)])
+            how = f"n = {row.n}; chance reaches {row.chance:.4f}, P = {row.p:.3f}; other images"
+            values[key] = Value(row.score, bounds, paper=paper, fmt=".4f", label=label, how=how)
+    tables = {}
     for reading, meaning in QUANTITIES.items():
-        rows = found[found["reading"] == reading]
-        table = shown(rows, ["moment"], 4 if reading == "information" else 2)
+        rows = information[information["reading"] == reading]
+        table = score_table(rows, ["moment"], 4 if reading == "information" else 2)
         if reading == "information":
             table["chance reaches"] = [f"{value:.4f}" for value in rows["chance"]]
             table["P"] = [f"{value:.3f}" for value in rows["p"]]
-        tables.append((f"{reading.replace('_', ' ').capitalize()}: {meaning}", table))
-    return Section(
-        "table2",
-        "Table 2: what one moment tells about the label",
-        paragraphs(
-            """
-            The mutual information between a moment and the label real or synthetic, in nats: 0 where the moment
-            tells nothing, ln 2 = 0.693 where it tells all. Values below 0 stand as they are: noise makes small
-            ones, copies of real images large ones. Chance is the 95th percentile under permuted labels. P counts
-            permutations of images one by one, and is too small where a patient has several images.
-
-            The ratio of an information is that of 1 - information / ln 2.
-            """
-        ),
-        found,
-        tables,
-        [],
-        values,
-    )
+        tables[f"{reading.replace('_', ' ').capitalize()}: {meaning}"] = table
+    return worded("table2", information, tables, {}, values)
 
 
-def figure6(comparison: Comparison) -> Section:
-    """Figure 6: how much of the real support the synthetic images cover."""
-    coverage = support_coverage(comparison.real, comparison.synthetic, comparison.plan)
-    coverage.insert(2, "pair", coverage["i"] + ", " + coverage["j"])
-    values: dict[str, dict[str, Any]] = {}
+def figure6_section(comparison: Comparison, coverage: pd.DataFrame) -> Section:
+    """Return Figure 6, the share of the real support that is covered, from `coverage.support_coverage`."""
+    coverage = _with_pairs(coverage)
+    values: dict[str, Value] = {}
+    tables = {}
     for reading, meaning in COVERAGES.items():
         rows = coverage[coverage["reading"] == reading]
-        for which, place, end in (("lowest", rows["score"].idxmin(), 0), ("highest", rows["score"].idxmax(), 1)):
-            row = rows.loc[place]
-            values[f"coverage.{reading}.{which}"] = {
-                "value": 100 * row["score"],
-                "interval": (100 * row["low"], 100 * row["high"]),
-                "unit": "%",
-                "fmt": ".0f",
-                "paper": 100 * printed.COVERAGE[end] if reading == "area" else None,
-                "label": f"{which} coverage, {reading}",
-                "how": f"pair {row['pair']}, n = {row['n']}; ceiling {100 * row['ceiling']:.0f} % at "
-                f"{row['n_ceiling']}; other images",
-            }
-        for entry in rows.itertuples():
-            values |= summary_values(
-                f"support.{reading}.{entry.i}.{entry.j}", entry, f"coverage by {reading}, {entry.pair}", meaning
+        tables[f"{reading.capitalize()}: {meaning}"] = score_table(rows, ["pair"])
+        ends = {"lowest": rows["score"].idxmin(), "highest": rows["score"].idxmax()}
+        for (end, index), in_print in zip(ends.items(), printed.COVERAGE, strict=True):
+            row = rows.loc[index]
+            ceiling = f"ceiling {100 * row['ceiling']:.0f} % at {row['n_ceiling']}; other images"
+            values[f"coverage.{reading}.{end}"] = Value(
+                100 * row["score"],
+                (100 * row["low"], 100 * row["high"]),
+                paper=100 * in_print if reading == "area" else None,
+                unit="%",
+                fmt=".0f",
+                label=f"{end} coverage, {reading}",
+                how=f"pair {row['pair']}, n = {row['n']}; {ceiling}",
             )
-    caption = (
-        "Ten contours of both densities for each pair of moments, equally spaced from the 95th to the 99.99th "
-        f"percentile of the density's values; the 97th drawn strong. n = {comparison.plan.size} a side."
-    )
-    data = moments_table(comparison)
-    return Section(
-        "coverage",
-        "Figure 6: does one support cover the other?",
-        paragraphs(
-            """
-            Where a generator never draws images of a kind that exists, the real region is left uncovered. By area,
-            as the paper has it: the share of the real region at the 97th percentile of the density's values on the
-            grid (200 x 200 cells, three bandwidths beyond the range) that the synthetic region covers. It depends
-            on the grid's margin.
-
-            By mass, it does not: the share of real mass inside the smallest region that holds 97 % of the synthetic
-            mass.
-            """
-        ),
-        coverage,
-        [
-            (f"{reading.capitalize()}: {meaning}", shown(coverage[coverage["reading"] == reading], ["pair"]))
-            for reading, meaning in COVERAGES.items()
-        ],
-        [("support", alignment_figures.support_contours(*comparison.compared), caption, data)],
-        values,
-    )
+        for row in rows.itertuples():
+            label = f"coverage by {reading}, {row.pair}"
+            values |= summary_values(f"support.{reading}.{row.i}.{row.j}", row, label, meaning)
+    pictures = {"support": (alignment_figures.support_contours(*comparison.compared), comparison.moments())}
+    return worded("coverage", coverage, tables, pictures, values, n=comparison.design.size)
 
 
-def moments_table(comparison: Comparison) -> pd.DataFrame:
-    """Moments of the images compared, one row an image, and its kind."""
-    tables = dict(zip(("real", "synthetic"), comparison.compared, strict=True))
-    named = [pd.DataFrame(table, columns=list(MOMENT_NAMES)).assign(kind=kind) for kind, table in tables.items()]
-    return pd.concat(named, ignore_index=True)
-
-
-SECTIONS: tuple[Callable[[Comparison], Section], ...] = (moments, table1, table2, figure6)
+def moment_sections(comparison: Comparison, permutations: int = 200) -> Iterator[Section]:
+    """Yield the sections of the paper's own measures; the P values of Table 2 come from `permutations` each."""
+    first, second, design = comparison.real, comparison.synthetic, comparison.design
+    yield moments_section(comparison)
+    yield table1_section(pair_scores(first, second, design))
+    yield table2_section(label_information(first, second, design, permutations=permutations))
+    yield figure6_section(comparison, support_coverage(first, second, design))

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mammogan.metrics.coverage import CONTOURS, SUPPORT_GRID, SUPPORT_PERCENTILE
 from mammogan.metrics.density import Grid, density
@@ -17,10 +18,22 @@ from mammogan.paper.table1 import BOUND
 from mammogan.report.style import REAL, SYNTHETIC
 
 MOMENT_LABELS = ("M1 mean", "M2 variance", "M3 skewness", "M4 kurtosis", "M5 hyperskewness")
+READING_TITLES = {
+    "jsd": "1 - sqrt(JSD)",
+    "overlap": "overlap",
+    "nmi": "NMI of pictures",
+    "label": "1 - I(label) / ln 2",
+}
+# {scenario of `table1.simulate`: (marker, offset from the row of its definition)}
+MARKS = {"identical": ("o", -0.24), "Table 2": ("D", 0.0), "Table 2, within noise": ("s", 0.24)}
 
 
 def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Figure 3: every pair of moments as a scatter plot, with the single moments' histograms on the diagonal."""
+    """Draw Figure 3: every pair of moments as a scatter plot, with histograms of single moments on the diagonal.
+
+    Args:
+        real, synthetic: moments, (n, 5).
+    """
     figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
     size = max(2.0, min(14.0, 4000 / max(len(real), len(synthetic))))
     # In a mixed order, so that neither set covers the other.
@@ -47,30 +60,34 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
                 axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
             if column == 0 and row > 0:
                 axis.set_ylabel(MOMENT_LABELS[row], fontsize=8)
-    handles = [plt.Line2D([], [], marker="o", ls="", color=c) for c in (REAL, SYNTHETIC)]
+    handles = [Line2D([], [], marker="o", ls="", color=color) for color in (REAL, SYNTHETIC)]
     figure.legend(handles, ["real", "synthetic"], loc=(0.62, 0.78), fontsize=11)
     figure.tight_layout(pad=0.4)
     return figure
 
 
 def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
-    """Table 1: the printed scores, and ours by reading, each cell with its ceiling below it."""
-    readings = list(dict.fromkeys(scores["reading"]))
-    figure, axes = plt.subplots(1, 1 + len(readings), figsize=(3.1 * (1 + len(readings)), 3.3))
-    names = {"jsd": "1 - sqrt(JSD)", "overlap": "overlap", "nmi": "NMI of pictures", "label": "1 - I(label) / ln 2"}
-    tables = [("printed in the paper", printed, None)]
-    for reading in readings:
-        chosen = scores[scores["reading"] == reading]
-        value = chosen.pivot(index="i", columns="j", values="score_n").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
-        ceiling = chosen.pivot(index="i", columns="j", values="ceiling").reindex(MOMENT_NAMES, columns=MOMENT_NAMES)
-        tables.append((names[reading], value.to_numpy(), ceiling.to_numpy()))
-    for axis, (title, value, ceiling) in zip(axes, tables, strict=True):
-        axis.imshow(value, cmap="viridis", vmin=0, vmax=1)
+    """Draw Table 1: the printed scores, and those of each reading, with the ceiling below each.
+
+    Args:
+        scores: rows of `coverage.pair_scores`.
+        printed: (5, 5).
+    """
+    panels: list[tuple[str, np.ndarray, np.ndarray | None]] = [("printed in the paper", printed, None)]
+    for reading, rows in scores.groupby("reading", sort=False):
+        score, ceiling = (
+            rows.pivot(index="i", columns="j", values=name).reindex(MOMENT_NAMES, columns=MOMENT_NAMES).to_numpy()
+            for name in ("score_n", "ceiling")
+        )
+        panels.append((READING_TITLES[reading], score, ceiling))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3))
+    for axis, (title, score, ceiling) in zip(axes, panels, strict=True):
+        axis.imshow(score, cmap="viridis", vmin=0, vmax=1)
         for i in range(5):
             for j in range(i, 5):
-                text = f"{value[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
-                light = value[i, j] < 0.55
-                axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if light else "black")
+                text = f"{score[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
+                color = "white" if score[i, j] < 0.55 else "black"
+                axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
         axis.set_xticks(range(5), MOMENT_NAMES)
         axis.set_yticks(range(5), MOMENT_NAMES)
         axis.set_title(title)
@@ -81,55 +98,54 @@ def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
 
 
 def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Figure 6: ten contours of both densities for each pair of moments; the 97th percentile drawn strong."""
+    """Draw Figure 6: ten contours of both densities for each pair of moments, the 97th percentile bold.
+
+    Args:
+        real, synthetic: moments, (n, 5).
+    """
     figure, axes = plt.subplots(2, 5, figsize=(13, 5.4))
     for axis, (i, j) in zip(axes.flat, PAIRS, strict=True):
         a, b = real[:, [i, j]], synthetic[:, [i, j]]
         grid = Grid.around(a, b, count=SUPPORT_GRID)
-        shown = np.zeros((SUPPORT_GRID, SUPPORT_GRID), bool)
+        region = np.zeros((SUPPORT_GRID, SUPPORT_GRID), bool)
         for sample, color in ((a, REAL), (b, SYNTHETIC)):
             p = density(sample, grid)
-            shown |= p >= np.percentile(p, CONTOURS[0])
+            region |= p >= np.percentile(p, CONTOURS[0])
             levels = np.unique(np.percentile(p, CONTOURS))
             axis.contour(*grid.centers, p.T, levels, colors=color, linewidths=0.5, alpha=0.7)
             axis.contour(*grid.centers, p.T, [np.percentile(p, SUPPORT_PERCENTILE)], colors=color, linewidths=1.8)
         for limits, center, along in zip((axis.set_xlim, axis.set_ylim), grid.centers, (1, 0), strict=True):
-            inside = center[shown.any(along)]
+            inside = center[region.any(along)]
             margin = 0.08 * (inside[-1] - inside[0]) or grid.step.max()
             limits(inside[0] - margin, inside[-1] + margin)
         axis.set_xlabel(MOMENT_NAMES[i])
         axis.set_ylabel(MOMENT_NAMES[j])
         axis.tick_params(labelsize=6)
-    handles = [plt.Line2D([], [], color=c) for c in (REAL, SYNTHETIC)]
+    handles = [Line2D([], [], color=color) for color in (REAL, SYNTHETIC)]
     figure.legend(handles, ["real", "synthetic"], loc="upper right", ncols=2)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     return figure
 
 
-MARKS = {"identical": ("o", -0.24), "Table 2": ("D", 0.0), "Table 2, within noise": ("s", 0.24)}
-
-
 def simulation_figure(table: pd.DataFrame) -> Figure:
-    """By definition: in how many of ten pairs the pattern shows, and the range of the scores beside the printed one."""
-    import matplotlib.pyplot as plt
+    """Draw, per definition, the number of pairs above their worse moment and the range of the scores.
 
-    from mammogan.report.style import REAL, SYNTHETIC
-
+    Args:
+        table: rows of `table1.simulate`.
+    """
     names = list(BOUND)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
     for row, name in enumerate(names):
         chosen = table[table["definition"] == name]
-        other = chosen[chosen["scenario"].str.startswith("random")]
-        counts = other["above"].value_counts()
+        counts = chosen[chosen["scenario"].str.startswith("random")]["above"].value_counts()
         color = REAL if BOUND[name] else SYNTHETIC
         left.scatter(counts.index, [row] * len(counts), s=18 * counts, color=color, alpha=0.6, lw=0)
         for scenario, (marker, offset) in MARKS.items():
             one = chosen[chosen["scenario"] == scenario].iloc[0]
             left.plot(one["above"], row, marker=marker, mfc="none", mec="black", ms=7, ls="")
-            right.plot([one["low"], one["high"]], [row + offset] * 2, color="black", lw=1)
-            right.plot(
-                [one["low"], one["high"]], [row + offset] * 2, marker=marker, mfc="white", mec="black", ms=5, ls=""
-            )
+            ends, heights = [one["low"], one["high"]], [row + offset] * 2
+            right.plot(ends, heights, color="black", lw=1)
+            right.plot(ends, heights, marker=marker, mfc="white", mec="black", ms=5, ls="")
     left.axvline(10, color="0.5", lw=1, ls="--")
     left.set(xlabel="pairs above the smaller diagonal cell, of ten", xlim=(-0.7, 10.7))
     left.set_yticks(range(len(names)), names)
@@ -137,40 +153,35 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
     right.axvspan(np.nanmin(TABLE1), np.nanmax(TABLE1), color="0.85")
     right.set(xlabel="score, lowest to highest cell", xlim=(0, 1.03))
     handles = [
-        plt.Line2D([], [], marker="o", ls="", color=SYNTHETIC, label="random, free"),
-        plt.Line2D([], [], marker="o", ls="", color=REAL, label="random, bound by data processing"),
-        *(
-            plt.Line2D([], [], marker=marker, ls="", mfc="white", mec="black", label=scenario)
-            for scenario, (marker, _) in MARKS.items()
-        ),
+        Line2D([], [], marker="o", ls="", color=SYNTHETIC, label="random, free"),
+        Line2D([], [], marker="o", ls="", color=REAL, label="random, bound by data processing"),
     ]
+    for scenario, (marker, _) in MARKS.items():
+        handles.append(Line2D([], [], marker=marker, ls="", mfc="white", mec="black", label=scenario))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8)
     return figure
 
 
 def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Synthetic images above their nearest training images, ten pairs a row.
+    """Draw synthetic images above their nearest training images, ten pairs per row.
 
     Args:
         synthetic, training: images (h, w) in [0, 1], pair by pair.
-        titles: above each pair.
+        titles: titles of the pairs.
     """
-    import matplotlib.pyplot as plt
-
     columns = min(10, len(synthetic))
     bands = -(-len(synthetic) // columns)
     h, w = synthetic[0].shape
-    figure, axes = plt.subplots(
-        2 * bands, columns, figsize=(1.05 * columns + 0.6, 2 * bands * (1.05 * h / w + 0.12)), squeeze=False
-    )
+    size = (1.05 * columns + 0.6, 2 * bands * (1.05 * h / w + 0.12))
+    figure, axes = plt.subplots(2 * bands, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    for place, (made, seen, title) in enumerate(zip(synthetic, training, titles, strict=True)):
-        row, column = 2 * (place // columns), place % columns
-        for axis, image in ((axes[row, column], made), (axes[row + 1, column], seen)):
+    for number, (*pair, title) in enumerate(zip(synthetic, training, titles, strict=True)):
+        band, column = divmod(number, columns)
+        for axis, image in zip(axes[2 * band : 2 * band + 2, column], pair, strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        axes[row, column].set_title(title, fontsize=7, pad=2)
+        axes[2 * band, column].set_title(title, fontsize=7, pad=2)
     for band in range(bands):
         axes[2 * band, 0].set_ylabel("synthetic", fontsize=7)
         axes[2 * band + 1, 0].set_ylabel("training", fontsize=7)

@@ -1,10 +1,9 @@
-"""What choices that the paper leaves open change, measured on the images at hand: windows, bits, the grid's margin."""
+"""Effects of choices that the paper leaves open, measured on the images at hand: windows, bits, the grid's margin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,9 @@ MARGINS = (0.0, 3.0, 6.0, 12.0)  # bandwidths around the pooled range
 
 
 def window_effect(paths: Iterable[Path]) -> np.ndarray:
-    """Mean gray by the second window of a file over that by its first, the default; (files with two windows,).
+    """Return mean gray by the second window of a file over that by its first, the default; (files with two windows,).
 
-    Files that are no mammograms, or have one window only, do not count.
+    Files that are not mammograms, or have one window only, do not count.
     """
     ratios = []
     for path in paths:
@@ -32,27 +31,26 @@ def window_effect(paths: Iterable[Path]) -> np.ndarray:
     return np.array(ratios)
 
 
-def bit_depth_effect(images: Any, bits: int, fewer: int = 8) -> dict[str, float]:
-    """Median relative change of each moment when images (n, h, w) of `bits` are cut to `fewer` bits."""
-    pixels = np.asarray(images)
-    full = image_moments(pixels, bits)
-    cut = image_moments((pixels >> (bits - fewer)).astype(np.uint16), fewer)
+def bit_depth_effect(images: np.ndarray, bits: int, fewer: int = 8) -> dict[str, float]:
+    """Return the median relative change of each moment when images (n, h, w) of `bits` bits are cut to `fewer` bits."""
+    full = image_moments(images, bits)
+    cut = image_moments((images >> (bits - fewer)).astype(np.uint16), fewer)
     change = np.median(np.abs(cut - full) / np.maximum(np.abs(full), 1e-12), axis=0)
     return dict(zip(MOMENT_NAMES, change.tolist(), strict=True))
 
 
 def margin_effect(real: np.ndarray, synthetic: np.ndarray, margins: Iterable[float] = MARGINS) -> dict[float, float]:
-    """Median coverage over the ten pairs of moments, by the area reading of Figure 6, for each margin of the grid.
+    """Return the median coverage of the ten pairs of moments by area (Figure 6), for each margin of the grid.
 
     Args:
         real, synthetic: moments (n, 5).
-        margins: what the grid reaches beyond the pooled range, in bandwidths of the wider kernel.
+        margins: reach of the grid beyond the pooled range, in bandwidths of the wider kernel.
     """
     # Takes a second to load, which the chapter that asks for windows need not wait for.
     from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORT_PERCENTILE, percentile_region
     from mammogan.metrics.density import Grid, bandwidth, density
 
-    found = {}
+    effect = {}
     for margin in margins:
         shares = []
         for i, j in PAIRS:
@@ -62,5 +60,5 @@ def margin_effect(real: np.ndarray, synthetic: np.ndarray, margins: Iterable[flo
             grid = Grid(pooled.min(0) - margin * h, pooled.max(0) + margin * h, SUPPORT_GRID)
             p, q = (percentile_region(density(x, grid), SUPPORT_PERCENTILE) for x in (a, b))
             shares.append(float((p & q).sum() / p.sum()))
-        found[margin] = float(np.median(shares))
-    return found
+        effect[margin] = float(np.median(shares))
+    return effect

@@ -1,15 +1,14 @@
-"""Sections on copies of training images and on pruning by moments.
+"""Sections on copies of training images and on pruning by moments; sections as files, for where the images are not.
 
-Sections like those of `mammogan.report.alignment`, of the same images. Every number is reported next to the one between
-real images and other real images, at the same number of images per side.
+The sections are like those of `mammogan.report.alignment`, of the same images. Every number is reported next to the one
+between real images and other real images, at the same number of images per side.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,125 +18,129 @@ from matplotlib.figure import Figure
 from mammogan.artifacts.detectors import outlyingness
 from mammogan.atomic import write_json
 from mammogan.data.images import Subset
+from mammogan.errors import InputError
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
-from mammogan.metrics.features import extract, gray_features, pixel_features
-from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
-from mammogan.metrics.memorization import audit, pruning
-from mammogan.metrics.moments import PAIRS
-from mammogan.report import style
-from mammogan.report.alignment import Comparison, Section, paragraphs
-from mammogan.report.alignment_figures import pairs_figure
-from mammogan.report.fidelity import (
-    features,
-    frechet_figure,
-    sampled,
-    spectra_figure,
-    standardized,
-    stated,
-    texture,
-    texture_figure,
+from mammogan.metrics.distances import sliced_wasserstein_table
+from mammogan.metrics.features import Feature, extract, gray_features, pixel_features
+from mammogan.metrics.fidelity import (
+    fidelity_table,
+    frechet_distance,
+    frechet_extrapolated,
+    kernel_distance,
+    manifold,
 )
+from mammogan.metrics.memorization import Memorization, audit, pruning
+from mammogan.metrics.moments import PAIRS
+from mammogan.metrics.resampling import FEW
+from mammogan.report import fidelity, style
+from mammogan.report.alignment import Comparison, Section, worded
+from mammogan.report.alignment_figures import pairs_figure
+from mammogan.report.html import Picture, Table
+from mammogan.report.results import Value
 from mammogan.report.style import SYNTHETIC
 
+WORST = 20  # pairs shown
+SCORE = "1 - sqrt(JSD), mean of ten pairs"
+KEYS = {SCORE: "jsd", "recall": "recall", "precision": "precision"}  # of the scores of pruning in the results
 
-def memorization(comparison: Comparison) -> Section:
-    """Are there copies of training images among the synthetic ones?
 
-    Args:
-        comparison: of images; all real images are searched, not only those compared. Where the generator was trained
-            on all of them, each patient is held out in turn.
+def search(comparison: Comparison) -> Memorization:
+    """Search for copies of training images among the synthetic ones compared, see `memorization.audit`.
+
+    All real images are searched, not only those compared. Where the generator was trained on all of them, each patient
+    is held out in turn.
+
+    Raises:
+        ParameterError: the comparison has moments and no images.
     """
-    if comparison.images is None:
-        raise ValueError("These measures look at images; give the two sets of images with their moments.")
-    bits, seed = comparison.bits, comparison.plan.seed
-    synthetic_rows = comparison.plan.compared[1]
-    pictures = comparison.images[0], Subset(comparison.images[1], synthetic_rows)
-    real, synthetic = (extract(images, bits, pixel_features) for images in pictures)
-    trained = np.ones(len(real), bool) if comparison.trained is None else np.asarray(comparison.trained, bool)
-    groups = np.asarray(comparison.plan.groups)
+    stacks, patients = fidelity.both_stacks(comparison), np.asarray(comparison.design.groups)
+    real = extract(stacks[0], comparison.bits, pixel_features)
+    synthetic = extract(Subset(stacks[1], comparison.design.compared[1]), comparison.bits, pixel_features)
+    trained = _trained(comparison)
     held_out = None if trained.all() else real[~trained]
-    found = audit(real[trained], groups[trained], held_out, synthetic, seed=seed)
-    worst = found.worst(20).assign(
-        synthetic=lambda table: synthetic_rows[table["synthetic"]],
-        training=lambda table: np.flatnonzero(trained)[table["training"]],
-    )
-    top = 2**bits - 1
-    figure = hidden_figure(worst)
-    if comparison.public:
-        figure = pairs_figure(
-            [np.asarray(comparison.images[1][int(i)]) / top for i in worst["synthetic"]],
-            [np.asarray(comparison.images[0][int(i)]) / top for i in worst["training"]],
-            [f"{ratio:.2f}" for ratio in worst["ratio"]],
-        )
-    held = f"{len(found.held_out.index)} real images, " + (
-        "of other patients" if held_out is not None else "each patient held out in turn"
-    )
-    triples = {
-        "authenticity": (found.authenticity, "share of authentic images", "Alaa 2022, by patient; exact interval"),
-        "baseline": (found.baseline, "the same of real images", f"{held}; exact interval"),
-        "distance": (found.distance_ratio, "distance to the training set over that of real images", held),
-        "nearer": (found.nearer, "nearer to the training set than 95 % of real images", f"{held}; .05 by chance"),
-    }
-    values = {
-        f"memorization.{key}": {"value": value, "interval": (low, high), "fmt": ".3f", "label": label, "how": how}
-        for key, ((value, low, high), label, how) in triples.items()
-    }
-    values |= stated("memorization", synthetic=len(synthetic), training=int(trained.sum()), seed=seed)
-    table = found.table()
-    text = table.assign(
-        value=[f"{value:.3f}" for value in table["value"]],
-        interval=[
-            f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-"
-            for low, high in zip(table["low"], table["high"], strict=True)
-        ],
-    )[["quantity", "value", "interval", "reference"]]
-    caption = (
-        "The twenty synthetic images most like a training image, above their nearest training images; over each pair "
-        "its distance, over that of the training image to its nearest other patient: 1 or less is not authentic. "
-        f"Window 0 to full range; {len(synthetic)} synthetic and {int(trained.sum())} training images."
-    )
-    return Section(
-        "memorization",
-        "Copies of training images",
-        paragraphs(
-            """
-            A generator that memorized its training images would do well by every measure of closeness. Images are
-            reduced to 40 pixels' length with mean and contrast taken out, and each synthetic one is compared with its
-            nearest training image: is it nearer than any other patient's image is? Held-out real images show how
-            often that happens by chance. Copies that were mirrored, or shifted by more than a pixel, are not found.
-            """
-        ),
-        worst,
-        [("Audit", text)],
-        [("worst", figure, caption, worst)],
-        values,
-    )
+    return audit(real[trained], patients[trained], held_out, synthetic, seed=comparison.design.seed)
 
 
-def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Section:
-    """What it does to drop the synthetic images whose moments lie farthest out.
+def _trained(comparison: Comparison) -> np.ndarray:
+    given = comparison.trained
+    return np.ones(len(comparison.real), bool) if given is None else np.asarray(given, bool)
+
+
+def memorization_section(comparison: Comparison, copies: Memorization) -> Section:
+    """Return the search for copies: share of authentic images, distances, and the images most like a training image.
 
     Args:
-        comparison: of images.
-        artifacts: (m,) True where a person found an artifact in a synthetic image; None where nobody looked.
+        comparison: comparison with images.
+        copies: result of `search`.
     """
-    real, synthetic, plan = sampled(comparison, 1)
-    real, synthetic = real.chosen(plan.compared[0]), synthetic.chosen(plan.compared[1])
+    trained, rows = _trained(comparison), comparison.design.compared[1]
+    worst = copies.worst(WORST)
+    worst["synthetic"], worst["training"] = rows[worst["synthetic"]], np.flatnonzero(trained)[worst["training"]]
+    held = "each patient held out in turn" if trained.all() else "of other patients"
+    held = f"{len(copies.held_out.index)} real images, {held}"
+    values = {
+        f"memorization.{key}": Value(value, (low, high), fmt=".3f", label=label, how=how)
+        for key, (value, low, high), label, how in (
+            ("authenticity", copies.authenticity, "share of authentic images", "Alaa 2022, by patient; exact interval"),
+            ("baseline", copies.baseline, "the same of real images", f"{held}; exact interval"),
+            ("distance", copies.distance_ratio, "distance to the training set over that of real images", held),
+            ("nearer", copies.nearer, "nearer to the training set than 95 % of real images", f"{held}; .05 by chance"),
+        )
+    }
+    facts = {"synthetic": len(rows), "training": int(trained.sum())}
+    values |= fidelity.caption_values("memorization", **facts, seed=comparison.design.seed)
+    table = copies.table()
+    bounds = zip(table["low"], table["high"], strict=True)
+    table["value"] = [f"{value:.3f}" for value in table["value"]]
+    table["interval"] = [f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-" for low, high in bounds]
+    tables = {"Audit": table[["quantity", "value", "interval", "reference"]]}
+    pictures = {"worst": (_worst_figure(comparison, worst), worst)}
+    return worded("memorization", worst, tables, pictures, values, **facts)
+
+
+def _worst_figure(comparison: Comparison, worst: pd.DataFrame) -> Figure:
+    if not comparison.public:
+        return hidden_figure(worst)
+    real, synthetic = fidelity.both_stacks(comparison)
+    white = 2**comparison.bits - 1
+    return pairs_figure(
+        [np.asarray(synthetic[int(row)]) / white for row in worst["synthetic"]],
+        [np.asarray(real[int(row)]) / white for row in worst["training"]],
+        [f"{ratio:.2f}" for ratio in worst["ratio"]],
+    )
+
+
+def hidden_figure(_: pd.DataFrame) -> Figure:
+    """Draw what replaces pairs with real images."""
+    return style.empty("Real images of people are not shown.")
+
+
+def prune(comparison: Comparison, artifacts: np.ndarray | None = None) -> pd.DataFrame:
+    """Drop the synthetic images whose moments are farthest from the real ones, and return the scores of the others.
+
+    Args:
+        comparison: comparison with images.
+        artifacts: (m,) True where a person found an artifact in a synthetic image; None where nobody looked.
+
+    Returns:
+        rows of `memorization.pruning`.
+    """
+    sample = fidelity.sampled(comparison, 1)
+    real, synthetic = sample.real.chosen(sample.design.compared[0]), sample.synthetic.chosen(sample.design.compared[1])
     moments = comparison.real[real.rows], comparison.synthetic[synthetic.rows]
-    a, b = standardized(real, synthetic, comparison.bits, gray_features)
-    seed = plan.seed
+    a, b = fidelity.standardized(real, synthetic, comparison.bits, gray_features)
 
     def pairs(rows: np.ndarray) -> float:
-        found = []
+        scores = []
         for i, j in PAIRS:
             x, y = moments[0][:, [i, j]], moments[1][rows][:, [i, j]]
             grid = Grid.around(x, y, count=SCORE_GRID)
-            found.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
-        return float(np.mean(found))
+            scores.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
+        return float(np.mean(scores))
 
     scores: dict[str, Callable[[np.ndarray], float]] = {
-        "1 - sqrt(JSD), mean of ten pairs": pairs,
+        SCORE: pairs,
         "precision": lambda rows: manifold(a, b[rows]).precision,
         "recall": lambda rows: manifold(a, b[rows]).recall,
         "density": lambda rows: manifold(a, b[rows]).density,
@@ -146,44 +149,27 @@ def pruned(comparison: Comparison, artifacts: np.ndarray | None = None) -> Secti
         "FID": lambda rows: frechet_distance(a, b[rows]),
     }
     labels = None if artifacts is None else np.asarray(artifacts, bool)[synthetic.rows]
-    rows = pruning(outlyingness(*moments), scores, artifacts=labels, draws=5, seed=seed)
+    return pruning(outlyingness(*moments), scores, artifacts=labels, draws=5, seed=sample.design.seed)
+
+
+def pruned_section(rows: pd.DataFrame, seed: int) -> Section:
+    """Return the effect of dropping outliers, from the rows of `prune` and the seed of its draws."""
     names = list(dict.fromkeys(rows["score"]))
     table = rows.pivot(index="share", columns="score", values="value")[names].reset_index()
     table.insert(0, "dropped", [f"{100 * share:.0f} %" for share in table.pop("share")])
-    values = stated("pruning", n=int(rows["n"].min()), seed=seed)
-    for name, key in (("1 - sqrt(JSD), mean of ten pairs", "jsd"), ("recall", "recall"), ("precision", "precision")):
+    facts = {"n": int(rows["n"].min()), "seed": seed}
+    values = fidelity.caption_values("pruning", **facts)
+    for name, key in KEYS.items():
         chosen = rows[rows["score"] == name].set_index("share")["value"]
         for share in (chosen.index.min(), chosen.index.max()):
-            values[f"pruning.{key}.{round(100 * share)}"] = {
-                "value": chosen[share],
-                "fmt": ".3f",
-                "label": f"{name}, {100 * share:.0f} % dropped",
-                "how": f"{rows['n'].min()} synthetic images a score",
-            }
-    caption = (
-        f"Scores after dropping the synthetic images that lie farthest out by their moments; each of {rows['n'].min()} "
-        f"images drawn from those kept, bars one standard deviation over the draws. Seed {seed}."
-    )
-    text = table.round(3).astype(str)
-    return Section(
-        "pruned",
-        "Dropping outliers by moments",
-        paragraphs(
-            """
-            The paper leaves to future work the removal of synthetic images whose moments lie outside the real ones. It
-            is tried here. It takes away what lies too far out, and tails that real images have as well: precision
-            tends to gain, variety is lost, and agreement may go either way. All scores have the same number of images.
-            """
-        ),
-        rows,
-        [("Scores", text)],
-        [("pruning_scores", pruning_figure(rows), caption, rows)],
-        values,
-    )
+            label, how = f"{name}, {100 * share:.0f} % dropped", f"{facts['n']} synthetic images per score"
+            values[f"pruning.{key}.{round(100 * share)}"] = Value(chosen[share], fmt=".3f", label=label, how=how)
+    tables, pictures = {"Scores": table.round(3).astype(str)}, {"pruning_scores": (pruning_figure(rows), rows)}
+    return worded("pruned", rows, tables, pictures, values, **facts)
 
 
 def pruning_figure(rows: pd.DataFrame) -> Figure:
-    """Every score over the share of images dropped: rows of `memorization.pruning`."""
+    """Draw every score against the share of images dropped, from rows of `memorization.pruning`."""
     names = list(dict.fromkeys(rows["score"]))
     figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
     for name, axis in zip(names, axes.flat, strict=False):
@@ -197,64 +183,91 @@ def pruning_figure(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def hidden_figure(_: pd.DataFrame) -> Figure:
-    """What stands in the place of pairs with real images."""
-    return style.empty("Real images of people are not shown.")
+def image_sections(
+    comparison: Comparison, feature: Feature = gray_features, name: str = fidelity.FEATURES
+) -> Iterator[Section]:
+    """Yield the sections of the measures that use images.
+
+    Args:
+        comparison: comparison with images.
+        feature: see `mammogan.metrics.features`; `torchscript_feature` makes one of a network.
+        name: name of the feature, as the reader sees it.
+
+    Raises:
+        ParameterError: the comparison has moments and no images.
+    """
+    bits, sample = comparison.bits, fidelity.sampled(comparison, fidelity.DRAWS)
+    distances = sliced_wasserstein_table(sample.real, sample.synthetic, bits, sample.design)
+    similarity, spectra = fidelity.set_similarity(sample, bits), fidelity.mean_spectra(sample, bits)
+    yield fidelity.texture_section(sample.design, distances, similarity, spectra)
+    real, synthetic, design = fidelity.sampled(comparison, 2 * FEW)
+    a, b = fidelity.standardized(real, synthetic, bits, feature)
+    frechet = frechet_extrapolated(a[design.compared[0]], b[design.compared[1]], seed=design.seed).table
+    yield fidelity.features_section(design, fidelity_table(a, b, design), frechet, name)
+    yield memorization_section(comparison, search(comparison))
+    yield pruned_section(prune(comparison), design.seed)
 
 
-SECTIONS: tuple[Callable[[Comparison], Section], ...] = (texture, features, memorization, pruned)
-# How each figure is drawn again from the data behind it, without an image.
+# Functions that draw each figure again from its data, without an image.
 DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
-    "texture": texture_figure,
-    "spectra": spectra_figure,
-    "frechet": frechet_figure,
+    "texture": fidelity.texture_figure,
+    "spectra": fidelity.spectra_figure,
+    "frechet": fidelity.frechet_figure,
     "worst": hidden_figure,
     "pruning_scores": pruning_figure,
 }
 
 
-def keep(comparison: Comparison, folder: Path) -> dict[str, dict[str, Any]]:
-    """Write all sections to a new folder, from which `kept` reads them where the images are not at hand.
+def write_sections(comparison: Comparison, folder: Path) -> dict[str, Value]:
+    """Write all sections to a new folder, from which `read_section` reads them where the images are not at hand.
 
-    Returns their values, as `Section.values` of all.
-
-    NAME.json has words, tables and values of each section, NAME.csv its numbers, and there is the data of each figure.
+    NAME.json has words, tables and values of each section, NAME.csv its numbers, and each figure has a CSV of its data.
     No image is among them.
+
+    Returns:
+        Values of all sections by key.
     """
     folder.mkdir(parents=True)
-    values: dict[str, dict[str, Any]] = {}
-    for section in (measure(comparison) for measure in SECTIONS):
+    values: dict[str, Value] = {}
+    for section in image_sections(comparison):
         content = {
             "title": section.title,
             "text": section.text,
-            "tables": [(caption, table.to_dict("list")) for caption, table in section.tables],
-            "pictures": [(name, caption) for name, _, caption, _ in section.pictures],
-            "values": section.finite,
+            "tables": [(table.caption, table.frame.to_dict("list")) for table in section.tables],
+            "pictures": [(picture.name, picture.caption) for picture in section.pictures],
+            "values": {key: _stated(value) for key, value in section.values.items()},
         }
         write_json(folder / f"{section.name}.json", content)
-        for name, data in ((section.name, section.rows), *((name, data) for name, _, _, data in section.pictures)):
-            data.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        tables = {section.name: section.rows, **{picture.name: picture.data for picture in section.pictures}}
+        for name, table in tables.items():
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         values |= section.values
     return values
 
 
-def kept(folder: Path, name: str) -> Section:
-    """A section that `keep` wrote, its figures drawn again.
+def _stated(value: Value) -> dict[str, object]:
+    """Return the attributes that are given, from which `Value` makes the same value."""
+    return {name: content for name, content in vars(value).items() if content not in (None, "")}
+
+
+def read_section(folder: Path, name: str) -> Section:
+    """Return a section that `write_sections` wrote, with its figures drawn again.
 
     Raises:
-        FileNotFoundError: it wrote none.
+        InputError: the folder has no such section.
     """
     path = folder / f"{name}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; export the run again with `mammogan reference`.")
+        raise InputError(f"There is no {path}; export the run again with `mammogan reference`.")
     content = json.loads(path.read_text(encoding="utf-8"))
-    rows = {part: pd.read_csv(folder / f"{part}.csv") for part in (name, *(part for part, _ in content["pictures"]))}
+    captions = dict(content["pictures"])
+    rows = {part: pd.read_csv(folder / f"{part}.csv") for part in (name, *captions)}
     return Section(
-        name,
-        content["title"],
-        tuple(content["text"]),
-        rows[name],
-        [(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
-        [(part, DRAWN[part](rows[part]), caption, rows[part]) for part, caption in content["pictures"]],
-        content["values"],
+        name=name,
+        title=content["title"],
+        text=tuple(content["text"]),
+        rows=rows[name],
+        tables=[Table.of(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
+        pictures=[Picture(part, DRAWN[part](rows[part]), caption, rows[part]) for part, caption in captions.items()],
+        values={key: Value(**value) for key, value in content["values"].items()},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,22 +11,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mammogan.data.images import Subset
-from mammogan.metrics.distances import NORMALIZATIONS, sliced_wasserstein_table
-from mammogan.metrics.features import Feature, Standardizer, extract, gray_features
-from mammogan.metrics.fidelity import fidelity_table, frechet_extrapolated
-from mammogan.metrics.resampling import FEW, ResamplingDesign, scored, shuffled
+from mammogan.errors import ParameterError
+from mammogan.metrics.distances import NORMALIZATIONS
+from mammogan.metrics.features import Feature, extract, standardizer
+from mammogan.metrics.resampling import ResamplingDesign, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
-from mammogan.metrics.ssim import diversity
+from mammogan.metrics.ssim import Diversity, diversity
 from mammogan.report import style
-from mammogan.report.alignment import Comparison, Section, paragraphs, shown, summary_values
+from mammogan.report.alignment import Comparison, Section, score_table, summary_values, with_interval, worded
+from mammogan.report.results import Value
 from mammogan.report.style import REAL, SYNTHETIC
+from mammogan.types import ImageStack
 
-DRAWS = 8  # behind intervals and ceilings of texture: patches of many images are compared in each
-MOST = 1000  # images a side: 128 patches a level of each are in memory
-REFERENCE = "real against real"  # what stands where scores have a ceiling: of a distance it is a floor
+DRAWS = 8  # draws per interval and ceiling of texture: each compares patches of many images
+MOST = 1000  # images per side: 128 patches per level of each are in memory
+FLOOR = "real against real"  # name of the score between real images where it is a distance, and so not a ceiling
 FACTS = {
-    "n": "images a side",
-    "half": "images a side of the ceilings",
+    "n": "images per side",
+    "half": "images per side of the ceilings",
     "synthetic": "synthetic images searched",
     "training": "training images searched",
     "seed": "seed of all draws",
@@ -34,122 +36,126 @@ FACTS = {
 FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of gray: not Inception"
 
 
-def sampled(comparison: Comparison, draws: int) -> tuple[Subset, Subset, ResamplingDesign]:
-    """The images that a section looks at, and which of them it compares.
-
-    All images and the plan of the comparison, where these are few enough. Otherwise `MOST` synthetic images, and as
-    many real ones for each side of the ceiling, drawn at random by patient.
-
-    Args:
-        comparison: of images.
-        draws: behind an interval, at most: every draw takes a pass over patches or features.
+def both_stacks(comparison: Comparison) -> tuple[ImageStack, ImageStack]:
+    """Return the two sets of images.
 
     Raises:
-        ValueError: the comparison has moments and no images.
+        ParameterError: the comparison has moments and no images.
     """
     if comparison.images is None:
-        raise ValueError("These measures look at images; give the two sets of images with their moments.")
-    plan, (first, second) = comparison.plan, comparison.images
-    few = min(plan.draws, draws), min(plan.splits, draws)
-    real, synthetic = np.arange(len(plan.groups)), np.arange(plan.synthetic)
-    if plan.size <= MOST and len(real) <= 2 * MOST:
-        # The same images as in every other section.
-        return Subset(first, real), Subset(second, synthetic), replace(plan, draws=few[0], splits=few[1])
-    rng = np.random.default_rng([plan.seed, 9])
-    real = np.sort(shuffled(plan.groups, rng)[: 2 * MOST])
-    synthetic = np.sort(rng.choice(synthetic, min(MOST, plan.size), replace=False))
-    chosen = ResamplingDesign(plan.groups[real], len(synthetic), plan.n, seed=plan.seed, draws=few[0], splits=few[1])
-    return Subset(first, real), Subset(second, synthetic), chosen
+        raise ParameterError("These measures use images; give the two sets of images with their moments.")
+    return comparison.images
 
 
-def stated(name: str, **facts: int) -> dict[str, dict[str, Any]]:
-    """What the caption of a section's figure needs, for `Section.values`: some of `FACTS`."""
-    return {f"{name}.{key}": {"value": value, "label": FACTS[key]} for key, value in facts.items()}
+class Sample(NamedTuple):
+    """Images that a section uses, and the design of their comparison."""
+
+    real: Subset
+    synthetic: Subset
+    design: ResamplingDesign
 
 
-def standardized(real: Subset, synthetic: Subset, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
-    """Features of both sets, in units of the real set's spread; (n, d) and (m, d)."""
+def sampled(comparison: Comparison, draws: int) -> Sample:
+    """Draw the images that a section uses, with at most `draws` draws per interval, which are expensive here.
+
+    All images are used where these are few enough; otherwise `MOST` synthetic images, and as many real ones for each
+    side of the ceiling, drawn at random by patient.
+
+    Raises:
+        ParameterError: the comparison has moments and no images.
+    """
+    design, stacks = comparison.design, both_stacks(comparison)
+    real, synthetic = np.arange(len(design.groups)), np.arange(design.synthetic)
+    if design.size > MOST or len(real) > 2 * MOST:
+        rng = np.random.default_rng([design.seed, 9])
+        real = np.sort(shuffled(design.groups, rng)[: 2 * MOST])
+        synthetic = np.sort(rng.choice(synthetic, min(MOST, design.size), replace=False))
+        design = replace(design, patients=design.groups[real], synthetic=len(synthetic))
+    design = replace(design, draws=min(design.draws, draws), splits=min(design.splits, draws))
+    return Sample(Subset(stacks[0], real), Subset(stacks[1], synthetic), design)
+
+
+def caption_values(name: str, **facts: int) -> dict[str, Value]:
+    """Return results, some of `FACTS`, that the captions of a section quote."""
+    return {f"{name}.{key}": Value(value, label=FACTS[key]) for key, value in facts.items()}
+
+
+def standardized(real: ImageStack, synthetic: ImageStack, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of both sets, in units of the real set's standard deviation; (n, d) and (m, d)."""
     first, second = (extract(images, bits, feature) for images in (real, synthetic))
-    scale = Standardizer.fit(first)
+    scale = standardizer(first)
     return scale(first), scale(second)
 
 
-def texture(comparison: Comparison) -> Section:
-    """Sliced Wasserstein distance by scale, spectrum, and how alike the images of each set are."""
-    real, synthetic, plan = sampled(comparison, DRAWS)
-    bits, seed = comparison.bits, plan.seed
-    rows = sliced_wasserstein_table(real, synthetic, bits, plan)
-    values: dict[str, dict[str, Any]] = {}
-    for row in rows.itertuples():
+def mean_spectra(sample: Sample, bits: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return mean radial power spectra, and their distance.
+
+    Returns:
+        frequency (cycles per pixel), real and synthetic (mean power); one row as from `resampling.scored`, in dB.
+    """
+    white = (2**bits - 1) ** 2
+    frequency, power = image_spectra(sample.real)
+    first, second = power / white, image_spectra(sample.synthetic)[1] / white
+    rows, other_rows = sample.design.compared
+    means = {"real": first[rows].mean(0), "synthetic": second[other_rows].mean(0)}
+    apart = scored(first, second, lambda x, y: {"spectra apart, dB": spectral_distance(x, y)}, sample.design)
+    return pd.DataFrame({"frequency": frequency, **means}), apart
+
+
+def set_similarity(sample: Sample, bits: int) -> dict[str, Diversity]:
+    """Return the mean MS-SSIM between random images of each set, real and synthetic."""
+    rows, other_rows = sample.design.compared
+    seed, patients = sample.design.seed, sample.design.groups[rows]
+    return {
+        "real": diversity(sample.real.chosen(rows), bits, seed=seed, groups=patients),
+        "synthetic": diversity(sample.synthetic.chosen(other_rows), bits, seed=seed),
+    }
+
+
+def texture_section(
+    design: ResamplingDesign,
+    distances: pd.DataFrame,
+    similarity: dict[str, Diversity],
+    spectra: tuple[pd.DataFrame, pd.DataFrame],
+) -> Section:
+    """Return sliced Wasserstein distance by scale, spectra, and how similar the images of each set are.
+
+    Args:
+        design: images compared.
+        distances: rows of `distances.sliced_wasserstein_table`.
+        similarity: result of `set_similarity`.
+        spectra: result of `mean_spectra`.
+    """
+    values: dict[str, Value] = {}
+    for row in distances.itertuples():
         label = f"SWD x 1000, {row.size}, {row.normalization} scale"
         key = f"swd.{row.size.replace(' ', '')}.{row.normalization}"
         values |= summary_values(key, row, label, NORMALIZATIONS[row.normalization], ".1f")
-    a, b = real.chosen(plan.compared[0]), synthetic.chosen(plan.compared[1])
-    alike = {
-        "real": diversity(a, bits, seed=seed, groups=plan.groups[plan.compared[0]]),
-        "synthetic": diversity(b, bits, seed=seed),
-    }
-    for name, found in alike.items():
-        values[f"msssim.{name}"] = {
-            "value": found.similarity,
-            "interval": (found.low, found.high),
-            "fmt": ".3f",
-            "label": f"MS-SSIM between {name} images",
-            "how": f"{found.pairs} disjoint pairs, {found.scales} scales; higher is less diverse",
-        }
-    top = 2**bits - 1
-    frequency, power = image_spectra(real)
-    spectra = [power / top**2, image_spectra(synthetic)[1] / top**2]
-    apart = scored(spectra[0], spectra[1], lambda x, y: {"spectra apart, dB": spectral_distance(x, y)}, plan)
+    alike = []
+    for kind, one in similarity.items():
+        label = f"MS-SSIM between {kind} images"
+        how = f"{one.pairs} disjoint pairs, {one.scales} scales; higher is less diverse"
+        values[f"msssim.{kind}"] = Value(one.similarity[0], one.similarity[1:], fmt=".3f", label=label, how=how)
+        alike.append((kind, with_interval(*one.similarity, 3), one.pairs, one.scales))
+    radial, apart = spectra
     how = "root mean square over the bins of the mean radial spectra"
     values |= summary_values("spectrum", next(apart.itertuples()), "spectra apart, dB", how, ".2f")
-    means = [x[chosen].mean(0) for x, chosen in zip(spectra, plan.compared, strict=True)]
-    radial = pd.DataFrame(dict(zip(("frequency", "real", "synthetic"), (frequency, *means), strict=True)))
-    similarity = pd.DataFrame(
-        [
-            (name, f"{found.similarity:.3f} ({found.low:.3f} to {found.high:.3f})", found.pairs, found.scales)
-            for name, found in alike.items()
-        ],
-        columns=["set", "MS-SSIM", "pairs", "scales"],
-    )
-    caption = (
-        f"Sliced Wasserstein distance by level of the Laplacian pyramid at {plan.half} images a side; bars are the "
-        f"central 95 % between real images. Seed {seed}."
-    )
-    values |= stated("texture", n=plan.size, half=plan.half, seed=seed)
-    finest = rows[rows["normalization"] == "real"].iloc[0]
-    values["swd.finest"] = {"value": finest["size"], "label": "finest level", "how": "pixels"}
-    values["swd.finest.ratio"] = values[f"swd.{finest['size'].replace(' ', '')}.real.ratio"]
-    return Section(
-        "texture",
-        "Texture and sharpness by scale",
-        paragraphs(
-            """
-            The sliced Wasserstein distance compares 7 x 7 patches at each level of a Laplacian pyramid, along random
-            directions: fine levels see noise and sharpness, the coarsest one shape and brightness. The original
-            normalizes each set by its own mean and deviation, which hides gain and contrast; normalized by the real set
-            both show. Lower is closer, and real images have the distance given beside it.
-
-            MS-SSIM between random images of one set measures diversity: a generator that draws few images over and over
-            has a higher value than real images do.
-            """
-        ),
-        rows,
-        [
-            ("Distance by level", shown(rows, ["size", "normalization"], 1, REFERENCE)),
-            ("Similarity", similarity),
-            ("Spectra", shown(apart, ["measure"], 2, REFERENCE)),
-        ],
-        [
-            ("texture", texture_figure(rows), caption, rows),
-            ("spectra", spectra_figure(radial), f"Radial spectra, {plan.size} images a set. Seed {seed}.", radial),
-        ],
-        values,
-    )
+    facts = {"n": design.size, "half": design.half, "seed": design.seed}
+    values |= caption_values("texture", **facts)
+    finest = distances[distances["normalization"] == "real"].iloc[0]["size"]
+    values["swd.finest"] = Value(finest, label="finest level", how="pixels")
+    values["swd.finest.ratio"] = values[f"swd.{finest.replace(' ', '')}.real.ratio"]
+    tables = {
+        "Distance by level": score_table(distances, ["size", "normalization"], 1, FLOOR),
+        "Similarity": pd.DataFrame(alike, columns=["set", "MS-SSIM", "pairs", "scales"]),
+        "Spectra": score_table(apart, ["measure"], 2, FLOOR),
+    }
+    pictures = {"texture": (texture_figure(distances), distances), "spectra": (spectra_figure(radial), radial)}
+    return worded("texture", distances, tables, pictures, values, **facts)
 
 
 def texture_figure(rows: pd.DataFrame) -> Figure:
-    """Distance by level: rows of `distances.sliced_wasserstein_table`."""
+    """Draw distance by level from rows of `distances.sliced_wasserstein_table`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
     sizes = list(dict.fromkeys(rows["size"]))
     for number, (name, marker) in enumerate(zip(NORMALIZATIONS, "os", strict=True)):
@@ -157,7 +163,7 @@ def texture_figure(rows: pd.DataFrame) -> Figure:
         at = np.arange(len(sizes)) + 0.16 * (number - 0.5)
         middle = chosen["ceiling"].to_numpy()
         reach = [middle - chosen["ceiling_low"], chosen["ceiling_high"] - middle]
-        axis.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"real against real, {name} scale")
+        axis.errorbar(at, middle, reach, fmt=marker, color=REAL, ms=5, label=f"{FLOOR}, {name} scale")
         axis.plot(at, chosen["score_n"], marker, color=SYNTHETIC, ms=6, label=f"synthetic, {name} scale")
     axis.set_xticks(range(len(sizes)), sizes)
     axis.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
@@ -168,52 +174,33 @@ def texture_figure(rows: pd.DataFrame) -> Figure:
 
 
 def spectra_figure(radial: pd.DataFrame) -> Figure:
-    """Mean radial spectra: columns frequency, real, synthetic."""
+    """Draw mean radial spectra from columns frequency, real, synthetic."""
     return style.spectra(radial["frequency"].to_numpy(), {name: radial[name].to_numpy() for name in radial})
 
 
-def features(comparison: Comparison, feature: Feature = gray_features, name: str = FEATURES) -> Section:
-    """Precision, recall, density, coverage, KID and FID, with the bias of the number of images shown.
+def features_section(
+    design: ResamplingDesign, measures: pd.DataFrame, frechet: pd.DataFrame, feature: str = FEATURES
+) -> Section:
+    """Return precision, recall, density, coverage, KID and FID, and how FID depends on the number of images.
 
     Args:
-        comparison: of images.
-        feature: see `mammogan.metrics.features`; `torchscript_feature` brings a network.
-        name: of the feature, for the reader.
+        design: images compared.
+        measures: rows of `fidelity.fidelity_table`.
+        frechet: FID by number of images, from `fidelity.frechet_extrapolated`.
+        feature: name of the feature, as the reader sees it.
     """
-    real, synthetic, plan = sampled(comparison, 2 * FEW)
-    a, b = standardized(real, synthetic, comparison.bits, feature)
-    rows = fidelity_table(a, b, plan)
-    found = frechet_extrapolated(a[plan.compared[0]], b[plan.compared[1]], seed=plan.seed)
-    values = stated("features", n=plan.size, seed=plan.seed)
-    for row in rows.itertuples():
+    values = caption_values("features", n=design.size, seed=design.seed)
+    for row in measures.itertuples():
         key = row.measure.replace(", infinite n", ".infinite").lower()
-        values |= summary_values(f"features.{key}", row, row.measure, name)
-    caption = (
-        f"FID falls with the number of images, whatever the generator: its value at 1 / n = 0 is the one to compare. "
-        f"Features: {name}. Up to {found.table['n'].max()} images a set, seed {plan.seed}."
-    )
-    return Section(
-        "features",
-        "Precision, recall, density, coverage, KID and FID",
-        paragraphs(
-            f"""
-            Features: {name}; standardized by the real images. A FID of these is no number to set beside another
-            paper's, and with any features FID depends on the number of images: its bias is shown, and taken out by
-            extrapolation to infinitely many. KID has no such bias, and may be negative.
-
-            Precision and density say how many synthetic images lie where real ones do, recall and coverage how much of
-            the real images' variety is reached. Higher is better for these four, lower for KID and FID.
-            """
-        ),
-        rows,
-        [("Measures", shown(rows, ["measure", "better"], 3, REFERENCE))],
-        [("frechet", frechet_figure(found.table), caption, found.table)],
-        values,
-    )
+        values |= summary_values(f"features.{key}", row, row.measure, feature)
+    tables = {"Measures": score_table(measures, ["measure", "better"], 3, FLOOR)}
+    pictures = {"frechet": (frechet_figure(frechet), frechet)}
+    facts = {"feature": feature, "most": frechet["n"].max(), "seed": design.seed}
+    return worded("features", measures, tables, pictures, values, **facts)
 
 
 def frechet_figure(table: pd.DataFrame) -> Figure:
-    """FID over one over the number of images, with the line that is extrapolated: columns n, distance."""
+    """Draw FID against one over the number of images and its extrapolation, from columns n and distance."""
     figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
     inverse = 1 / table["n"]
     axis.plot(inverse, table["distance"], "o", color=SYNTHETIC)

@@ -5,78 +5,66 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  :root { color-scheme: light dark; }
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-  .wide { overflow-x: auto; }
-  table { border-collapse: collapse; margin: 0 0 2rem; }
-  caption { text-align: left; font-weight: 600; padding: .5rem 0; }
-  th, td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
-  .n { text-align: right; font-variant-numeric: tabular-nums; }
-  .warning { border-left: .3rem solid #d55e00; padding-left: .7rem; font-weight: 600; }
-  figure { margin: 1rem 0 2rem; }
-  figure img { max-width: 100%; background: #fff; }
-  figcaption { font-size: .9em; max-width: 50rem; }
-</style>
-<h1>{{ title }}</h1>
-{% for line in lead %}<p>{{ line }}</p>
-{% endfor %}
-{% for part in parts %}
-{% if part.title %}<h2>{{ part.title }}</h2>{% endif %}
-{% for line in part.text %}<p{% if line.startswith("WARNING") %} class="warning"{% endif %}>{{ line }}</p>
-{% endfor %}
-{% for table in part.tables if table.rows %}
-<div class="wide"><table>
-  <caption>{{ table.caption }}</caption>
-  <tr>{% for name in table.header %}
-<th scope="col"{% if table.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ name }}</th>{% endfor %}</tr>
-  {% for row in table.rows %}
-  <tr>{% for cell in row %}
-<td{% if cell is number %} class="n"{% endif %}>{{ cell | digits }}</td>{% endfor %}</tr>
-  {% endfor %}
-</table></div>
-{% endfor %}
-{% for picture in part.pictures %}
-<figure><img src="{{ picture.source }}" alt="{{ picture.alt }}"><figcaption>{{ picture.caption }}</figcaption></figure>
-{% endfor %}
-{% endfor %}
-{% for name in files %}{% if loop.first %}<h2>Files</h2>
-<ul>{% endif %}<li><a href="{{ name }}">{{ name }}</a></li>
-{% if loop.last %}</ul>{% endif %}{% endfor %}
-</html>
-"""
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
-    """A table of a page; numbers are set flush right."""
+    """A table of a page; numbers are set flush right.
+
+    Attributes:
+        caption: caption.
+        header: names of the columns.
+        rows: cells, row by row.
+        unbroken: whether a cell keeps to one line, so that a number stays next to its interval; the table then scrolls.
+    """
 
     caption: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
+    unbroken: bool = False
+
+    @classmethod
+    def of(cls, caption: str, frame: pd.DataFrame) -> Table:
+        """Return the table of a data frame without its index, its cells unbroken."""
+        return cls(caption, list(frame.columns), frame.astype(object).to_numpy().tolist(), unbroken=True)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as a data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=list(self.header))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Picture:
-    """A figure of a page: a file beside it, what it shows in words, and its caption."""
+    """A figure of a page.
 
-    source: str
-    alt: str
+    Attributes:
+        name: name of its file, figures/NAME.png next to the page.
+        figure: the figure.
+        caption: caption.
+        data: numbers that it shows.
+        alt: what it shows, in words; the caption by default.
+    """
+
+    name: str
+    figure: Figure
     caption: str
+    data: pd.DataFrame
+    alt: str = ""
 
 
 @dataclass
 class Part:
-    """A section of a page; without a title it follows what is above."""
+    """A section of a page; without a title it continues the one before."""
 
     title: str = ""
     text: Sequence[str] = ()
@@ -84,8 +72,8 @@ class Part:
     pictures: list[Picture] = field(default_factory=list)
 
 
-def digits(cell: Any) -> Any:
-    """A cell as it is printed: fractions with three decimals, or three digits where they are below .01."""
+def digits(cell: object) -> object:
+    """Return a cell as it is printed: fractions with three decimals, or with three digits where they are below .01."""
     if isinstance(cell, bool) or not isinstance(cell, float):
         return cell
     if cell.is_integer():
@@ -94,30 +82,30 @@ def digits(cell: Any) -> Any:
 
 
 def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part], files: Iterable[str] = ()) -> Path:
-    """Write a page and hand its path back.
+    """Write a page and return its path.
 
     Args:
-        path: of the page.
-        title: of the page.
+        path: file to write.
+        title: title.
         lead: paragraphs below the title.
         parts: sections.
         files: paths of files to link to at the end, relative to the page.
     """
-    environment = Environment(autoescape=True, trim_blocks=True)
+    loader = PackageLoader("mammogan.report", "")
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, loader=loader)
     environment.filters["digits"] = digits
-    text = environment.from_string(PAGE).render(title=title, lead=list(lead), parts=list(parts), files=list(files))
+    page = environment.get_template("page.html")
+    text = page.render(title=title, lead=list(lead), parts=list(parts), files=list(files))
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def show(part: Part) -> None:
     """Show the text and the tables of a section in a notebook; its figures are shown where they are drawn."""
-    import pandas as pd
     from IPython.display import Markdown, display
 
     for line in part.text:
         display(Markdown(line))
     for table in part.tables:
         if table.rows:
-            frame = pd.DataFrame(table.rows, columns=list(table.header))
-            display(frame.style.hide(axis="index").format(digits).set_caption(table.caption))
+            display(table.frame.style.hide(axis="index").format(digits).set_caption(table.caption))

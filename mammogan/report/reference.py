@@ -1,14 +1,14 @@
-"""A run worth reading, as files small enough to keep: the chapters are rebuilt from them without training or images.
+"""A finished run as files small enough to keep, from which the chapters are rebuilt without training or images.
 
 A reference folder::
 
     README.md        the model card
     run/             the averaged generator in half precision, settings, logs, sheets of fixed latents, and
-                     distances.csv: how far its images were from the real ones as it grew
-    moments.csv      a row an image: kind, view, split, patient (a number), M1 to M5
+                     distances.csv: distances of its images from the real ones as it grew
+    moments.csv      one row per image: kind, view, split, patient (a number), M1 to M5
     artifacts/       tables of `mammogan.report.inspection`
-    alignment/       what `mammogan.report.copies` says of the images
-    provenance.json  where it comes from
+    alignment/       sections of `mammogan.report.copies`
+    provenance.json  origin of the run
 
 No real image is in it, and none can be made from it but by the generator.
 """
@@ -16,17 +16,20 @@ No real image is in it, and none can be made from it but by the generator.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+import tomllib
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment
 
-from mammogan.atomic import write_json
+from mammogan.atomic import replacing_folder, write_json
 from mammogan.data.images import Images
 from mammogan.data.pairs import patients
 from mammogan.data.store import Store
-from mammogan.errors import RunError
+from mammogan.errors import OutputError, ParameterError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.sampling import sample
 from mammogan.gan.snapshot import Snapshot, publish_run
@@ -36,173 +39,125 @@ from mammogan.report import copies, provenance, training
 from mammogan.report.alignment import Comparison
 from mammogan.report.choices import bit_depth_effect
 from mammogan.report.inspection import compare_images, write_tables
+from mammogan.report.results import Value
 
 LARGEST = 25_000_000  # bytes of the weights
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a reader must know of the training images.
-
-    Attributes:
-        data: their name, for the banner of each page.
-        attribution: who made them, with license; "" for phantoms.
-        limits: what they can and cannot show.
-        public: the images themselves may be shown.
-    """
-
-    data: str
-    attribution: str
-    limits: str
-    public: bool
-
-
+HERE = files("mammogan.report")
 ORIGINS = {
-    "cdd-cesm": Origin(
-        "CDD-CESM, low-energy images",
-        "Khaled R, Helal M, Alfarghaly O, et al. Categorized Digital Database for Low energy and Subtracted Contrast "
-        "Enhanced Spectral Mammography images. The Cancer Imaging Archive, 2021, doi:10.7937/29kw-ae92; Sci Data 9:122 "
-        "(2022), doi:10.1038/s41597-022-01238-0. CC BY 4.0. Letterboxed and resized upstream, a subset here. One image "
-        "more, a screening mammogram of one patient more: GH133 of the test data of fo-dicom (MS-PL).",
-        "All breasts but one have a malignant finding: the set says nothing about screening, where few do. A few "
-        "hundred images of about 140 women are a four-thousandth of the paper's: memorizing them is easy, and no "
-        "interval here is narrow. They come from one hospital, as 8-bit pictures without a pixel size, but for one. "
-        "They can show that every step works on real images, and how its results differ from those on phantoms. They "
-        "cannot show whether the method reaches the realism that the paper reports.",
-        False,
-    ),
-    "phantoms": Origin(
-        "phantoms of this project",
-        "",
-        "Phantoms are drawn by a program of a few hundred lines. Their number is not limited, their truth is known, "
-        "and they may be shown. A generator that matches them has matched that program and no anatomy: they can show "
-        "what training and measures do as the number of images grows, and cannot show anything about patients.",
-        True,
-    ),
+    name: {key: text.replace("\n", " ").strip() if isinstance(text, str) else text for key, text in origin.items()}
+    for name, origin in tomllib.loads(HERE.joinpath("origins.toml").read_text(encoding="utf-8")).items()
 }
 
 
 def export(
-    run: str | Path, real: str | Path, out: str | Path, origin: str, *, count: int = 1000, seed: int = 1
+    run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1, force: bool = False
 ) -> Path:
-    """Write a reference folder from a finished run and its training images.
+    """Write a reference folder from a finished run and its training images, as a whole.
 
     Args:
         run: folder of the run.
         real: store of the real images, with the size that the run reached.
-        out: folder to write, empty or absent.
-        origin: a name of `ORIGINS`.
+        out: folder to write.
+        origin: a name in origins.toml.
         count: synthetic images to draw for the tables.
-        seed: of the latent vectors; the chapters draw the same images again.
+        seed: random seed of the latent vectors; the chapters draw the same images again.
+        force: replace a folder that is not empty, unless it holds labels.
 
     Raises:
-        RunError: an unknown origin, a folder that is not empty, or weights of more than 25 MB.
-        RunError, StoreError: no run or no store.
+        ParameterError: an unknown origin.
+        OutputError: a folder that is not empty or holds labels, or cannot be written.
+        RunError, StoreError: no run or no store, or weights of more than 25 MB.
     """
     if origin not in ORIGINS:
-        raise RunError(f"There is no origin {origin!r}; it is one of {', '.join(ORIGINS)}.")
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise RunError(f"The folder {out} is not empty; give another or add --force.")
+        raise ParameterError(f"There is no origin {origin!r}; it is one of {', '.join(ORIGINS)}.")
+    if not force and out.exists() and any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    if (out / "labels").exists():
+        raise OutputError(f"{out / 'labels'} would be lost with {out}; move it away, or give another --out.")
     store = Store.open(real)
-    weights = publish_run(run, out / "run")
-    if weights.stat().st_size > LARGEST:
-        raise RunError(f"The weights take {weights.stat().st_size / 1e6:.0f} MB; publish a narrower generator.")
-    finished = Snapshot.open(out / "run")
-    split = finished.config.split
-    trained = store.manifest["split"].to_numpy() == split if split else None
-    with tempfile.TemporaryDirectory() as aside:
+    with replacing_folder(out) as folder, tempfile.TemporaryDirectory() as aside:
+        weights = publish_run(run, folder / "run")
+        if weights.stat().st_size > LARGEST:
+            raise RunError(f"The weights take {weights.stat().st_size / 1e6:.0f} MB; publish a narrower generator.")
+        snapshot = Snapshot.open(folder / "run")
+        split = snapshot.config.split
+        trained = store.manifest["split"].to_numpy() == split if split else np.ones(len(store), bool)
         # From the published weights, not from the exact ones: what a reader can draw again.
-        synthetic = Store.open(sample(out / "run", Path(aside) / "synthetic", count, seed))
-        size = synthetic.sizes[-1]
-        tables = []
-        for kind, images in (("real", store), ("synthetic", synthetic)):
-            table = pd.DataFrame(image_moments(images.images(size), images.bits), columns=list(MOMENT_NAMES))
-            table.insert(0, "kind", kind)
-            table.insert(1, "view", images.manifest["view"].fillna("").to_numpy())
-            table.insert(2, "split", images.manifest["split"].fillna("").to_numpy())
-            table.insert(3, "patient", np.unique(patients(images), return_inverse=True)[1])
-            tables.append(table)
-        pd.concat(tables).to_csv(out / "moments.csv", index=False, float_format="%.12g")
-        first, second = (table[list(MOMENT_NAMES)].to_numpy() for table in tables)
-        plan, pictures = ResamplingDesign(patients(store), count), (store.images(size), synthetic.images(size))
-        comparison = Comparison(first, second, plan, images=pictures, bits=store.bits, trained=trained, public=False)
-        values = copies.keep(comparison, out / "alignment")
-        found = compare_images(Images.of_store(store, size), Images.of_store(synthetic), seed=seed)
-        write_tables(found, out / "artifacts")
-        if checkpoints.generators(Path(run)):  # early runs kept none
-            training.distances(Path(run), store, seed=seed).to_csv(out / "run" / "distances.csv", index=False)
-    revision, dirty = provenance.commit()
-    audit = {
-        name: (values[f"memorization.{name}"]["value"], *values[f"memorization.{name}"]["interval"])
-        for name in ("authenticity", "baseline", "distance")
-    }
-    facts = {
-        "origin": origin,
-        **{key: value for key, value in asdict(ORIGINS[origin]).items() if key != "public"},
+        synthetic = Store.open(sample(folder / "run", Path(aside) / "synthetic", count, seed))
+        values = _write_tables(folder, store, synthetic, trained, seed)
+        if checkpoints.generators(run):  # early runs kept none
+            training.distances(run, store, seed=seed).to_csv(folder / "run" / "distances.csv", index=False)
+        told = {key: text for key, text in ORIGINS[origin].items() if key != "public"}
+        facts = {"origin": origin, **told, **_facts(store, synthetic.sizes[-1], trained, snapshot, values)}
+        facts |= {"count": count, "seed": seed, **_provenance()}
+        write_json(folder / "provenance.json", facts)
+        (folder / "README.md").write_text(card(facts, snapshot, weights.stat().st_size), encoding="utf-8")
+    return out
+
+
+def _write_tables(folder: Path, real: Store, synthetic: Store, trained: np.ndarray, seed: int) -> dict[str, Value]:
+    """Write moments.csv, alignment/ and artifacts/; return the values of alignment/."""
+    size = synthetic.sizes[-1]
+    tables = []
+    for kind, store in (("real", real), ("synthetic", synthetic)):
+        table = pd.DataFrame(image_moments(store.images(size), store.bits), columns=list(MOMENT_NAMES))
+        table.insert(0, "kind", kind)
+        table.insert(1, "view", store.manifest["view"].fillna("").to_numpy())
+        table.insert(2, "split", store.manifest["split"].fillna("").to_numpy())
+        table.insert(3, "patient", np.unique(patients(store), return_inverse=True)[1])
+        tables.append(table)
+    pd.concat(tables).to_csv(folder / "moments.csv", index=False, float_format="%.12g")
+    first, second = (table[list(MOMENT_NAMES)].to_numpy() for table in tables)
+    design, images = ResamplingDesign(patients(real), len(synthetic)), (real.images(size), synthetic.images(size))
+    comparison = Comparison(first, second, design, images, real.bits, trained, public=False)
+    values = copies.write_sections(comparison, folder / "alignment")
+    tables_of_images = compare_images(Images.of_store(real, size), Images.of_store(synthetic), seed=seed)
+    write_tables(tables_of_images, folder / "artifacts")
+    return values
+
+
+def _facts(
+    store: Store, size: tuple[int, int], trained: np.ndarray, snapshot: Snapshot, values: dict[str, Value]
+) -> dict[str, Any]:
+    """Return what provenance.json says of the images and of the run."""
+    copied = {"authenticity": "authenticity", "authenticity_held_out": "baseline", "distance_ratio": "distance"}
+    audit = {name: values[f"memorization.{key}"] for name, key in copied.items()}
+    return {
         "real_images": len(store),
-        "training_images": len(store) if trained is None else int(trained.sum()),
+        "training_images": int(trained.sum()),
         "patients": int(store.manifest["patient"].nunique()),
-        "views": {str(k): int(v) for k, v in store.manifest["view"].value_counts().items()},
+        "views": {str(view): int(count) for view, count in store.manifest["view"].value_counts().items()},
         "data_hash": store.fingerprint,
         "height": size[0],
         "width": size[1],
-        "images_seen": finished.images,
-        "schedule": finished.config.total_images,
+        "images_seen": snapshot.images,
+        "schedule": snapshot.config.total_images,
         "bits": store.bits,
-        "authenticity": audit["authenticity"],
-        "authenticity_held_out": audit["baseline"],
-        "distance_ratio": audit["distance"],
+        **{name: (value.value, *(value.interval or ())) for name, value in audit.items()},
         "bit_depth_effect": bit_depth_effect(store.images(size)[: min(len(store), 200)], store.bits),
-        "count": count,
-        "seed": seed,
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    revision, dirty = provenance.commit()
+    return {
         "commit": revision,
         "dirty": dirty,
         "date": provenance.now(),
         "device": provenance.device(),
         "versions": provenance.versions(),
     }
-    write_json(out / "provenance.json", facts)
-    (out / "README.md").write_text(card(facts, finished, weights), encoding="utf-8")
-    return out
 
 
-def card(facts: dict, finished: Snapshot, weights: Path) -> str:
-    """The model card."""
-    total = finished.config.total_images
-    state = "the end of its schedule" if finished.images >= total else "a checkpoint before its end"
-    lines = [
-        f"# Generator trained on {facts['data']}",
-        "",
-        f"A progressively grown GAN (Karras 2018; Korkinof 2021) that draws {facts['height']} x {facts['width']} "
-        f"pixels of {finished.bits} bits, at {state}: {finished.images} of {total} images shown to "
-        f"the discriminator. {finished.weights['generator']} weights in half precision, "
-        f"{weights.stat().st_size / 1e6:.1f} MB.",
-        "",
-        f"Trained on {facts['training_images']} of {facts['real_images']} images of {facts['patients']} patients ("
-        + ", ".join(f"{n} {view}" for view, n in facts["views"].items())
-        + f"). {facts['date'][:10]}, {facts['device']}, commit {facts['commit'][:10]}.",
-        "",
-        "**Use.** Research on generators and their measures. Not for diagnosis, training of readers, or as data about "
-        "any population.",
-        "",
-        f"**What it can and cannot show.** {facts['limits']}",
-        "",
-        f"**Copies of training images.** {_interval(facts['authenticity'])} of its images are authentic "
-        f"(Alaa 2022, by patient), {_interval(facts['authenticity_held_out'])} of unseen real images; the median "
-        f"distance to the nearest training image is {_interval(facts['distance_ratio'])} times theirs.",
-        "",
-        "**Draw images.** `mammogan sample RUN --count 100 --out OUT`, RUN being the folder `run` beside this file.",
-        "",
-        "**Files.** `run/` weights, settings, logs, sheets of fixed latents, and `distances.csv`, the sliced "
-        "Wasserstein distances from the real images on the way; `moments.csv`, `artifacts/` and `alignment/` "
-        f"statistics of {facts['real_images']} real and {facts['count']} synthetic images (seed {facts['seed']}). No "
-        "real image is among them.",
-    ]
-    if facts["attribution"]:
-        lines += ["", f"**Training images.** {facts['attribution']}"]
-    return "\n".join(lines) + "\n"
+def card(facts: dict[str, Any], snapshot: Snapshot, size: int) -> str:
+    """Return the model card of a reference.
 
-
-def _interval(found: tuple[float, float, float]) -> str:
-    return "{:.2f} ({:.2f} to {:.2f})".format(*found)
+    Args:
+        facts: content of provenance.json.
+        snapshot: facts of the run.
+        size: size of the file of weights, bytes.
+    """
+    environment = Environment(keep_trailing_newline=True)
+    environment.filters["interval"] = lambda bounds: "{:.2f} ({:.2f} to {:.2f})".format(*bounds)
+    template = environment.from_string(HERE.joinpath("card.md").read_text(encoding="utf-8"))
+    return template.render(facts, weights=snapshot.weights["generator"], megabytes=size / 1e6)

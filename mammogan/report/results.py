@@ -1,32 +1,34 @@
-"""What a notebook found: numbers with their uncertainty and the paper's value, figures, and the data behind them.
+"""Results of a notebook: numbers with their uncertainty and the paper's value, figures, and the data of each figure.
 
-The book takes every number in its prose from the ``results.json`` written here (the ``{val}`` role and the
+The book reads every number in its prose from the ``results.json`` written here (the ``{val}`` role and the
 ``{compare}`` directive of ``book/_ext``), so that no number is typed twice.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mammogan.atomic import write_json
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-from mammogan.atomic import write_json
 
 REPRODUCED, NOT_REPRODUCED, INCOMPARABLE = "reproduced", "not reproduced", "cannot be compared"
 
 
 def verdict(value: float | str, paper: float | None, tolerance: float | None) -> str | None:
-    """Say whether a number of the paper was met.
+    """Return whether a number of the paper was reproduced.
 
     Args:
-        value: the number found here.
-        paper: the paper's number; None where the paper has none, and then there is no verdict.
+        value: number computed here.
+        paper: number of the paper; None where the paper has none, and then there is no verdict.
         tolerance: largest absolute difference that counts as reproduced, stated before the run. None says that the
             two are not measurements of the same thing (other images, another resolution).
     """
@@ -39,12 +41,59 @@ def verdict(value: float | str, paper: float | None, tolerance: float | None) ->
     return REPRODUCED if close else NOT_REPRODUCED
 
 
+@dataclass(frozen=True)
+class Value:
+    """A number, or a short text, of a chapter.
+
+    Attributes:
+        value: number or text.
+        interval: 95 % interval of the number.
+        paper: number that the paper prints, where there is one.
+        tolerance: see `verdict`.
+        unit: unit to print after the number, as "%", "s", "bits".
+        fmt: format specification of the number, as ".3f"; by default integers are printed whole and other numbers to
+            three significant digits.
+        label: name of the number in a few words, for its row of a comparison table.
+        how: method of computation, or the reason why it cannot be compared, in a sentence.
+    """
+
+    value: float | int | str
+    interval: Sequence[float] | None = None
+    paper: float | None = None
+    tolerance: float | None = None
+    unit: str = ""
+    fmt: str = ""
+    label: str = ""
+    how: str = ""
+
+    @property
+    def plain(self) -> float | int | str:
+        """The value as an object of Python."""
+        return self.value.item() if isinstance(self.value, np.generic) else self.value
+
+    @property
+    def finite(self) -> bool:
+        """Whether the value is a finite number or a text: the ratio to a ceiling of 0 is neither."""
+        return isinstance(self.value, str) or math.isfinite(self.value)
+
+    def entry(self, key: str) -> dict[str, Any]:
+        """Return the entry of results.json; `key` is the label where there is none."""
+        entry: dict[str, Any] = {"value": self.plain, "label": self.label or key}
+        entry |= {"unit": self.unit, "format": self.fmt, "how": self.how}
+        if self.interval is not None:
+            entry["interval"] = [float(bound) for bound in self.interval]
+        if self.paper is not None:
+            met = verdict(self.plain, self.paper, self.tolerance)
+            entry |= {"paper": self.paper, "tolerance": self.tolerance, "verdict": met}
+        return entry
+
+
 class Results:
-    """Collects the results of one notebook in a folder: results.json, figures/NAME.png and data/NAME.csv.
+    """Collector of the results of one notebook in a folder: results.json, figures/NAME.png and data/NAME.csv.
 
     Args:
         out: folder to write to; made where it is missing.
-        chapter: first part of every key, e.g. "alignment": the value "n" becomes ``alignment.n`` in the book.
+        chapter: first part of every key, as "alignment": the value "n" becomes ``alignment.n`` in the book.
     """
 
     def __init__(self, out: str | Path, chapter: str) -> None:
@@ -56,75 +105,61 @@ class Results:
             folder.mkdir(parents=True, exist_ok=True)
 
     def part(self, name: str) -> Results:
-        """Results of a part of the chapter, saved with it: keys begin with "NAME.", names of files with "NAME_"."""
-        made = Results(self.out, self.chapter)
-        made.entries, made.prefix = self.entries, f"{self.prefix}{name}."
-        return made
+        """Return results of a part of the chapter, saved with it: keys begin with "NAME.", file names with "NAME_"."""
+        part = Results(self.out, self.chapter)
+        part.entries, part.prefix = self.entries, f"{self.prefix}{name}."
+        return part
 
-    def value(
-        self,
-        key: str,
-        value: float | int | str,
-        *,
-        interval: tuple[float, float] | None = None,
-        paper: float | None = None,
-        tolerance: float | None = None,
-        unit: str = "",
-        fmt: str = "",
-        label: str = "",
-        how: str = "",
-    ) -> float | int | str:
-        """Keep one number (or a short text) under `key` and hand it back.
+    def value(self, key: str, value: float | int | str, **about: Any) -> float | int | str:
+        """Keep one number (or a short text) and return it.
 
         Args:
-            key: dotted name without the chapter, e.g. "table2.M1.information".
-            value: the number found.
-            interval: 95 % interval of the number.
-            paper: the number that the paper prints, where there is one.
-            tolerance: see `verdict`.
-            unit: unit to print behind the number, e.g. "%", "s", "bits".
-            fmt: format specification of the number, e.g. ".3f"; the default prints integers whole and other
-                numbers to three significant digits.
-            label: what the number is, in a few words: its row name in a comparison table.
-            how: how it was computed, or why it cannot be compared, in a sentence.
+            key: dotted name without the chapter, as "table2.M1.information".
+            value: number or text.
+            about: the other attributes of `Value`.
 
         Raises:
             ValueError: the key is taken already, or the number is not finite.
         """
-        key = self.prefix + key
-        if key in self.entries:
-            raise ValueError(f"The result {key!r} was stored already; give the second one a name of its own.")
-        value = value.item() if isinstance(value, np.generic) else value
-        numbers = [value, *(interval or ())] if not isinstance(value, str) else []
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"The result {key!r} is {value} with interval {interval}; store finite numbers only.")
-        entry: dict[str, Any] = {"value": value, "label": label or key, "unit": unit, "format": fmt, "how": how}
-        if interval is not None:
-            entry["interval"] = [float(bound) for bound in interval]
-        if paper is not None:
-            entry |= {"paper": paper, "tolerance": tolerance, "verdict": verdict(value, paper, tolerance)}
-        self.entries[key] = entry
-        return value
+        result = Value(value, **about)
+        self.keep({key: result})
+        return result.plain
+
+    def keep(self, values: Mapping[str, Value]) -> None:
+        """Keep values by key. See `value`."""
+        for name, value in values.items():
+            key = self.prefix + name
+            if key in self.entries:
+                raise ValueError(f"The result {key!r} was stored already; give the second one a name of its own.")
+            if not (value.finite and all(math.isfinite(bound) for bound in value.interval or ())):
+                raise ValueError(
+                    f"The result {key!r} is {value.value} with interval {value.interval}; store finite numbers only."
+                )
+            self.entries[key] = value.entry(key)
 
     def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Figure:
-        """Write figures/NAME.png (150 dpi) and the numbers behind it as data/NAME.csv; hand the figure back to show."""
+        """Write figures/NAME.png (150 dpi) and its numbers as data/NAME.csv; return the figure to show."""
         figure.savefig(self.out / "figures" / f"{self._file(name)}.png", dpi=150, bbox_inches="tight")
         self.table(name, data)
         return figure
 
     def table(self, name: str, data: pd.DataFrame) -> pd.DataFrame:
-        """Write a table as data/NAME.csv and hand it back to show."""
-        data.to_csv(self.out / "data" / f"{self._file(name)}.csv", index=not isinstance(data.index, _range_index()))
+        """Write a table as data/NAME.csv and return it to show."""
+        import pandas as pd
+
+        unnamed = isinstance(data.index, pd.RangeIndex)
+        data.to_csv(self.out / "data" / f"{self._file(name)}.csv", index=not unnamed)
         return data
 
     def frames(self, name: str, frames: Sequence[tuple[str, np.ndarray]], bits: int, height: int = 320) -> None:
-        """Write pictures that belong in a row, for a figure that shows one at a time: figures/NAME/ with frames.json.
+        """Write pictures that belong in a row, of which a figure shows one at a time: figures/NAME/ with frames.json.
 
         Args:
-            name: of the figure.
+            name: name of the figure.
             frames: (label, gray values (h, w) in 0 ... 2^bits - 1) of each. They are written in 8 bits, pixel by pixel,
                 whole numbers of times larger or smaller so that they are about `height` high.
-            bits: of the gray grid.
+            bits: bits per pixel.
+            height: height of the pictures, pixels.
         """
         from PIL import Image
 
@@ -152,9 +187,3 @@ class Results:
         path = self.out / "results.json"
         write_json(path, {f"{self.chapter}.{key}": entry for key, entry in self.entries.items()})
         return path
-
-
-def _range_index() -> type:
-    import pandas as pd
-
-    return pd.RangeIndex

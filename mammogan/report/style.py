@@ -37,7 +37,7 @@ def apply_style() -> None:
 
 
 def empty(text: str) -> Figure:
-    """A figure that only says why it is empty."""
+    """Draw a figure that only says why it is empty."""
     figure, axis = plt.subplots(figsize=(6, 0.6))
     axis.text(0.5, 0.5, text, ha="center", va="center")
     axis.axis("off")
@@ -47,24 +47,31 @@ def empty(text: str) -> Figure:
 def contact_sheet(
     images: np.ndarray, bits: int, columns: int, titles: Sequence[str] | None = None, scale: float = 1.15
 ) -> Figure:
-    """Images (n, h, w) in rows, in linear gray from 0 to 2^bits - 1; `titles` above each."""
+    """Draw images (n, h, w) in rows, in linear gray from 0 to 2^bits - 1, with a title above each.
+
+    Args:
+        images: unsigned integers.
+        bits: bits per pixel.
+        columns: images per row.
+        titles: one per image.
+        scale: width of an image, inches.
+    """
     n, h, w = images.shape
     rows = -(-n // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * scale, rows * scale * h / w * (1.12 if titles else 1)), squeeze=False
-    )
-    for place, axis in enumerate(axes.flat):
+    height = rows * scale * h / w * (1.12 if titles else 1)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * scale, height), squeeze=False)
+    for number, axis in enumerate(axes.flat):
         axis.axis("off")
-        if place < n:
-            axis.imshow(images[place], cmap="gray", vmin=0, vmax=2**bits - 1)
+        if number < n:
+            axis.imshow(images[number], cmap="gray", vmin=0, vmax=2**bits - 1)
             if titles:
-                axis.set_title(titles[place], fontsize=7, pad=2)
+                axis.set_title(titles[number], fontsize=7, pad=2)
     figure.subplots_adjust(0, 0, 1, 0.97 if titles else 1, wspace=0.03, hspace=0.12 if titles else 0.03)
     return figure
 
 
 def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """One image step by step, (title, gray values) each, every step from its own smallest to its largest value."""
+    """Draw one image step by step, (title, gray values) each, from the smallest to the largest value of the step."""
     figure, axes = plt.subplots(2, len(steps), figsize=(3.1 * len(steps), 5), height_ratios=(3, 1), squeeze=False)
     for (title, gray), picture, histogram in zip(steps, *axes, strict=True):
         picture.imshow(gray, cmap="gray", vmin=gray.min(), vmax=gray.max())
@@ -79,40 +86,35 @@ def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
 
 
 def windows(manifest: pd.DataFrame) -> Figure:
-    """Where the default windows of the accepted images lie: center and width, a color a device, and how many."""
+    """Draw the default windows of the accepted images, center against width, and the number of images per device."""
     import seaborn as sns
 
     facts = manifest.assign(
         device=manifest["manufacturer"].fillna("none") + ", " + manifest["window_function"].fillna("none")
     )
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(3, 2), layout="constrained")
-    palette = dict(zip(sorted(facts["device"].unique()), sns.color_palette("colorblind", 64), strict=False))
-    known = facts.dropna(subset=["window_center", "window_width"])
-    sns.scatterplot(
-        known,
-        x="window_center",
-        y="window_width",
-        hue="device",
-        palette=palette,
-        ax=left,
-        s=24,
-        alpha=0.5,
-        legend=False,
-    )
+    colors = {"hue": "device", "legend": False}
+    colors["palette"] = dict(zip(sorted(facts["device"].unique()), sns.color_palette("colorblind", 64), strict=False))
+    windowed = facts.dropna(subset=["window_center", "window_width"])
+    sns.scatterplot(windowed, x="window_center", y="window_width", ax=left, s=24, alpha=0.5, **colors)
     left.set(xlabel="window center", ylabel="window width")
-    order = facts["device"].value_counts().index
-    sns.countplot(facts, y="device", hue="device", order=order, palette=palette, ax=right, legend=False)
+    sns.countplot(facts, y="device", order=facts["device"].value_counts().index, ax=right, **colors)
     right.set(xlabel="images", ylabel="")
     return figure
 
 
 def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
-    """Radial power spectra of real and synthetic images on logarithmic axes."""
+    """Draw radial power spectra of real and synthetic images on logarithmic axes.
+
+    Args:
+        frequency: (bins,), cycles per pixel.
+        power: (bins,) each, under "real" and "synthetic".
+    """
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
     for name, color in (("real", REAL), ("synthetic", SYNTHETIC)):
-        there = power[name] > 0
-        axis.loglog(frequency[there], power[name][there], color=color, label=name, marker=".")
-    axis.set_xlabel("spatial frequency, cycles a pixel")
+        positive = power[name] > 0
+        axis.loglog(frequency[positive], power[name][positive], color=color, label=name, marker=".")
+    axis.set_xlabel("spatial frequency, cycles per pixel")
     axis.set_ylabel("power")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend()

@@ -47,7 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def kept(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run of 64 images and its reference folder."""
     folder = tmp_path_factory.mktemp("reference")
-    Run(store, folder / "run", Config().changed(SMALL)).train()
+    Run.open(store, folder / "run", Config().changed(SMALL)).train()
     return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=16)
 
 

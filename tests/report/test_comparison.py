@@ -1,0 +1,111 @@
+"""The command align: a report whose links lead somewhere, with an interval and a ceiling for every score."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_stores import make_store
+from typer.testing import CliRunner
+
+from mammogan.__main__ import app
+from mammogan.data.pairs import open_pair
+from mammogan.data.store import Store
+from mammogan.report.comparison import notes
+
+pytestmark = pytest.mark.slow
+QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
+    folder = tmp_path_factory.mktemp("pair")
+    return make_store(folder / "real", 40, 1), make_store(folder / "synthetic", 20, 2)
+
+
+@pytest.fixture(scope="module")
+def report(pair: tuple[Store, Store], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "out"
+    done = CliRunner().invoke(app, ["align", *(str(store.path) for store in pair), "--out", str(out), *QUICK])
+    assert done.exit_code == 0, done.output
+    assert f"The report is {out / 'report.html'}" in done.output
+    return out
+
+
+class _Links(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.without_alt = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.links += [found[name] or "" for name in ("href", "src") if name in found]
+        self.without_alt += tag == "img" and not found.get("alt")
+
+
+def test_every_link_of_the_report_leads_somewhere(report: Path) -> None:
+    page = _Links((report / "report.html").read_text())
+    figures = {f"figures/{name}.png" for name in ("moments", "table1", "support", "texture", "frechet", "worst")}
+    assert figures | {"results.json"} <= set(page.links)
+    assert [link for link in page.links if not (report / link).is_file()] == []
+    assert page.without_alt == 0
+
+
+def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> None:
+    results = json.loads((report / "results.json").read_text())
+    for key in ("scores.jsd.M1.M2", "scores.label.M3.M3", "support.mass.M4.M5", "information.M2.neighbors"):
+        for end in ("", ".ceiling", ".ratio"):
+            entry = results[f"alignment.{key}{end}"]
+            assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
+    for key in ("swd.40x32.real", "features.kid", "memorization.authenticity", "msssim.synthetic"):
+        entry = results[f"alignment.{key}"]
+        assert entry["interval"][0] <= entry["value"] <= entry["interval"][1]
+    scores = pd.read_csv(report / "data" / "table1.csv")
+    assert scores.groupby("reading").size().to_dict() == {"jsd": 15, "label": 15, "nmi": 15, "overlap": 15}
+    row = scores.query("reading == 'jsd' and i == 'M1' and j == 'M2'").iloc[0]
+    assert results["alignment.scores.jsd.M1.M2.ceiling"]["value"] == pytest.approx(row["ceiling"])
+    assert (row["n"], row["n_ceiling"]) == (20, 19)
+
+
+def test_the_command_repeats_and_overwrites_only_when_told(pair: tuple[Store, Store], report: Path) -> None:
+    command = ["align", *(str(store.path) for store in pair), "--out", str(report), *QUICK]
+    before = (report / "results.json").read_text()
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1
+    assert "--force" in str(refused.exception)
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert (report / "results.json").read_text() == before
+    assert CliRunner().invoke(app, ["align", str(pair[0].path)]).exit_code == 2
+
+
+def test_moments_alone_a_network_and_held_out_patients(pair: tuple[Store, Store], report: Path, tmp_path: Path) -> None:
+    full = json.loads((report / "results.json").read_text())
+    command = ["align", *(str(store.path) for store in pair), *QUICK]
+    assert CliRunner().invoke(app, [*command, "--out", str(tmp_path / "moments"), "--moments-only"]).exit_code == 0
+    some = json.loads((tmp_path / "moments" / "results.json").read_text())
+    assert some == {key: full[key] for key in some} and len(some) < len(full)
+    assert "shows real images" not in (tmp_path / "moments" / "report.html").read_text()
+    network = tmp_path / "mean.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())), str(network))
+    options = ["--feature", str(network), "--trained-on", "train"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "more"), *options])
+    assert done.exit_code == 0, done.output
+    more = json.loads((tmp_path / "more" / "results.json").read_text())
+    assert more["alignment.features.kid"]["how"].startswith("mean.pt")
+    assert more["alignment.features.kid"]["value"] != full["alignment.features.kid"]["value"]
+    assert "of other patients" in more["alignment.memorization.baseline"]["how"]
+    wrong = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "wrong"), "--trained-on", "nowhere"])
+    assert "No real image is of the split 'nowhere'" in str(wrong.exception)
+
+
+def test_dicom_folder_and_store(phantoms: Path, store: Store, tmp_path: Path) -> None:
+    found, again = open_pair(phantoms, store.path, tmp_path / "out")
+    np.testing.assert_array_equal(found.images()[:], again.images()[:])
+    assert list(notes(found, again))[-1] == "16 images are in both sets, pixel by pixel."
