@@ -1,12 +1,12 @@
-"""Compare what two states of the code make: stores, runs, studies, reports and the numbers of the notebooks.
+"""Compare the output of two states of the code: stores, runs, studies, reports and the numbers of the notebooks.
 
     python benchmarks/compare_builds.py make OUT [--profiles smoke reference reference-phantoms]
     python benchmarks/compare_builds.py compare OLD NEW
 
 `make` runs every command with fixed seeds on phantoms, and the named profiles, with the package that this Python
-imports; run it once in each checkout. `compare` holds the two folders against each other. Dates, durations, versions,
-commits and hashes of code are left out. Sentences (labels, captions, error messages) are counted apart from numbers:
-they may change, numbers may not.
+imports; run it once in each checkout. `compare` compares the two folders. Dates, durations, versions, commits and
+hashes of code are left out. Sentences (labels, captions, error messages) are counted apart from numbers: they may
+change, numbers may not.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def answers(path: Path) -> Path:
 
 
 def make(out: Path, profiles: list[str]) -> None:
-    """Run every command on a small archive of phantoms, then the profiles; leave everything below `out`."""
+    """Run every command on a small archive of phantoms, then the profiles; write everything below `out`."""
     out.mkdir(parents=True)
     archive, store, run = out / "archive", out / "store", out / "run"
     (out / "store.salt").write_text("0" * 32)  # hashes of patients are salted; a fixed salt makes them comparable
@@ -126,8 +126,8 @@ class Comparison:
                 else:
                     self.values(old[key], new[key], f"{where}/{key}")
         elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-            for place, (a, b) in enumerate(zip(old, new, strict=True)):
-                self.values(a, b, f"{where}[{place}]")
+            for index, (a, b) in enumerate(zip(old, new, strict=True)):
+                self.values(a, b, f"{where}[{index}]")
         elif isinstance(old, str) and isinstance(new, str):
             self.counts["same"] += old == new
             if old != new:
@@ -142,12 +142,12 @@ class Comparison:
         if old.shape != new.shape:
             self.differ("number", where, f"shape {old.shape} -> {new.shape}")
             return
-        for place, (a, b) in enumerate(zip(old.columns, new.columns, strict=True)):
+        for index, (a, b) in enumerate(zip(old.columns, new.columns, strict=True)):
             if a != b:
-                self.differ("text", f"{where}[{place}]")
+                self.differ("text", f"{where}[{index}]")
             if any(word in str(a) for word in TIMED):
                 continue
-            first, second = old.iloc[:, place].tolist(), new.iloc[:, place].tolist()
+            first, second = old.iloc[:, index].tolist(), new.iloc[:, index].tolist()
             for row, pair in enumerate(zip(first, second, strict=True)):
                 if str(pair[0]) == str(pair[1]):
                     self.counts["same"] += 1
@@ -179,27 +179,27 @@ class Comparison:
 
 
 def tree(folder: Path) -> set[str]:
-    """Relative paths of all files below a folder but logs of speed and locks."""
+    """Return the relative paths of all files below a folder, without logs of speed and locks."""
     skipped = {"timing.jsonl", ".lock"}
     every = (Path(top) / name for top, _, names in os.walk(folder) for name in names if name not in skipped)
     return {path.relative_to(folder).as_posix() for path in every}
 
 
 def compare(old: Path, new: Path) -> int:
-    """Print every difference but those of text, and a table of counts; return how many are not text."""
-    found = Comparison()
+    """Print all differences except those of text, and a table of counts; return the number of those printed."""
+    comparison = Comparison()
     before, after = ({american(name): name for name in tree(folder)} for folder in (old, new))
     for name in sorted(before.keys() ^ after.keys()):
-        found.differ("missing", name, "only in the " + ("old" if name in before else "new"))
+        comparison.differ("missing", name, "only in the " + ("old" if name in before else "new"))
     for name in sorted(before.keys() & after.keys()):
-        found.files(old / before[name], new / after[name], name)
-    print(*found.lines[:200], sep="\n")
-    if len(found.lines) > 200:
-        print(f"... and {len(found.lines) - 200} more")
+        comparison.files(old / before[name], new / after[name], name)
+    print(*comparison.lines[:200], sep="\n")
+    if len(comparison.lines) > 200:
+        print(f"... and {len(comparison.lines) - 200} more")
     print(f"{len(before)} files before, {len(after)} after")
     for kind in ("same", "text", "number", "picture", "bytes", "missing"):
-        print(f"{kind:8s} {found.counts[kind]}")
-    return len(found.lines)
+        print(f"{kind:8s} {comparison.counts[kind]}")
+    return len(comparison.lines)
 
 
 def main() -> None:

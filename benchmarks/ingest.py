@@ -1,11 +1,11 @@
-"""Images a second through the ingest, beside the least that any ingest must do and what a user would write.
+"""Measure the speed of the ingest against the least work of any ingest and against code that a user would write.
 
     python benchmarks/ingest.py [--repeats 3] [--images 72]
 
-Sources are phantoms of 3000 x 2400 pixels in three encodings (JPEG lossless needs dcmcjpeg of DCMTK). All that is said
-to run on one core is held there, children included. Each run is measured twice: by the clock, and by the processor time
-that it and its children take, which neighbors on the machine do not stretch. Needs scikit-image. The tables are
-printed and kept as benchmarks/results/ingest.md and .json.
+Sources are phantoms of 3000 x 2400 pixels in three encodings (JPEG lossless needs dcmcjpeg of DCMTK). Runs on one core
+are pinned to it, children included. Each run is measured twice: by the clock, and by its processor time, children
+included, which other work on the machine does not change. Needs scikit-image. The tables are printed and kept as
+benchmarks/results/ingest.md and .json.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from skimage.transform import resize as naive_resize
 from mammogan.data import dicom
 from mammogan.data import ingest as stage
 from mammogan.data.decoders import decoded
-from mammogan.data.dicom_writer import build
+from mammogan.data.dicom_writer import Encoding, write
 from mammogan.data.geometry import resize
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.render import render
@@ -48,9 +48,9 @@ HEIGHT, WIDTH = 1280, 1024
 SKIP = 8  # images until everything is running
 ARCHIVE = 1_300_000  # images of the paper's archive
 ENCODINGS = ("uncompressed", "JPEG lossless", "JPEG 2000")
-# What one image goes through, in its order; what is left of the whole is Python between the steps.
+# The steps of one image, in order; the rest of the whole is Python between the steps.
 STEPS = (
-    ("read the file, SHA-256", stage, "_content"),
+    ("read the file, SHA-256", stage, "read_content"),
     ("parse the header", dicom.pydicom, "dcmread"),
     ("decode", dicom, "decoded"),
     ("check the bits", dicom, "stored_values"),
@@ -65,13 +65,14 @@ STEPS = (
 
 
 class Stopwatch:
-    """Images a second, by the clock and by the time of processors that this process and its children take."""
+    """Images per second, by the clock and by the processor time of this process and its children."""
 
     def __init__(self) -> None:
         self.clock, self.cpu = time.perf_counter(), self.used()
 
     @staticmethod
     def used() -> float:
+        """Return the processor time of this process and its children, seconds."""
         total = 0.0
         for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
             times = process.cpu_times()
@@ -79,28 +80,29 @@ class Stopwatch:
         return total
 
     def rates(self, images: int) -> dict[str, float]:
+        """Return images per second since the start, by both clocks."""
         return {"clock": images / (time.perf_counter() - self.clock), "cpu": images / (self.used() - self.cpu)}
 
 
 def write_sources(folder: Path, images: int) -> None:
-    """Files in three encodings: a few phantoms, shifted so that no two images are alike."""
+    """Write files in three encodings: a few phantoms, shifted so that no two images are equal."""
     drawn = [render(1, 0, view, side, height=3000, width=2400) for view in ("CC", "MLO") for side in "LR"]
     for name in ENCODINGS:
         (folder / name).mkdir()
     for number in range(images):
         phantom = drawn[number % len(drawn)]
         pixels = np.roll(phantom.pixels, 8 * (number // len(drawn)), axis=0)
-        header = replace(phantom.header, key=f"{number}", inverted=False, compressed=False)
+        header = replace(phantom.header, identity=replace(phantom.header.identity, key=f"{number}"))
         file = f"{number:04d}.dcm"
         plain = folder / "uncompressed" / file
-        build(pixels, header).save_as(plain, enforce_file_format=True)
-        build(pixels, replace(header, compressed=True)).save_as(folder / "JPEG 2000" / file, enforce_file_format=True)
+        write(plain, pixels, header)
+        write(folder / "JPEG 2000" / file, pixels, header, Encoding(compressed=True))
         if shutil.which("dcmcjpeg"):
             subprocess.run(["dcmcjpeg", "+e1", str(plain), str(folder / "JPEG lossless" / file)], check=True)
 
 
 def floor(files: list[Path], _: Path) -> dict[str, float]:
-    """Decode, by the same decoder as the ingest, and resize once; nothing else."""
+    """Decode with the decoder of the ingest, resize once, and do nothing else."""
     watch = Stopwatch()
     for path in files:
         resize(decoded(pydicom.dcmread(path)), HEIGHT, WIDTH)
@@ -108,25 +110,25 @@ def floor(files: list[Path], _: Path) -> dict[str, float]:
 
 
 def naive(files: list[Path], folder: Path) -> dict[str, float]:
-    """What a user would write: pydicom's window, scikit-image's antialiased resize, one .npy an image."""
+    """Run code that a user would write: pydicom's window, scikit-image's antialiased resize, one .npy per image."""
     files = files[:12]
     watch = Stopwatch()
     for path in files:
         dataset = pydicom.dcmread(path)
-        shown = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
-        np.save(folder / path.stem, naive_resize(shown, (HEIGHT, WIDTH), anti_aliasing=True).astype(np.float32))
+        displayed = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
+        np.save(folder / path.stem, naive_resize(displayed, (HEIGHT, WIDTH), anti_aliasing=True).astype(np.float32))
     return watch.rates(len(files))
 
 
 def ours(files: list[Path], folder: Path, workers: int) -> dict[str, float]:
-    """The whole ingest: from the image after `SKIP` to the finished store."""
+    """Run the whole ingest; the time is from the image after `SKIP` to the finished store."""
     watch, cpu, parent = Stopwatch(), 0.0, 0.0
 
     def progress(task: str, done: int, total: int = 0, note: str = "") -> None:
         nonlocal watch, cpu, parent
         if done == SKIP:
             watch = Stopwatch()
-        if done == len(files):  # the children's time is known no more once they have ended
+        if done == len(files):  # the time of children is unknown once they have ended
             cpu, parent = watch.used() - watch.cpu, time.process_time()
 
     settings = Settings(height=HEIGHT, width=WIDTH)
@@ -137,7 +139,7 @@ def ours(files: list[Path], folder: Path, workers: int) -> dict[str, float]:
 
 
 def steps(files: list[Path], _: Path) -> dict[str, float]:
-    """Milliseconds of processor time an image in each step, median over the images; "whole" is all of `read_source`."""
+    """Return milliseconds of processor time per image and step, medians; "whole" is all of `read_source`."""
     spent: dict[str, list[float]] = {"whole": []}
 
     def timed(label: str, function: Callable) -> Callable:
@@ -162,7 +164,7 @@ def steps(files: list[Path], _: Path) -> dict[str, float]:
 
 
 def measured_on(cores: int, measure: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
-    """Run a measurement in a fresh process that may use so many cores; what it starts inherits that."""
+    """Run a measurement in a fresh process on a number of cores, which its children inherit."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _keep_to, (cores,)) as pool:
         return pool.submit(measure, *arguments).result()
 
@@ -172,7 +174,7 @@ def _keep_to(cores: int) -> None:
 
 
 def reads(store: Store, folder: Path, seconds: float = 1.0) -> list[dict[str, float]]:
-    """Random images a second at every level, in processor time: from the store, through zarr, and from a memory map."""
+    """Return random reads per second of processor time per level: from the store, through zarr, from a memory map."""
     rng = np.random.default_rng(0)
     rows = []
     for size in store.sizes:
@@ -196,6 +198,7 @@ def reads(store: Store, folder: Path, seconds: float = 1.0) -> list[dict[str, fl
 
 
 def main() -> None:
+    """Parse the command line, measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--images", type=int, default=72)
@@ -247,21 +250,21 @@ def main() -> None:
 
 
 def table(report: dict) -> str:
-    """The results as Markdown. Ratios are medians over the repeats of ratios within a repeat."""
+    """Return the results as Markdown. Ratios are medians over the repeats of ratios within a repeat."""
     lines = [
         f"{report['date']}; {report['device']}, load {report['load']:.1f} over 15 minutes; {report['repeats']} repeats "
-        f"of {report['images']} phantoms of 3000 x 2400 pixels, 12 bits, to 1280 x 1024 with all levels. Images a "
-        "second of one core's time, children included, medians; *two / one* is by the clock, and means little where "
-        "the load is above the number of cores.",
+        f"of {report['images']} phantoms of 3000 x 2400 pixels, 12 bits, to 1280 x 1024 with all levels. Images "
+        "per second of processor time, children included, medians; *two / one* is by the clock, and says little if the "
+        "load is above the number of cores.",
         "",
         "| Source | Floor | What a user would write | Ingest | Ingest / floor | Ingest / user's | Bound of the latter "
         "| Two / one | 1.3 million images on two cores |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for encoding, found in report["measured"].items():
-        cpu = {what: np.array([run["cpu"] for run in found[what]]) for what in ("floor", "naive", "one", "two")}
-        clock = {what: np.array([run["clock"] for run in found[what]]) for what in ("one", "two")}
-        decode = np.median([run["decode"] for run in found["steps"]]) / 1e3
+    for encoding, runs in report["measured"].items():
+        cpu = {what: np.array([run["cpu"] for run in runs[what]]) for what in ("floor", "naive", "one", "two")}
+        clock = {what: np.array([run["clock"] for run in runs[what]]) for what in ("one", "two")}
+        decode = np.median([run["decode"] for run in runs["steps"]]) / 1e3
         middle = {what: float(np.median(values)) for what, values in cpu.items()}
         lines.append(
             f"| {encoding} | {middle['floor']:.2f} | {middle['naive']:.2f} | {middle['one']:.2f} "
@@ -272,29 +275,29 @@ def table(report: dict) -> str:
     whole = report["bytes_per_image"] * ARCHIVE / 1e12
     lines += [
         "",
-        "The bound is what an ingest would reach that did nothing but decode. "
-        f"A store takes {report['bytes_per_image'] / 1e6:.2f} MB an image; {whole:.1f} TB for 1.3 million.",
+        "Bound: the speed of decoding alone. "
+        f"A store takes {report['bytes_per_image'] / 1e6:.2f} MB per image; {whole:.1f} TB for 1.3 million.",
         "",
-        f"| Processor time an image, ms | {' | '.join(report['measured'])} |",
+        f"| Processor time per image, ms | {' | '.join(report['measured'])} |",
         "|---|" + "---|" * len(report["measured"]),
     ]
     columns = [
-        {label: float(np.median([run[label] for run in found["steps"]])) for label in found["steps"][0]}
-        for found in report["measured"].values()
+        {label: float(np.median([run[label] for run in runs["steps"]])) for label in runs["steps"][0]}
+        for runs in report["measured"].values()
     ]
     labels = list(dict.fromkeys(label for label, _, _ in STEPS))
     for label in labels:
         lines.append(f"| {label} | {' | '.join(f'{column[label]:.1f}' for column in columns)} |")
     rest = [column["whole"] - sum(column[label] for label in labels) for column in columns]
     parent = [
-        1e3 / float(np.median([run["cpu"] for run in found["one"]])) - column["whole"]
-        for found, column in zip(report["measured"].values(), columns, strict=True)
+        1e3 / float(np.median([run["cpu"] for run in runs["one"]])) - column["whole"]
+        for runs, column in zip(report["measured"].values(), columns, strict=True)
     ]
     lines += [
         f"| selection and the rest of the child | {' | '.join(f'{value:.1f}' for value in rest)} |",
         f"| between processes, duplicates, shards, manifest | {' | '.join(f'{value:.1f}' for value in parent)} |",
         "",
-        "| Level | Random reads a second, store | The same files through zarr | Raw memory map |",
+        "| Level | Random reads per second, store | The same files through zarr | Raw memory map |",
         "|---|---|---|---|",
         *(
             f"| {row['height']} x {row['width']} | {row['store']:,.0f} | {row['zarr']:,.0f} | {row['memmap']:,.0f} |"

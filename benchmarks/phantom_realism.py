@@ -1,8 +1,8 @@
-"""Phantoms beside real mammograms: moments, spectrum, gray values and contact sheets, to tune one against the other.
+"""Compare phantoms with real mammograms: moments, spectrum, gray values and contact sheets, to tune the phantoms.
 
     python benchmarks/phantom_realism.py REAL --out OUT [--count 240] [--seed 0]
 
-REAL is a folder of real images (pictures with a labels CSV, or DICOM). OUT gets contact sheets and figures; they show
+REAL is a folder of real images (pictures with a labels CSV, or DICOM). Contact sheets and figures in OUT show
 real images and are not for publication. The table is printed and kept as benchmarks/results/phantom_realism.md.
 """
 
@@ -31,10 +31,10 @@ RESULT = Path(__file__).parent / "results" / "phantom_realism.md"
 
 
 def quantities(store: Store, view: str) -> pd.DataFrame:
-    """What is compared, one row an image of a view."""
+    """Measure the images of a view, one row per image."""
     rows = np.flatnonzero(store.manifest["view"] == view)
     array, top = store.images(SIZE), 2**store.bits - 1
-    found = []
+    measured = []
     for row in rows:
         pixels = np.asarray(array[int(row)])
         gray = pixels / top
@@ -47,13 +47,13 @@ def quantities(store: Store, view: str) -> pd.DataFrame:
         slope = -np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0] if band.sum() > 3 else np.nan
         moments = image_moments(pixels[None], store.bits)[0]
         low, middle, high = np.quantile(inside, [0.05, 0.5, 0.99])
-        found.append([*moments, mask.mean(), inside.mean(), inside.std(), low, middle, high, slope])
+        measured.append([*moments, mask.mean(), inside.mean(), inside.std(), low, middle, high, slope])
     names = ["breast area", "mean inside", "sd inside", "5th percentile", "median", "99th percentile", "exponent"]
-    return pd.DataFrame(found, columns=[*MOMENT_NAMES, *names])
+    return pd.DataFrame(measured, columns=[*MOMENT_NAMES, *names])
 
 
 def compare(real: pd.DataFrame, phantom: pd.DataFrame, view: str) -> list[str]:
-    """Lines of the table for one view."""
+    """Return the lines of the table for one view."""
     lines = []
     for name in real.columns:
         a, b = real[name].dropna().to_numpy(), phantom[name].dropna().to_numpy()
@@ -67,6 +67,7 @@ def compare(real: pd.DataFrame, phantom: pd.DataFrame, view: str) -> list[str]:
 
 
 def main() -> None:
+    """Parse the command line, compare, and write the table and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("real", type=Path)
     parser.add_argument("--out", type=Path, required=True)
@@ -77,11 +78,11 @@ def main() -> None:
     style.apply_style()
     settings = Settings(height=SIZE[0], width=SIZE[1])
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        write_population(place / "phantoms", arguments.count, arguments.seed, height=SIZE[0], width=SIZE[1], workers=2)
+        work = Path(folder)
+        write_population(work / "phantoms", arguments.count, arguments.seed, height=SIZE[0], width=SIZE[1], workers=2)
         stores = {
-            "real": ingest([arguments.real], place / "real", settings),
-            "phantom": ingest([place / "phantoms"], place / "phantom", settings),
+            "real": ingest([arguments.real], work / "real", settings),
+            "phantom": ingest([work / "phantoms"], work / "phantom", settings),
         }
         lines = []
         for view in ("CC", "MLO"):
@@ -104,12 +105,12 @@ def main() -> None:
             sheet.savefig(arguments.out / f"sheet_{view}.png", dpi=150)
         counts = {name: len(store) for name, store in stores.items()}
     header = [
-        "# Phantoms beside real mammograms",
+        "# Phantoms and real mammograms",
         "",
         f"{datetime.now(UTC).date()}; {counts['real']} real images and {counts['phantom']} phantoms (seed "
-        f"{arguments.seed}) at {SIZE[0]} x {SIZE[1]}, 12 bits. Median [5th, 95th percentile]; share of one set inside "
+        f"{arguments.seed}) at {SIZE[0]} x {SIZE[1]}, 12 bits. Median [5th, 95th percentile]; share of one set within "
         "the central 95 % of the other; Kolmogorov-Smirnov distance. Moments over all pixels, full range 1. "
-        "Exponent: of the radial power spectrum of a 128 x 128 patch inside the breast, 0.02 to 0.15 cycles a pixel.",
+        "Exponent of the radial power spectrum of a 128 x 128 patch inside the breast, 0.02 to 0.15 cycles per pixel.",
         "",
         "| View | Quantity | Real | Phantoms | Phantoms within real | Real within phantoms | KS |",
         "|---|---|---|---|---|---|---|",

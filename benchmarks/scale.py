@@ -1,8 +1,8 @@
-"""Memory and disk that the ingest's bookkeeping takes for many files: duplicates, manifest, and opening the store.
+"""Measure memory and disk of the ingest's bookkeeping for many files: duplicates, manifest, and opening the store.
 
     python benchmarks/scale.py [20000 200000 1000000]
 
-No image is read: each file is a made-up row. Every count runs in a fresh process. The table is printed and kept as
+No image is read: each file is an invented row. Every count runs in a fresh process. The table is printed and kept as
 benchmarks/results/scale.md.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from mammogan.data.ingest import _Seen
+from mammogan.data.ingest import Seen
 from mammogan.data.store import MANIFEST, Store, StoreWriter
 
 RESULT = Path(__file__).parent / "results" / "scale.md"
@@ -38,14 +38,14 @@ FACTS = {
 
 
 def peak() -> float:
-    """Largest memory of this process so far, MB; Linux counts it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Return the largest memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts KiB
 
 
 def measure(count: int) -> list[float]:
-    """Peaks in MB: at the start, after the duplicates, the parts, the joined manifest and the opening; MB of disk."""
+    """Return peaks in MB at the start and after duplicates, parts, joined manifest and opening; then MB of disk."""
     peaks = [peak()]
-    seen = _Seen()
+    seen = Seen()
     digests = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
     for digest in digests:
         seen.before({"instance": digest[:16], "pixels": digest[16:32]})
@@ -66,6 +66,7 @@ def measure(count: int) -> list[float]:
 
 
 def main() -> None:
+    """Measure every count and write the table."""
     counts = [int(argument) for argument in sys.argv[1:]] or [20_000, 200_000, 1_000_000]
     lines = [
         "| Files | Peak memory at the start, MB | Duplicates found | Manifest, in parts | Manifest, joined "
@@ -74,8 +75,8 @@ def main() -> None:
     ]
     for count in counts:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(measure, count).result()
-        lines.append(f"| {count:,} | {' | '.join(f'{value:.0f}' for value in found)} |")
+            megabytes = pool.submit(measure, count).result()
+        lines.append(f"| {count:,} | {' | '.join(f'{value:.0f}' for value in megabytes)} |")
         print(lines[-1], flush=True)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines) + "\n")
