@@ -115,3 +115,13 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)

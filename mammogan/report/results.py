@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mammogan.atomic import write_json
+from mammogan.atomic import make_folder, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ class Results:
         self.entries: dict[str, dict[str, Any]] = {}
         self.prefix = ""
         for folder in (self.out, self.out / "figures", self.out / "data"):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def part(self, name: str) -> Results:
         """Return results of a part of the chapter, saved with it: keys begin with "NAME.", file names with "NAME_"."""
@@ -164,7 +164,7 @@ class Results:
         from PIL import Image
 
         folder = self.out / "figures" / self._file(name)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         records = []
         for number, (label, gray) in enumerate(frames):
             pixels = np.round(np.asarray(gray, float) * (255 / (2**bits - 1))).astype(np.uint8)
