@@ -5,8 +5,8 @@ Everything here follows from printed numbers alone (Korkinof et al. 2021, doi:10
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -44,160 +44,108 @@ QUOTES = (
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Two statements that should agree.
+    """Two statements that should agree."""
 
-    Attributes:
-        key: name of the result.
-        label: what is stated, in a few words.
-        printed: the number as the paper prints it, at the place `how` names first.
-        found: what the paper's other numbers make of it.
-        how: places and computation, one sentence.
-        tolerance: largest difference that rounding explains; None where the two are not the same quantity.
-        fmt: format specification of both numbers.
-    """
-
-    key: str
-    label: str
-    printed: float
-    found: float
-    how: str
-    tolerance: float | None = 0.0
-    fmt: str = ""
+    key: str  # name of the result
+    label: str  # what is stated, in a few words
+    printed: float  # the number as the paper prints it, at the place that `how` names first
+    computed: float  # the number that follows from others of the paper
+    how: str  # places and computation, one sentence
+    tolerance: float = 0.0  # largest difference that rounding explains
+    fmt: str = ""  # format specification of both numbers
 
 
 def equal_differences(offsets: np.ndarray) -> list[tuple[float, ...]]:
-    """Printed P values of Table 3 that differ although they belong to one and the same difference of successes."""
+    """Return the printed P values of Table 3 that differ although they belong to one difference of successes."""
     groups: dict[int, set[float]] = {}
     for (a, b), p in printed.TABLE3.items():
         groups.setdefault(abs(int(offsets[a] - offsets[b])), set()).add(p)
-    return sorted(tuple(sorted(found)) for found in groups.values() if len(found) > 1)
-
-
-def p_from_moments(first: printed.Group, second: printed.Group) -> float:
-    """Two-sided P of a t test between two rows of Table 4, from their printed means and deviations (Welch)."""
-    test = stats.ttest_ind_from_stats(
-        first.rate, first.deviation, first.attempts, second.rate, second.deviation, second.attempts, equal_var=False
-    )
-    return float(test.pvalue)
-
-
-def missed(rate: float, trials: int, level: float = 0.05) -> float:
-    """Probability that a two-sided exact binomial test against 1/2 does not reject, though the rate is another one."""
-    low, high = stats.binom.ppf([level / 2, 1 - level / 2], trials, 0.5)
-    return float(stats.binom.cdf(high, trials, rate) - stats.binom.cdf(low - 1, trials, rate))
-
-
-def exponential_moment(order: int) -> int:
-    """Standardized central moment of the exponential distribution (its variance is 1): the subfactorial of `order`."""
-    return round(math.factorial(order) * sum((-1) ** k / math.factorial(k) for k in range(order + 1)))
-
-
-def uncurated_rate(rate: float, share: float) -> float:
-    """Success rate if the removed share of images had been shown, and each of them been told at once."""
-    return share + (1 - share) * rate
+    return sorted(tuple(sorted(values)) for values in groups.values() if len(values) > 1)
 
 
 def contradictions() -> list[Contradiction]:
-    """Every contradiction that a number can show, in the order of the paper."""
-    by_name = {group.name: group for group in printed.TABLE4}
-    successes = table3.reconstruct()
-    total = int(successes.sum())
-    trials = printed.QUESTIONS * printed.ATTEMPTS
-    removed = printed.ARTIFACTS["MLO"]
-    low, high = (float(np.nanmin(printed.TABLE1)), float(np.nanmax(printed.TABLE1)))
-    diagonal = np.diag(printed.TABLE1)
+    """Return every contradiction that a number can show, in the order of the paper."""
+    return [*_of_images(), *_of_readers()]
+
+
+def _of_images() -> list[Contradiction]:
+    low, high = 100 * float(np.nanmin(printed.TABLE1)), 100 * float(np.nanmax(printed.TABLE1))
+    above = int((table1.excess_over_diagonal() > 0).sum())
+    by_score, by_information = stats.rankdata(-np.diag(printed.TABLE1)), stats.rankdata(printed.TABLE2_INFORMATION)
+    ranks = int(by_score[4]), int(by_information[4])
     neighbors = printed.TABLE2_NEIGHBORS
     ceiling = float(table2.implied_neighbors(2 * printed.INSPECTED, np.zeros(1))[0])
-    others, radiologists = by_name["Nonradiologists"], by_name["Radiologists"]
+    # Standardized central moments of the exponential distribution are subfactorials: 2 of order 3, 44 of order 5.
+    moment = 'if M5 is "skewness" (footnote of Table 1), against hyperskewness (text, footnote of Table 2)'
+    inequality = "data-processing inequality of a score of overlap; counted in Table 1"
+    diagonal = "by the diagonal of Table 1, where high is good; by Table 2, where low is good"
+    inverse = "note of Table 2; its numbers are the inverse digamma of the row above, whose largest value this is"
     return [
         Contradiction("years", "last year of the study", 2019, 2017, "abstract; Materials and Methods say 2009-2017"),
-        Contradiction("score", "lowest score of a pair, %", 60, round(100 * low), "abstract; Table 1 has .6057"),
-        Contradiction("score_high", "highest score of a pair, %", 78, round(100 * high), "abstract; Table 1 has .7786"),
-        Contradiction(
-            "coverage", "highest coverage, %", 91, 90, 'abstract; Results say "roughly 80% to roughly 90%"', tolerance=0
-        ),
-        Contradiction(
-            "fifth_moment", "M5 of the exponential distribution", exponential_moment(3), exponential_moment(5),
-            'if M5 is "skewness" (footnote of Table 1), against hyperskewness (text, footnote of Table 2)',
-        ),
-        Contradiction(
-            "above", "pairs of Table 1 that may exceed their worse moment", 0,
-            int((table1.excess_over_diagonal() > 0).sum()),
-            "data-processing inequality for a score of overlap; counted in Table 1",
-        ),
-        Contradiction(
-            "fifth_rank", "rank of M5 among the moments, 1 the best aligned",
-            int(stats.rankdata(-diagonal)[4]), int(stats.rankdata(printed.TABLE2_INFORMATION)[4]),
-            "by the diagonal of Table 1, where high is good; by Table 2, where low is good",
-        ),
+        Contradiction("score", "lowest score of a pair, %", 60, round(low), "abstract; Table 1 has .6057"),
+        Contradiction("score_high", "highest score of a pair, %", 78, round(high), "abstract; Table 1 has .7786"),
+        Contradiction("coverage", "highest coverage, %", 91, 90, 'abstract; Results say "roughly 80% to roughly 90%"'),
+        Contradiction("fifth_moment", "M5 of the exponential distribution", 2, 44, moment),
+        Contradiction("above", "pairs of Table 1 that may exceed their worse moment", 0, above, inequality),
+        Contradiction("fifth_rank", "rank of M5 among the moments, 1 the best aligned", ranks[0], ranks[1], diagonal),
         Contradiction("neighbors_low", "fewest neighbors", 5.2, neighbors.min(), "Results; Table 2", 0.05, ".2f"),
         Contradiction("neighbors_high", "most neighbors", 5.5, neighbors.max(), "Results; Table 2", 0.05, ".2f"),
-        Contradiction(
-            "neighbors_ceiling", "neighbors at perfect overlap", 6, ceiling,
-            'note of Table 2; its numbers are the inverse digamma of the row above, whose largest value this is', 0.005,
-            ".2f",
-        ),
-        Contradiction(
-            "certified", "board-certified attempts", 55, radiologists.attempts - 11,
-            "Results; at most what 11 attempts of trainees leave of 64 (Table 4 has 53)",
-        ),
-        Contradiction(
-            "candidates", "candidates a set", printed.INSPECTED, printed.INSPECTED - removed,
-            'statistical analyses; images with visible artifacts "subsequently excluded", at the rate of 136 in 1000',
-        ),
-        Contradiction(
-            "all", "success rate of all attempts", by_name["All participants"].rate, total / trials,
-            f"Table 4; radiologists and nonradiologists sum to {total} of {trials}", 0.0005, ".3f",
-        ),
-        Contradiction(
-            "stratum", "P, radiologists against nonradiologists", printed.RADIOLOGISTS_P,
-            p_from_moments(radiologists, others),
-            "Results; Welch's t test on the means and deviations of Table 4 (the paper's test is Kruskal-Wallis)", 0.1,
-            ".4f",
-        ),
-        Contradiction(
-            "equal", "different P for one difference in Table 3", 0, len(equal_differences(successes)),
-            "equal differences have equal P; " + " and ".join(
-                " against ".join(f"{p:.3f}"[1:] for p in group) for group in equal_differences(successes)),
-        ),
-        Contradiction(
-            "diagonal", "P of a question against itself", -1, 1, "diagonal of Table 3; a P value lies between 0 and 1"
-        ),
-    ]  # fmt: skip
+        Contradiction("neighbors_ceiling", "neighbors at perfect overlap", 6, ceiling, inverse, 0.005, ".2f"),
+    ]
 
 
-def consequences() -> list[tuple[str, float, str, str, str, str]]:
-    """Numbers that follow from the paper's but stand in none of its tables: (key, value, unit, format, label, how)."""
+def _of_readers() -> list[Contradiction]:
+    everybody, radiologists, others = printed.TABLE4[:3]
     successes = table3.reconstruct()
     total, trials = int(successes.sum()), printed.QUESTIONS * printed.ATTEMPTS
-    share = printed.ARTIFACTS["MLO"] / printed.INSPECTED
-    drawn = printed.INSPECTED * (1 - (1 - 1 / printed.INSPECTED) ** trials)
-    repeats = printed.ATTEMPTS - printed.READERS
-    diagonal = np.diag(printed.TABLE1)
+    candidates = printed.INSPECTED - printed.ARTIFACTS["MLO"]
+    excluded = 'statistical analyses; images with visible artifacts "subsequently excluded", at the rate of 136 in 1000'
+    certified = "Results; at most the 53 of 64 that are left by 11 attempts of trainees (Table 4 has 53)"
+    rate = f"Table 4; radiologists and nonradiologists sum to {total} of {trials}"
+    moments = [value for row in (radiologists, others) for value in (row.rate, row.deviation, row.attempts)]
+    p = float(stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue)
+    welch = "Results; Welch's t test on the means and deviations of Table 4 (the paper's test is Kruskal-Wallis)"
+    pairs = equal_differences(successes)
+    values = " and ".join(" against ".join(f"{p:.3f}"[1:] for p in pair) for pair in pairs)
+    equal, diagonal = f"equal differences have equal P; {values}", "diagonal of Table 3; a P value is between 0 and 1"
     return [
-        (
-            "uncurated", 100 * uncurated_rate(total / trials, share), "%", ".1f",
-            "success rate without curation", "if each removed image were told at once",
-        ),
-        (
-            "distinct", drawn, "", ".0f", "different images of 1000 that 1330 draws show", "expected, with replacement",
-        ),
-        ("repeats", 100 * repeats / printed.ATTEMPTS, "%", ".0f", "attempts of readers seen before", "16 of 133"),
-        (
-            "missed", 100 * missed(0.52, trials), "%", ".0f", "chance that a test misses a true rate of .52",
-            "two-sided exact binomial test, 1330 answers, level 5 %",
-        ),
-        (
-            "orders", float(stats.spearmanr(diagonal, -printed.TABLE2_INFORMATION).statistic), "", ".2f",
-            "rank correlation of Tables 1 and 2", "diagonal of Table 1 against less information in Table 2",
-        ),
-        (
-            "resolution", relative_size(), "", ".2f", "pixels, relative to the largest GAN of Figure 5",
-            "1280 x 1024 over 1024 x 1024",
-        ),
-    ]  # fmt: skip
+        Contradiction("certified", "board-certified attempts", 55, radiologists.attempts - 11, certified),
+        Contradiction("candidates", "candidates per set", printed.INSPECTED, candidates, excluded),
+        Contradiction("all", "success rate of all attempts", everybody.rate, total / trials, rate, 0.0005, ".3f"),
+        Contradiction("stratum", "P, radiologists against others", printed.RADIOLOGISTS_P, p, welch, 0.1, ".4f"),
+        Contradiction("equal", "different P for one difference in Table 3", 0, len(pairs), equal),
+        Contradiction("diagonal", "P of a question against itself", -1, 1, diagonal),
+    ]
 
 
-def relative_size() -> float:
-    """Pixels of the paper's images relative to the largest that its Figure 5 lists."""
-    return 1280 * 1024 / (1024 * 1024)
+class Consequence(NamedTuple):
+    """A number that follows from the paper's but is in none of its tables."""
+
+    key: str
+    value: float
+    unit: str
+    fmt: str
+    label: str
+    how: str
+
+
+def consequences() -> list[Consequence]:
+    """Return the numbers that follow from printed ones."""
+    total, trials = int(table3.reconstruct().sum()), printed.QUESTIONS * printed.ATTEMPTS
+    share = printed.ARTIFACTS["MLO"] / printed.INSPECTED
+    uncurated, curated = 100 * (share + (1 - share) * (total / trials)), "if each removed image were recognized at once"
+    distinct, drawn = printed.INSPECTED * (1 - (1 - 1 / printed.INSPECTED) ** trials), "expected, with replacement"
+    repeats = 100 * (printed.ATTEMPTS - printed.READERS) / printed.ATTEMPTS
+    low, high = stats.binom.ppf([0.025, 0.975], trials, 0.5)  # within which the test does not reject
+    missed = 100 * float(stats.binom.cdf(high, trials, 0.52) - stats.binom.cdf(low - 1, trials, 0.52))
+    test = "two-sided exact binomial test, 1330 answers, level 5 %"
+    orders = float(stats.spearmanr(np.diag(printed.TABLE1), -printed.TABLE2_INFORMATION).statistic)
+    tables, sizes = "diagonal of Table 1 against less information in Table 2", "1280 x 1024 over 1024 x 1024"
+    return [
+        Consequence("uncurated", uncurated, "%", ".1f", "success rate without curation", curated),
+        Consequence("distinct", distinct, "", ".0f", "different images of 1000 that 1330 draws show", drawn),
+        Consequence("repeats", repeats, "%", ".0f", "attempts of readers seen before", "16 of 133"),
+        Consequence("missed", missed, "%", ".0f", "chance that a test misses a true rate of .52", test),
+        Consequence("orders", orders, "", ".2f", "rank correlation of Tables 1 and 2", tables),
+        Consequence("resolution", 1280 / 1024, "", ".2f", "pixels, relative to the largest GAN of Figure 5", sizes),
+    ]

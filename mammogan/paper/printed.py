@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
+
+from mammogan.types import Size
 
 
 @dataclass(frozen=True)
 class Quote:
-    """One number of the paper's text: `key`, value, unit, format, and the place where it stands."""
+    """A number in the text of the paper."""
 
-    key: str
+    key: str  # name of the result
     value: float | int
-    where: str
+    where: str  # place in the paper
     unit: str = ""
-    fmt: str = ""
+    fmt: str = ""  # format specification
 
 
-# Name in the figure, height and width in pixels, key of the reference in book/references.bib.
+# Name in Figure 5, size in pixels, key of the reference in book/references.bib.
 RESOLUTIONS = (
-    ("WGAN-GP", (128, 128), "gulrajani2017"),
-    ("StarGAN", (128, 128), "choi2018"),
-    ("Glow", (256, 256), "kingma2018"),
-    ("CycleGAN", (512, 512), "zhu2017"),
-    ("BigGAN", (512, 512), "brock2019"),
-    ("PGGAN", (1024, 1024), "karras2018"),
-    ("the paper's", (1280, 1024), "korkinof2021"),
+    ("WGAN-GP", Size(128, 128), "gulrajani2017"),
+    ("StarGAN", Size(128, 128), "choi2018"),
+    ("Glow", Size(256, 256), "kingma2018"),
+    ("CycleGAN", Size(512, 512), "zhu2017"),
+    ("BigGAN", Size(512, 512), "brock2019"),
+    ("PGGAN", Size(1024, 1024), "karras2018"),
+    ("the paper's", Size(1280, 1024), "korkinof2021"),
 )
 
 # Table 1, "Mutual Information between Real and Synthetic Image Moments"; the printed upper triangle.
@@ -44,7 +47,7 @@ TABLE1 = np.array(
 TABLE2_INFORMATION = np.array([0.01772, 0.04087, 0.04096, 0.01138, 0.0])
 TABLE2_NEIGHBORS = np.array([5.44, 5.32, 5.32, 5.47, 5.53])
 NEIGHBORS_K = 3  # "the distance to the third nearest neighbor"
-IMAGES = 1000  # a set, in each comparison
+IMAGES = 1000  # per set, in each comparison
 COVERAGE = (0.80, 0.91)  # abstract: 80 % - 91 % overlap in their support
 
 QUESTIONS = 10
@@ -71,6 +74,21 @@ _ROWS = """
 TABLE3 = {pair: float(value) for pair, value in zip(combinations(range(QUESTIONS), 2), _ROWS.split(), strict=True)}
 
 
+class Sums(NamedTuple):
+    """Number of scores of a group, their sum, and the sum of their squares."""
+
+    attempts: int
+    total: int
+    squares: int
+
+    def __sub__(self, part: Sums) -> Sums:
+        """Return the sums of the group without a part of it."""
+        return Sums(*(a - b for a, b in zip(self, part, strict=True)))
+
+
+SLACK = 1e-9  # of comparisons with printed decimals, against binary rounding
+
+
 @dataclass(frozen=True)
 class Group:
     """One row of Table 4: attempts, mean success rate and its standard deviation, as printed."""
@@ -81,11 +99,28 @@ class Group:
     deviation: float
 
     @property
-    def totals(self) -> range:
+    def possible_totals(self) -> range:
         """Numbers of correct answers whose rate rounds to the printed one."""
         trials = QUESTIONS * self.attempts
         fits = [k for k in range(trials + 1) if abs(k / trials - self.rate) <= 0.0005 + 1e-12]
         return range(fits[0], fits[-1] + 1) if fits else range(0)
+
+    def possible_squares(self, total: int) -> list[int]:
+        """Return the sums of squared scores that round to the printed deviation, for scores with sum `total`.
+
+        A sum of squares is odd where the sum is.
+        """
+        n = self.attempts
+        low, high = (n * (QUESTIONS * (self.deviation + side)) ** 2 + total**2 / n for side in (-0.0005, 0.0005))
+        first, last = int(np.ceil(low - SLACK)), int(np.floor(high + SLACK))
+        return [q for q in range(first, last + 1) if (q - total) % 2 == 0]
+
+    @property
+    def sums(self) -> Sums:
+        """The only sums that the row allows; every row but the first has such."""
+        (total,) = self.possible_totals
+        (squares,) = self.possible_squares(total)
+        return Sums(self.attempts, total, squares)
 
 
 TABLE4 = (
@@ -97,3 +132,8 @@ TABLE4 = (
     Group("Screening radiologist", 35, 0.460, 0.152),
     Group("Repeated efforts", 16, 0.475, 0.192),
 )
+
+
+def group(name: str) -> Group:
+    """Return a row of Table 4."""
+    return next(row for row in TABLE4 if row.name == name)
