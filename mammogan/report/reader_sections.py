@@ -15,6 +15,7 @@ from scipy import stats
 
 from mammogan.report import reader_figures
 from mammogan.report.html import Picture
+from mammogan.report.numbers import Number, described
 from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
 from mammogan.report.results import Value
 from mammogan.stats import equivalence, proportions, rank_tests
@@ -36,6 +37,11 @@ class Rows(NamedTuple):
     name: str = ""
 
 
+def numbers(values: dict[str, Number], caption: str = "", **facts: object) -> Numbers:
+    """Return numbers with the words of a reader study; see `numbers.described`."""
+    return Numbers(described("study", values, **facts), caption)
+
+
 Section = Callable[[StudyAnswers], Iterator[str | Numbers | Rows | Picture]]
 
 
@@ -43,23 +49,16 @@ def demographics(study: StudyAnswers) -> Iterator[Numbers | Rows]:
     """Count readers, attempts and answers, and summarize what readers say about themselves."""
     sessions = study.sessions
     first = sessions[sessions["first"]]
-    yield Numbers(
-        {
-            "readers": Value(len(first), label="readers"),
-            "sessions": Value(len(sessions), label="attempts"),
-            "repeats": Value(len(sessions) - len(first), label="repeated attempts"),
-            "answers": Value(int(sessions["answers"].sum()), label="answers"),
-            "complete": Value(len(study.complete[0]), label="attempts with every question answered"),
-        }
-    )
+    counts = {"readers": len(first), "sessions": len(sessions), "repeats": len(sessions) - len(first)}
+    yield numbers({**counts, "answers": int(sessions["answers"].sum()), "complete": len(study.complete[0])})
     groups = {"all": sessions}
     for trait, (name, _) in TRAIT_NAMES.items():
         if study.has(trait):
             groups[name] = sessions[sessions[trait] == "yes"]
         else:
             study.missing[f"groups by {trait.replace('_', ' ')}"] = f"there is no column {trait}"
-    counts = [(name, int(g["first"].sum()), len(g), int(g["answers"].sum())) for name, g in groups.items()]
-    table = pd.DataFrame(counts, columns=["group", "readers", "attempts", "answers"])
+    rows = [(name, int(g["first"].sum()), len(g), int(g["answers"].sum())) for name, g in groups.items()]
+    table = pd.DataFrame(rows, columns=["group", "readers", "attempts", "answers"])
     yield Rows(table, "Readers, attempts and answers", "demographics")
     years = {name: g.loc[g["first"], "years"].dropna() for name, g in groups.items() if "years" in g}
     spans = [(name, len(y), *y.quantile([0, 0.25, 0.5, 0.75, 1])) for name, y in years.items() if len(y)]
@@ -77,13 +76,8 @@ def overall(study: StudyAnswers) -> Iterator[str | Numbers | Rows]:
     exact = proportions.Clustered(*proportions.exact_interval(right, n), p, p_equivalence, 1.0)
     correlations, tarone, warning = independence(study)
     yield correlations
-    yield Numbers(
-        {
-            **estimates(exact, "", f"exact binomial interval, answers as independent. {warning}"),
-            "p": Value(p, fmt=".3g", label="P against one half", how="exact binomial"),
-            "margin": Value(study.margin, fmt=".3g", label="margin of equivalence", how="stated beforehand"),
-        }
-    )
+    method = f"exact binomial interval, answers as independent. {warning}"
+    yield numbers({**estimates(exact), "p": p, "margin": study.margin}, method=method)
     methods = {"answers as independent, exact binomial": exact}
     for names in (["reader"], list(study.clusters)):
         if set(names) <= set(study.clusters) and (clustered := study.clustered(names=names)) is not None:
@@ -91,7 +85,7 @@ def overall(study: StudyAnswers) -> Iterator[str | Numbers | Rows]:
     if (clustered := study.clustered()) is None:
         study.missing["an interval over clusters"] = "there are fewer than three clusters, or all have the same rate"
     else:
-        yield Numbers(estimates(clustered, "clustered.", f"t interval, {listed(study.clusters)} as clusters"))
+        yield numbers(estimates(clustered, "clustered."), clusters=listed(study.clusters))
     last = list(methods.values())[-1]
     verdict = f"A rate outside one half ± {study.margin:g} can{'' if last.p_equivalence <= 0.05 else 'not'} be excluded"
     differs = " The rate differs from one half." if last.low > 0.5 or last.high < 0.5 else ""
@@ -107,15 +101,12 @@ def overall(study: StudyAnswers) -> Iterator[str | Numbers | Rows]:
     yield Rows(tarone, "Are answers correlated? Tarone's test", "independence")
 
 
-def estimates(c: proportions.Clustered, prefix: str, how: str) -> dict[str, Value]:
-    """Return rate, sensitivity (where its interval is finite) and P of equivalence as values of a section."""
-    values = {"rate": Value(c.rate, (c.low, c.high), fmt=".3f", label="rate of right answers", how=how)}
+def estimates(c: proportions.Clustered, prefix: str = "") -> dict[str, Number]:
+    """Return rate, sensitivity (where its interval is finite) and P of equivalence."""
+    values: dict[str, Number] = {f"{prefix}rate": (c.rate, c.low, c.high)}
     if c.low > 0 and c.high < 1:
-        d, *bounds = np.sqrt(2) * stats.norm.ppf([c.rate, c.low, c.high])
-        values["d_prime"] = Value(d, bounds, fmt=".2f", label="d' = sqrt(2) z(rate)", how=how)
-    label = "P of equivalence, two one-sided tests"
-    values["equivalence.p"] = Value(c.p_equivalence, fmt=".2g", label=label, how=how)
-    return {f"{prefix}{key}": value for key, value in values.items()}
+        values[f"{prefix}d_prime"] = tuple(np.sqrt(2) * stats.norm.ppf([c.rate, c.low, c.high]))
+    return {**values, f"{prefix}equivalence.p": c.p_equivalence}
 
 
 def independence(study: StudyAnswers) -> tuple[Numbers, pd.DataFrame, str]:
@@ -127,8 +118,7 @@ def independence(study: StudyAnswers) -> tuple[Numbers, pd.DataFrame, str]:
     answers, correlated, rows, values = study.table["correct"].to_numpy(), [], [], {}
     for name, codes in study.clusters.items() if np.ptp(answers) else ():
         o = proportions.overdispersion(answers, codes)
-        label, how = f"correlation of answers, same {name}", f"intraclass, by moments; Tarone's test P = {o.p:.3f}"
-        values[f"correlation.{name}"] = Value(o.correlation, fmt=".3f", label=label, how=how)
+        values |= described("study", {f"correlation.{name}": o.correlation}, p=o.p)
         rows.append((CLUSTER_NAMES[name], o.clusters, len(answers) / o.clusters, o.correlation, o.p, o.detectable))
         correlated += [name] if o.p <= 0.05 else []
     columns = ["clusters", "number", "answers each", "intraclass correlation", "P", "found with 80 % power from"]
@@ -172,21 +162,18 @@ def distribution(study: StudyAnswers) -> Iterator[str | Numbers | Picture]:
         pd.DataFrame({"right": cells, "attempts": counts, "by guessing": expected}),
         "Histogram of right answers and densities of groups.",
     )
-    values = {}
+    values, facts = {}, {}
     try:
         fit = proportions.goodness_of_fit(scores, questions, simulations=study.simulations, seed=study.seed)
-        how, label = f"{study.simulations} data sets", "chi-square P, Monte Carlo"
-        values["fit.p"] = Value(fit.p, fmt=".3f", label="chi-square P, bins pooled to 5", how=f"{fit.bins} bins")
-        values["fit.p_monte_carlo"] = Value(fit.p_monte_carlo, fmt=".3f", label=label, how=how)
+        values = {"fit.p": fit.p, "fit.p_monte_carlo": fit.p_monte_carlo}
+        facts = {"bins": fit.bins, "simulations": study.simulations}
     except ValueError as error:
         study.missing["the chi-square test of scores"] = str(error)
     beta, best = proportions.beta_binomial(scores, questions), int(scores.max())
-    expectation, probability = proportions.chance_of_best(len(scores), questions, best)
-    how = f"beta-binomial intraclass correlation, P = {beta.p:.3f}"
-    values["overdispersion"] = Value(beta.rho, fmt=".4f", label="overdispersion of scores", how=how)
-    how = f"by guessing {expectation:.2f} such scores or higher, at least one with a probability of {probability:.2f}"
-    values["best"] = Value(best, label="best score", how=how)
-    yield Numbers(values, "Do scores follow a binomial distribution?")
+    expected, probability = proportions.chance_of_best(len(scores), questions, best)
+    values |= {"overdispersion": beta.rho, "best": best}
+    facts |= {"p": beta.p, "expected": expected, "probability": probability}
+    yield numbers(values, "Do scores follow a binomial distribution?", **facts)
 
 
 def rates_by_question(right: np.ndarray, attempts: int) -> pd.DataFrame:
@@ -216,25 +203,15 @@ def over_questions(study: StudyAnswers) -> Iterator[str | Numbers | Rows | Pictu
     yield Picture("questions", reader_figures.question_rates(rates), caption, rates, alt)
     slope, trend = rank_tests.linear_trend(right, attempts)
     kruskal, cochran = rank_tests.kruskal_wallis(columns), rank_tests.cochran_q(answers)
-    tests = {
-        "questions.kruskal.p": Value(kruskal, fmt=".3f", label="Kruskal-Wallis over questions, P"),
-        "questions.cochran.p": Value(cochran, fmt=".3f", label="Cochran's Q, attempts as blocks, P"),
-        "questions.trend.p": Value(trend, fmt=".3f", label="trend (Cochran-Armitage), P"),
-    }
-    yield Numbers(tests, "Tests over questions")
+    tests = {"questions.kruskal.p": kruskal, "questions.cochran.p": cochran, "questions.trend.p": trend}
+    yield numbers(tests, "Tests over questions")
     raw, holm = rank_tests.conover(columns), rank_tests.conover(columns, "holm")
     upper = np.triu_indices(questions, 1)
     pairs = pd.DataFrame({"question": upper[0] + 1, "against": upper[1] + 1, "P": raw[upper], "P (Holm)": holm[upper]})
     yield Rows(pairs, name="conover")
-    p, adjusted, unit = float(raw[upper].min()), float(holm[upper].min()), "percentage points per question"
-    smallest = f"smallest Conover-Iman P of {len(pairs)} pairs of questions"
-    yield Numbers(
-        {
-            "questions.slope": Value(100 * slope, fmt=".2f", unit=unit, label="slope over questions"),
-            "questions.conover.smallest": Value(p, fmt=".3f", label=f"{smallest}, unadjusted"),
-            "questions.conover.holm": Value(adjusted, fmt=".3f", label=f"{smallest}, Holm"),
-        }
-    )
+    smallest = {"smallest": float(raw[upper].min()), "holm": float(holm[upper].min())}
+    values = {f"questions.conover.{key}": p for key, p in smallest.items()}
+    yield numbers({"questions.slope": 100 * slope, **values}, pairs=len(pairs))
     wide = pd.DataFrame(np.where(np.triu(np.ones_like(raw), 1) > 0, raw.round(3), np.nan)).astype(object)
     wide = wide.where(wide.notna(), "").set_axis(rates["question"].astype(str), axis=1)
     wide.insert(0, "question", rates["question"])
@@ -257,12 +234,9 @@ def groups(study: StudyAnswers) -> Iterator[Numbers | Rows | Picture]:
     caption = f"Rates of groups with 95 % intervals. Band: the margin of equivalence. Clusters: {shared}."
     figure = reader_figures.success_rates(table, study.margin)
     yield Picture("groups", figure, caption, table, "Forest plot of groups.")
-    values = {}
     for row in table.itertuples():
-        how = f"{row.successes} of {row.trials}, SD of attempts {row.sd:.3f}"
-        value = Value(row.rate, (row.low, row.high), fmt=".3f", label=row.group, how=how)
-        values[f"group.{row.group.replace(' ', '_')}"] = value
-    yield Numbers(values)
+        key, counts = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
+        yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counts, sd=row.sd)
     yield Rows(exact, "Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table")
     if len(clusters):
         clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))
@@ -306,16 +280,12 @@ def mixed_model(study: StudyAnswers) -> Iterator[str | Numbers | Rows]:
     fit = mixed_logistic(y, factors, {"question": centered} if np.ptp(centered) else None)
     if not fit.converged:
         yield "The optimizer did not converge; distrust these numbers."
-    middle, *bounds = fit.rate()
-    label, how = "rate of a typical reader on a typical image", f"Laplace, Wald interval; crossed: {', '.join(factors)}"
-    values = {"mixed.rate": Value(middle, bounds, fmt=".3f", label=label, how=how)}
+    values = described("study", {"mixed.rate": fit.rate()}, factors=", ".join(factors))
     if "question" in fit.coefficients:
         b, error = fit.coefficients["question"]
-        bounds, label = [b - 1.96 * error, b + 1.96 * error], "log odds per question"
-        values["mixed.question"] = Value(b, bounds, fmt=".3f", label=label, how="learning or fatigue")
+        values |= described("study", {"mixed.question": (b, b - 1.96 * error, b + 1.96 * error)})
     for name, deviation in fit.deviations.items():
-        label, how = f"SD between levels of {name}, log odds", f"likelihood ratio P = {fit.p[name]:.3f}"
-        values[f"mixed.sd.{name}"] = Value(deviation, fmt=".3f", label=label, how=f"{how}, halved at the border")
+        values |= described("study", {f"mixed.sd.{name}": deviation}, p=fit.p[name])
     yield Numbers(values)
     rows = [(f"{value.label} ({value.how})", value.value, *(value.interval or ("", ""))) for value in values.values()]
     rows.insert(1, ("rate averaged over readers and images", *fit.rate(average=True)))
@@ -333,19 +303,15 @@ def times(study: StudyAnswers) -> Iterator[str | Numbers | Picture]:
     table = study.table[study.table["seconds"] > 0]
     right, wrong = (table.loc[table["correct"] == k, "seconds"] for k in (1, 0))
     low, median, high = (float(q) for q in table["seconds"].quantile([0.25, 0.5, 0.75]))
-    how = f"quartiles {low:.1f} and {high:.1f} s"
-    values = {"seconds": Value(median, fmt=".1f", unit="s", label="median time of an answer, s", how=how)}
+    values, facts = {"seconds": median}, {"low": low, "high": high}
     if len(right) and len(wrong):
-        p = float(stats.mannwhitneyu(right, wrong).pvalue)
-        how = f"Mann-Whitney; medians {right.median():.1f} s (right) and {wrong.median():.1f} s (wrong)"
-        values["seconds.p"] = Value(p, fmt=".3f", label="right against wrong answers, P", how=how)
+        values["seconds.p"] = float(stats.mannwhitneyu(right, wrong).pvalue)
+        facts |= {"right": right.median(), "wrong": wrong.median()}
     if table["question"].nunique() > 2:
-        rho, p = (float(number) for number in stats.spearmanr(table["question"], table["seconds"]))
-        label, how = "Spearman correlation of time and question", f"P = {p:.3g}; negative: readers hurry toward the end"
-        values["seconds.trend"] = Value(rho, fmt=".2f", label=label, how=how)
+        values["seconds.trend"], facts["p"] = map(float, stats.spearmanr(table["question"], table["seconds"]))
     caption, data = "Time to each answer by question, right and wrong apart.", table[["question", "seconds", "correct"]]
     yield Picture("times", reader_figures.response_times(table), caption, data, "Box plots of response times.")
-    yield Numbers(values, "Times")
+    yield numbers(values, "Times", **facts)
 
 
 def next_study(study: StudyAnswers) -> Iterator[str | Numbers | Rows | Picture]:
@@ -353,15 +319,7 @@ def next_study(study: StudyAnswers) -> Iterator[str | Numbers | Rows | Picture]:
     c, questions = study.clustered(), study.complete[1]
     effect = max(c.design_effect, 1.0) if c else 1.0
     power = equivalence.power_of_equivalence(int(len(study.table) / effect), study.margin)
-    how = "variance of the rate over clusters, relative to the binomial's; at least 1"
-    why = "if readers guess; answers divided by the design effect"
-    label = "power of equivalence of this study"
-    yield Numbers(
-        {
-            "design_effect": Value(effect, fmt=".2f", label="design effect", how=how),
-            "power": Value(100 * power, fmt=".0f", unit="%", label=label, how=why),
-        }
-    )
+    yield numbers({"design_effect": effect, "power": 100 * power})
     yield (
         f"An attempt has {questions} questions, and the correlation of answers found here is taken into account "
         f"(design effect {effect:.2f}); more readers do not make up for few images."

@@ -1,0 +1,37 @@
+"""The report on a store names every file and reason."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.store import Store
+from mammogan.report.ingest import devices, write_report
+
+
+def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "archive"
+    source.mkdir()
+    shutil.copy(phantoms / "0000000.dcm", source)
+    (source / "notes.txt").write_text("no image")
+    page = write_report(ingest([source], tmp_path / "s", Settings(height=40, width=32)))
+    with (page.parent / "files.csv").open() as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == ["accepted", "not_dicom"]
+    with (page.parent / "outcomes.csv").open() as file:
+        rows = [(row["outcome"], row["files"]) for row in csv.DictReader(file)]
+    assert rows == [("accepted", "1"), ("not_dicom", "1")]
+    assert "not a DICOM file" in page.read_text()
+
+
+def test_devices_by_number_of_images(store: Store) -> None:
+    table = devices(store)
+    assert table["images"].sum() == len(store)
+    assert table["images"].is_monotonic_decreasing
+    first = table.iloc[0]
+    rows = store.manifest[
+        store.manifest["model"].eq(first["model"]) & store.manifest["photometric"].eq(first["photometric"])
+    ]
+    assert first["images"] == len(rows)
+    assert first["median center"] == rows["window_center"].median()

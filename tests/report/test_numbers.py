@@ -1,0 +1,38 @@
+"""Words of numbers: patterns of keys, facts, units, and texts in place of numbers."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from mammogan.report.numbers import described
+from mammogan.report.results import Value
+from mammogan.types import Estimate
+
+
+def test_keys_find_their_words() -> None:
+    values = described("artifacts", {"spots.real": Estimate(0.5, 0.4, 0.6), "spots.real.share": 26.0})
+    assert values["spots.real"] == Value(0.5, (0.4, 0.6), fmt=".2f", label="spots per real image", how="mean")
+    assert (values["spots.real.share"].unit, values["spots.real.share"].fmt) == ("%", ".0f")
+    (value,) = described("readers", {"deviation.all": Value(0.16, None, 0.161, 0.0005)}, n=133).values()
+    assert (value.label, value.paper, value.tolerance) == ("SD of 133 attempts (all)", 0.161, 0.0005)
+
+
+def test_a_text_has_neither_format_nor_unit() -> None:
+    (value,) = described("training", {"minutes": "not kept"}).values()
+    assert (value.value, value.fmt, value.unit) == ("not kept", "", "")
+
+
+def test_a_number_without_words_is_a_fault() -> None:
+    with pytest.raises(KeyError, match=r"artifacts\.unknown"):
+        described("artifacts", {"unknown": 1})
+
+
+def test_every_line_has_a_format_a_label_and_at_most_a_method() -> None:
+    chapters = tomllib.loads(files("mammogan.report").joinpath("numbers.toml").read_text(encoding="utf-8"))
+    for words in (words for chapter in chapters.values() for words in chapter.values()):
+        assert 2 <= len(words) <= 3
+        format(1.0, words[0].partition(" ")[0])
+        assert words[1]

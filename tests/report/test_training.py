@@ -1,0 +1,97 @@
+"""The log of a run, its sheets of fixed latent vectors, and distances of kept generators from real images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mammogan.data.store import Store
+from mammogan.gan.config import Config
+from mammogan.gan.sampling import Sampler
+from mammogan.gan.schedule import Schedule
+from mammogan.gan.training import Run
+from mammogan.report import training, training_figures
+
+SETTINGS = {
+    "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
+    "total_images": 448, "batches": "8", "checkpoint_images": 0, "sample_images": 0, "ema": 0.9, "condition": "view",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run whose generator draws at 20 x 16."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    Run.open(store, folder, Config().changed(SETTINGS)).train()
+    return folder
+
+
+def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
+    stats = [(64, 0, 1.0), (128, 1, 0.0), (192, 1, 0.5), (256, 1, 1.0)]
+    with (tmp_path / "stats.jsonl").open("w") as log:
+        for images, level, alpha in stats:
+            size = ("5x4", "10x8")[level]
+            log.write(json.dumps({"images": images, "level": level, "size": size, "alpha": alpha}) + "\n")
+    spans = list(training_figures.phases(training.read_log(tmp_path)))
+    assert spans == [(0, 64, "5x4", False), (64, 192, "10x8", True), (192, 256, "10x8", False)]
+    assert "images_per_second" not in training.read_log(tmp_path)
+    assert np.isnan(training.minutes(training.read_log(tmp_path)))
+    (tmp_path / "timing.jsonl").write_text('{"images": 128, "seconds": 4.0, "images_per_second": 32.0}\n')
+    speed = training.read_log(tmp_path)["images_per_second"]
+    assert speed[1] == 32
+    assert speed.isna().tolist() == [True, False, True, True]
+    assert np.isnan(training.minutes(training.read_log(tmp_path)))
+    pieces = [(64, 32.0), (128, 16.0), (192, 64.0), (256, 1.0)]  # 2, 4, 1 and 64 s
+    lines = (json.dumps({"images": images, "images_per_second": rate}) for images, rate in pieces)
+    (tmp_path / "timing.jsonl").write_text("\n".join(lines))
+    assert training.minutes(training.read_log(tmp_path)) == pytest.approx(71 / 60)
+
+
+def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None:
+    kept = training.sheets(run, Schedule(3, 64, 64, 448, (8, 8, 8)))
+    assert [(s.images, s.level, s.alpha) for s in kept] == [
+        (0, 0, 1), (64, 0, 1), (128, 1, 1), (192, 1, 1), (256, 2, 1), (448, 2, 1)
+    ]  # fmt: skip
+    assert [s.pixels.shape for s in kept[:3]] == [(16, 5, 4), (16, 5, 4), (16, 10, 8)]
+    assert kept[1].label == "64 images, 5 x 4"
+    assert replace(kept[2], alpha=0.25).label == "128 images, 10 x 8, 25% faded in"
+    assert [Sampler.open(run, at=s.images).size for s in kept[1:]] == [s.pixels.shape[1:] for s in kept[1:]]
+    # A sheet during a fade is not yet one of the level, and only the ends of a level are its stages.
+    more = [*kept[:2], replace(kept[2], images=100, alpha=0.5), *kept[2:5], replace(kept[4], images=300), kept[5]]
+    assert training.stages(more) == kept
+    frames = [(s.label, np.hstack(s.pixels[:4])) for s in kept]
+    with Image.open(training.write_film(frames, tmp_path / "film.gif", 12, height=40)) as film:
+        assert (film.n_frames, film.size) == (len(frames), (128, 40))
+        film.seek(film.n_frames - 1)
+        drawn = np.asarray(film.convert("L"), float)[::2, ::2]
+    assert np.abs(drawn - frames[-1][1] / 4095 * 255).max() <= 1
+
+
+def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = training.distances(run, store, projections=32)
+    assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
+    assert set(table["band"]) == {"20 x 16"}
+    assert (table["distance"] > table["real"]).all()
+    ends = training.level_by_level(table)
+    assert ends.index.tolist() == ["5 x 4", "10 x 8", "20 x 16"]
+    for size, images in zip(ends.index, (64, 192, 448), strict=True):
+        assert ends["distance"][size] == table.loc[table["images"] == images, "distance"].mean()
+    # Images of 5 x 4 drawn like the real ones keep no texture; those of 20 x 16 are the real ones themselves.
+    real = {size: store.images(size)[:] for size in store.sizes}
+    monkeypatch.setattr(Sampler, "draw", lambda self, count, seed, start=0: iter(real[self.size][:count]))
+    perfect = training.distances(run, store, projections=32)["distance"]
+    assert perfect.iloc[0] > perfect.iloc[1] > perfect.iloc[3]
+    assert perfect.iloc[3] == perfect.iloc[6]
+
+
+def test_enlarged_images_keep_their_pixels() -> None:
+    small = np.arange(12, dtype=np.uint16).reshape(2, 3, 2)
+    large = training.enlarge(small, (6, 8))
+    assert large.shape == (2, 6, 8)
+    np.testing.assert_array_equal(large[:, ::2, ::4], small)
+    np.testing.assert_array_equal(large[:, 1::2, 3::4], small)
