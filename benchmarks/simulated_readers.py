@@ -75,7 +75,7 @@ Analysis = Callable[[np.ndarray, np.ndarray, float, int], dict[str, bool]]
 
 
 def classical(answers: np.ndarray, image: np.ndarray, mean: float, seed: int) -> dict[str, bool]:
-    """Return for every test but the mixed model's whether it rejects at 5 %, for every interval whether it covers.
+    """Return whether each test rejects at 5 % and each interval covers, without the mixed model.
 
     Args:
         answers: (readers, questions), 0 or 1.

@@ -1,1 +1,1 @@
-"""What the paper prints, and what follows from its printed numbers alone."""
+"""Numbers that the paper prints, and consequences of these numbers alone."""

@@ -117,7 +117,7 @@ class Group:
 
     @property
     def sums(self) -> Sums:
-        """The only sums that the row allows; every row but the first has such."""
+        """The only sums that the row allows; every row except the first has them."""
         (total,) = self.possible_totals
         (squares,) = self.possible_squares(total)
         return Sums(self.attempts, total, squares)
@@ -135,5 +135,5 @@ TABLE4 = (
 
 
 def group(name: str) -> Group:
-    """Return a row of Table 4."""
+    """Return the row of Table 4 with this name."""
     return next(row for row in TABLE4 if row.name == name)

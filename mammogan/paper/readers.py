@@ -1,4 +1,4 @@
-"""Score histograms of the readers behind Table 4 and the text's P values, by exhaustive search.
+"""Score histograms of the readers in Table 4, by exhaustive search with the P values of the text.
 
 Table 4 leaves one sum and one sum of squares of scores per group; the text prints Kruskal-Wallis P values of groups
 that partition the same attempts. With two groups such a P value depends on the rank sum of one of them, a multiple of
@@ -79,7 +79,7 @@ class Splits(NamedTuple):
     screening: Split
 
     def without(self, split: Split | None) -> Splits:
-        """Return the splits with one P value that may be any."""
+        """Return the splits with the P value of one of them unknown."""
         return Splits(*(replace(one, p=0.5, decimals=0) if one == split else one for one in self))
 
     def allow_ties(self, ties: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ class Splits(NamedTuple):
         return np.all([np.less_equal(*split.deviations(ties)) for split in self], axis=0)
 
     def allow_others(self, whole: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return whether specialists and those who screen, nested parts, can both have their P values; (...,).
+        """Return whether specialists and those of them who screen can both have their P values; (...,).
 
         Args:
             whole: (..., 11), histograms with tie sums that `allow_ties` accepts.
@@ -102,7 +102,7 @@ class Splits(NamedTuple):
         return np.any([(least - SLACK <= step) & (step <= most + SLACK) for least, most in (same, opposite)], axis=0)
 
     def allow_rest(self, rest: np.ndarray, whole: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return whether readers without the specialty, (m, 11), leave specialists and screening with their P; (m,)."""
+        """Return whether readers without the specialty, (m, 11), agree with P of specialists and of screening; (m,)."""
         return self.specialists.agrees(rest, whole) & self.screening.agrees(whole - others - rest, whole)
 
 
@@ -138,11 +138,11 @@ def chance_of_agreement(splits: Splits, draws: int, seed: int) -> float:
     """
     rng, n = np.random.default_rng(seed), splits.trainees.whole
     sums = np.arange(0.02 * (n**3 - n) // 6, 0.12 * (n**3 - n) // 6) * 6
-    hits = 0
-    for _ in range(draws):
-        arbitrary = Splits(*(replace(s, p=round(rng.uniform(0.05, 0.99), s.decimals)) for s in splits))
-        hits += bool(arbitrary.allow_ties(sums).any())
-    return hits / draws
+    arbitrary = (
+        Splits(*(replace(split, p=round(rng.uniform(0.05, 0.99), split.decimals)) for split in splits))
+        for _ in range(draws)
+    )
+    return sum(bool(one.allow_ties(sums).any()) for one in arbitrary) / draws
 
 
 class Radiologists(NamedTuple):

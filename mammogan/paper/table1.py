@@ -1,4 +1,4 @@
-"""Definitions of the score that can or cannot give the printed Table 1, by simulation.
+"""Definitions of a score that can give the printed Table 1, and those that cannot, by simulation.
 
 The text does not define the score well enough to compute it. The printed numbers show a pattern: each off-diagonal
 entry exceeds the smaller of its two diagonal entries. Data processing forbids that to any score that falls with an
@@ -99,10 +99,10 @@ def information_of_shift(shift: float) -> float:
 
 
 def shift_of_information(information: float) -> float:
-    """Return the shift of a unit normal that has so much information about the label; 0 for 0 or less.
+    """Return the shift of a unit normal with this information about the label; 0 for 0 or less.
 
     Raises:
-        ParameterError: ln 2 or more, which no shift has.
+        ParameterError: the information is ln 2 or more, which no shift has.
     """
     if information >= MAXIMUM:
         raise ParameterError(f"Information of {information} with a binary label is impossible; its maximum is ln 2.")
@@ -139,7 +139,7 @@ def draw_moments(
     """Return moments of n real and n synthetic images, (n, 5) each.
 
     Normal scores with `CORRELATION`, of which the synthetic ones are shifted and scaled, each as exp(TAILS * score).
-    The information with the label does not depend on that, as on no monotone change of a moment; kernel scores do.
+    A monotone change of a moment does not change its information about the label; it does change kernel scores.
 
     Args:
         n: images per set.
@@ -169,7 +169,7 @@ def simulate(*, n: int = 1000, scenarios: int = 12, seed: int = 0) -> pd.DataFra
         against the printed cells.
 
     Raises:
-        ParameterError: fewer than three scenarios.
+        ParameterError: there are fewer than three scenarios.
     """
     if scenarios < 3:
         raise ParameterError(f"{scenarios} scenarios are too few; choose 3 or more.")

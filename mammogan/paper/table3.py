@@ -1,4 +1,4 @@
-"""Counts of right answers behind the printed Table 3, by exhaustive search."""
+"""Counts of right answers that give the printed Table 3, by exhaustive search."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def kruskal_p(successes: np.ndarray, attempts: int = ATTEMPTS) -> float:
 
 
 class Search(NamedTuple):
-    """Result of a search for the counts behind Table 3."""
+    """Result of a search for the counts that give Table 3."""
 
     solutions: np.ndarray  # (n, 10), all successes whose 45 P values are within the tolerance
     space: int  # number of vectors that the search covers
@@ -74,7 +74,7 @@ def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search
     visited = 0
 
     def extend(chosen: list[int], low: float, high: float) -> Iterator[np.ndarray]:
-        """Yield all differences from the first question that begin with some, v being between two bounds."""
+        """Yield all differences from the first question that begin with `chosen` and have v between two bounds."""
         nonlocal visited
         visited += 1
         if len(chosen) == QUESTIONS:

@@ -1,4 +1,4 @@
-"""Score histograms behind the printed Table 4 and P values: a reconstruction, what it misses, and answers that fit it.
+"""Reconstruction of the scores in Table 4: histograms, printed figures that they miss, and answers that fit them.
 
 The searches (`readers.py`) are exhaustive. Attempts are arrays (..., 2, 11), the histograms of all attempts and of the
 first ones. What is returned is a reconstruction, not data.

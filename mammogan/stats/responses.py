@@ -94,7 +94,7 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_values(table: pd.DataFrame) -> None:
-    """Check every value of a row by itself; turn numbers and times into such, in place."""
+    """Check every value by itself, and convert numbers and times in place."""
     for name in [name for name in CODES if name in table]:
         _refuse(table, table[name].str.strip() == "", f"{name} is empty")
     for name in [name for name in CHOICES if name in table]:
@@ -120,7 +120,7 @@ def _check_values(table: pd.DataFrame) -> None:
 
 
 def _check_traits(table: pd.DataFrame) -> None:
-    """Check what readers say about themselves: only a radiologist has the other traits; trainees are not certified."""
+    """Check the traits of readers: only radiologists have the other ones, and no trainee is board certified."""
     said = {name: table[name] == "yes" for name in TRAITS if name in table}
     for name, yes in said.items():
         if "radiologist" in said:

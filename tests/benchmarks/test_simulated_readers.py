@@ -30,6 +30,7 @@ def test_simulated_readers() -> None:
     np.testing.assert_allclose(rank_tests.conover(list(small.T))[first, second], closed, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_simulated_studies_find_what_is_there() -> None:
     chosen = {name: simulated_readers.SCENARIOS[name] for name in ("all guess", "both differ")}
     table = simulated_readers.simulate(50, scenarios=chosen)

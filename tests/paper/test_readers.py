@@ -1,4 +1,4 @@
-"""Searches for the scores behind Table 4: every solution meets the printed figures, by SciPy."""
+"""Searches for the scores in Table 4: every solution meets the printed figures, by SciPy."""
 
 from __future__ import annotations
 

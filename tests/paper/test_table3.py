@@ -1,4 +1,4 @@
-"""The counts behind Table 3: the search against planted counts, the closed forms against R."""
+"""The counts that give Table 3: the search against planted counts, the closed forms against R."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def successes() -> np.ndarray:
     return table3.reconstruct()
 
 
-def test_the_counts_behind_table_3(successes: np.ndarray) -> None:
+def test_the_counts_that_give_table_3(successes: np.ndarray) -> None:
     assert successes.tolist() == R["successes"]
     assert successes.sum() == 312 + 340
     agreement = table3.agreement(successes)

@@ -1,4 +1,4 @@
-"""The scores behind Table 4: the reconstruction against the printed figures, and sets of figures that conflict."""
+"""The scores in Table 4: the reconstruction against the printed figures, and sets of figures that conflict."""
 
 from __future__ import annotations
 
