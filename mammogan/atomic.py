@@ -10,28 +10,38 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from mammogan.errors import OutputError
 
 
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """Return the error of a file or folder that cannot be written, in one sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"The disk of {path} is full; free space there and run the same command again.")
-    return OutputError(f"{path} cannot be written ({error.strerror or error}); correct that and run again.")
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into one sentence that names `path` as what cannot be written.
+
+    Raises:
+        OutputError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sentence = f"The disk of {path} is full; free space there and run the same command again."
+        else:
+            sentence = f"{path} cannot be written ({error.strerror or error}); correct that and run again."
+        raise OutputError(sentence) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing; see `writing`."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.aside")
-
-
-def flush(path: Path) -> None:
-    """Wait until the content of a file is on disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -43,15 +53,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     aside = _aside(path)
     try:
-        yield aside
-        flush(aside)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+        with writing(path):
+            yield aside
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -68,15 +77,13 @@ def write_text(path: Path, content: str) -> None:
         file.write(content)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON as a whole; NaN and infinity are refused. See `replacing`.
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as JSON as a whole. See `replacing`.
 
     Raises:
         ValueError: a number is not finite.
     """
-    with replacing_text(path) as file:
-        json.dump(content, file, indent=1, allow_nan=False)
-        file.write("\n")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -90,38 +97,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     aside, old = _aside(path), path.with_name(f".{path.name}.old")
     try:
-        if old.exists() and not path.exists():  # an attempt was killed between its two renames
-            old.rename(path)
-        for left in (aside, old):
-            shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        if path.exists():
-            path.rename(old)
-        aside.rename(path)
-    except OSError as error:
+        with writing(path):
+            if old.exists() and not path.exists():  # an attempt was killed between its two renames
+                old.rename(path)
+            for left in (aside, old):
+                shutil.rmtree(left, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            if path.exists():
+                path.rename(old)
+            aside.rename(path)
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise unwritable(path, error) from error
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into the one sentence that says that `path` cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where they are missing.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ package and ends in a traceback.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib.util import find_spec
 
@@ -70,79 +71,54 @@ def require(extra: str, *modules: str) -> None:
 
 
 class Reason(StrEnum):
-    """Reasons for which the ingest refuses a file. The values are written to the manifest of the store."""
+    """Reasons for which the ingest refuses a file, with their meaning; the book prints this table.
 
-    UNREADABLE = "unreadable"
-    TOO_LARGE = "too_large"
-    NOT_DICOM = "not_dicom"
-    NOT_AN_IMAGE = "not_an_image"
-    NO_LABEL = "no_label"
-    MALFORMED = "malformed"
-    NO_PIXELS = "no_pixels"
-    UNDECODABLE = "undecodable"
-    MODALITY = "modality"
-    TOMOSYNTHESIS = "tomosynthesis"
-    MULTI_FRAME = "multi_frame"
-    COLOR = "color"
-    FOR_PROCESSING = "for_processing"
-    VIEW = "view"
-    MAGNIFIED = "magnified"
-    SPOT = "spot"
-    IMPLANT = "implant"
-    ROLLED = "rolled"
-    PARTIAL = "partial"
-    STEREOTACTIC = "stereotactic"
-    SPECIMEN = "specimen"
-    WINDOW = "window"
-    DISPLAY = "display"
-    TOO_SMALL = "too_small"
-    BLANK = "blank"
-    NOT_A_BREAST = "not_a_breast"
-    GEOMETRY = "geometry"
-    DEPTH = "depth"
-    DUPLICATE = "duplicate"
-    TIMEOUT = "timeout"
-    MEMORY = "memory"
-    CRASHED = "crashed"
-    UNEXPECTED = "unexpected"
+    The manifest of a store has the reason and a sentence on the file itself.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Reason:
+        reason = str.__new__(cls, value)
+        reason._value_, reason.meaning = value, meaning
+        return reason
+
+    UNREADABLE = "unreadable", "The file cannot be read from the disk."
+    TOO_LARGE = "too_large", "The file or its image is larger than any mammogram."
+    NOT_DICOM = "not_dicom", "The file is neither a DICOM file nor a picture."
+    NOT_AN_IMAGE = "not_an_image", "The file has the name of a picture and cannot be decoded as one."
+    NO_LABEL = "no_label", "The picture has no row in a table of labels."
+    MALFORMED = "malformed", "The DICOM header cannot be parsed or contradicts itself."
+    NO_PIXELS = "no_pixels", "Pixel Data (7FE0,0010) is missing."
+    UNDECODABLE = "undecodable", "Pixel Data (7FE0,0010) cannot be decoded."
+    MODALITY = "modality", "Modality (0008,0060) is not MG."
+    TOMOSYNTHESIS = "tomosynthesis", "The image is a breast tomosynthesis or was made from one."
+    MULTI_FRAME = "multi_frame", "The file has several frames."
+    COLOR = "color", "The image is in color."
+    FOR_PROCESSING = "for_processing", "The image is FOR PROCESSING, not for presentation."
+    VIEW = "view", "The view is missing, or is neither craniocaudal (CC) nor mediolateral oblique (MLO)."
+    MAGNIFIED = "magnified", "The image is magnified."
+    SPOT = "spot", "The image is a spot compression."
+    IMPLANT = "implant", "The breast has an implant."
+    ROLLED = "rolled", "The image is a rolled view."
+    PARTIAL = "partial", "The image shows a part of the breast only."
+    STEREOTACTIC = "stereotactic", "The image was made for a stereotactic biopsy."
+    SPECIMEN = "specimen", "The image shows a tissue specimen."
+    WINDOW = "window", "The requested VOI window or LUT is not in the file."
+    DISPLAY = "display", "The gray values cannot be displayed: a window, LUT or depth in the file is not valid."
+    TOO_SMALL = "too_small", "The image has a side shorter than 64 pixels."
+    BLANK = "blank", "The image is blank."
+    NOT_A_BREAST = "not_a_breast", "The image does not show a breast on a dark background, or is for quality control."
+    GEOMETRY = "geometry", "The prepared picture is not of the size of the store."
+    DEPTH = "depth", "The prepared picture has fewer bits than the store."
+    DUPLICATE = "duplicate", "The image was read before from another file."
+    TIMEOUT = "timeout", "Reading the file took too long."
+    MEMORY = "memory", "Reading the file took too much memory."
+    CRASHED = "crashed", "The decoder crashed on the file."
+    UNEXPECTED = "unexpected", "The image cannot be brought to the grid of the store."
 
 
-# Meaning of each reason, as the book prints it. The manifest adds a sentence on the file itself.
-REASONS: dict[Reason, str] = {
-    Reason.UNREADABLE: "The file cannot be read from the disk.",
-    Reason.TOO_LARGE: "The file or its image is larger than any mammogram.",
-    Reason.NOT_DICOM: "The file is neither a DICOM file nor a picture.",
-    Reason.NOT_AN_IMAGE: "The file has the name of a picture and cannot be decoded as one.",
-    Reason.NO_LABEL: "The picture has no row in a table of labels.",
-    Reason.MALFORMED: "The DICOM header cannot be parsed or contradicts itself.",
-    Reason.NO_PIXELS: "The DICOM file has no integer pixel data.",
-    Reason.UNDECODABLE: "The pixel data cannot be decoded.",
-    Reason.MODALITY: "The DICOM modality (0008,0060) is not MG.",
-    Reason.TOMOSYNTHESIS: "The image is a breast tomosynthesis or was made from one.",
-    Reason.MULTI_FRAME: "The file has several frames.",
-    Reason.COLOR: "The image is in color.",
-    Reason.FOR_PROCESSING: "The image is FOR PROCESSING, not for presentation.",
-    Reason.VIEW: "The view is missing, or is neither craniocaudal (CC) nor mediolateral oblique (MLO).",
-    Reason.MAGNIFIED: "The image is magnified.",
-    Reason.SPOT: "The image is a spot compression.",
-    Reason.IMPLANT: "The breast has an implant.",
-    Reason.ROLLED: "The image is a rolled view.",
-    Reason.PARTIAL: "The image shows a part of the breast only.",
-    Reason.STEREOTACTIC: "The image was made for a stereotactic biopsy.",
-    Reason.SPECIMEN: "The image shows a tissue specimen.",
-    Reason.WINDOW: "The requested VOI window or LUT is not in the file.",
-    Reason.DISPLAY: "The display transform cannot be applied.",
-    Reason.TOO_SMALL: "The image has a side shorter than 64 pixels.",
-    Reason.BLANK: "The image is blank.",
-    Reason.NOT_A_BREAST: "The image does not show a breast on a dark background.",
-    Reason.GEOMETRY: "The prepared picture is not of the size of the store.",
-    Reason.DEPTH: "The prepared picture has fewer bits than the store.",
-    Reason.DUPLICATE: "The image was read before from another file.",
-    Reason.TIMEOUT: "Reading the file took too long.",
-    Reason.MEMORY: "Reading the file took too much memory.",
-    Reason.CRASHED: "The decoder crashed on the file.",
-    Reason.UNEXPECTED: "The image cannot be brought to the grid of the store.",
-}
+REASONS = {reason: reason.meaning for reason in Reason}
 
 
 class Refused(MammoganError):
@@ -150,12 +126,15 @@ class Refused(MammoganError):
 
     Attributes:
         reason: a `Reason`, or the flag that --refuse-flag named.
+        sentence: the message.
+        facts: what is known about the file nevertheless, columns of the manifest.
     """
 
-    def __init__(self, reason: Reason | str, sentence: str) -> None:
-        super().__init__(reason, sentence)
+    def __init__(self, reason: Reason | str, sentence: str, facts: Mapping[str, object] | None = None) -> None:
+        super().__init__(reason, sentence, facts)
         self.reason = str(reason)
         self.sentence = sentence
+        self.facts = facts or {}
 
     def __str__(self) -> str:
         return self.sentence

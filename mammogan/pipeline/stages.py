@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import NamedTuple
 
 import yaml
@@ -231,48 +230,40 @@ def run(
 
 
 def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callable[[str], None]) -> dict[str, float]:
-    running, seconds = set[str](), dict[str, float]()
-    ended: SimpleQueue[tuple[str, float | BaseException]] = SimpleQueue()
-    failure: BaseException | None = None
+    seconds, failures, free = dict[str, float](), list[BaseException](), Semaphore(TOGETHER)
     # Each notebook gets a share of the cores: linear algebra takes all of them otherwise, and waits for them in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max((os.cpu_count() or 1) // TOGETHER, 1)))
 
     def work(name: str) -> None:
-        try:
-            ended.put((name, _run_stage(pipeline, name)))
-        except BaseException as error:  # raised again below, in the thread that asked
-            ended.put((name, error))
-
-    waiting = list(wanted)
-    while waiting or running:
-        for name in list(waiting):
-            if len(running) == TOGETHER or {*waiting, *running} & set(pipeline.needs(name)):
-                continue
-            waiting.remove(name)
-            if why := "asked for" if force else pipeline.why(name):
+        for need in set(pipeline.needs(name)) & threads.keys():
+            threads[need].join()
+        with free:
+            try:
+                # After a failure no stage starts; those that are running are finished, and their results kept.
+                if failures or not (why := "asked for" if force else pipeline.why(name)):
+                    return
                 echo(f"{name}: running ({why})")
                 if force:
                     (pipeline.folder(name) / "attempt.json").unlink(missing_ok=True)
-                running.add(name)
-                # A daemon does not hold up the end of the runner, and a kernel ends when its runner is gone.
-                Thread(target=work, args=(name,), daemon=True).start()
-        if running:
-            name, outcome = ended.get()
-            running.remove(name)
-            if isinstance(outcome, BaseException):
-                failure = failure or outcome
-                waiting.clear()  # stages that are running are finished, and their results kept
-            else:
-                seconds[name] = outcome
-                echo(f"{name}: {outcome:.1f} s")
-    if failure:
-        raise failure
+                seconds[name] = _run_stage(pipeline, name)
+                echo(f"{name}: {seconds[name]:.1f} s")
+            except BaseException as error:  # raised again below, in the thread that asked
+                failures.append(error)
+
+    # Daemons do not hold up the end of the runner, and a kernel ends when its runner is gone.
+    threads = {name: Thread(target=work, args=(name,), daemon=True) for name in wanted}
+    for thread in threads.values():
+        thread.start()
+    for thread in threads.values():
+        thread.join()
+    if failures:
+        raise failures[0]
     return seconds
 
 
 def _run_stage(pipeline: Pipeline, stage: str) -> float:
     """Execute one notebook and record where its results come from; return the wall time in seconds."""
-    from papermill import execute_notebook
+    from papermill import execute_notebook, inspect_notebook
 
     folder, key, parameters = pipeline.folder(stage), pipeline.key(stage), pipeline.parameters(stage)
     attempt, aside = folder / "attempt.json", folder / ".notebook.ipynb"
@@ -302,7 +293,8 @@ def _run_stage(pipeline: Pipeline, stage: str) -> float:
         if not (folder / name).exists():
             raise _failed(pipeline, stage, aside, FileNotFoundError(f"it did not write {name}"))
     files = [folder / "results.json", *sorted((folder / "data").rglob("*.csv"))]
-    record = provenance.describe(stage, pipeline.profile, {**_defaults(aside), **parameters}) | {
+    defaults = {name: yaml.safe_load(facts["default"]) for name, facts in inspect_notebook(str(aside)).items()}
+    record = provenance.describe(stage, pipeline.profile, {**defaults, **parameters}) | {
         "data": pipeline.data_name,
         "data_hash": _fingerprint(pipeline, stage),
         "seconds": round(seconds, 1),
@@ -343,19 +335,6 @@ def _fingerprint(pipeline: Pipeline, stage: str) -> str:
         if store.is_file():
             return json.loads(store.read_text())["attributes"].get("fingerprint", "")
     return ""
-
-
-def _defaults(notebook: Path) -> dict[str, object]:
-    """Return the values in the parameters cell of a notebook, as far as they are literals."""
-    from papermill import inspect_notebook
-
-    values = {}
-    for name, facts in inspect_notebook(str(notebook)).items():
-        try:
-            values[name] = yaml.safe_load(facts["default"])
-        except yaml.YAMLError:
-            values[name] = facts["default"]
-    return values
 
 
 @contextmanager

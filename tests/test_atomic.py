@@ -1,0 +1,115 @@
+"""Whole files and folders: the old content or the new, never a part; one sentence where nothing can be written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mammogan import atomic
+from mammogan.errors import OutputError
+
+
+class Killed(BaseException):
+    """As a signal ends a block."""
+
+
+def listing(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    atomic.write_text(path, "old")
+    with atomic.replacing_text(path) as file:
+        file.write("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert listing(tmp_path) == {"a.txt"}
+
+
+@pytest.mark.parametrize("error", [Killed(), ValueError(), KeyboardInterrupt()])
+def test_a_block_that_fails_leaves_the_old_content(tmp_path: Path, error: BaseException) -> None:
+    path, folder = tmp_path / "a.txt", tmp_path / "folder"
+    path.write_text("old")
+    folder.mkdir()
+    (folder / "kept").touch()
+    with pytest.raises(type(error)), atomic.replacing(path) as aside:
+        aside.write_text("part")
+        raise error
+    with pytest.raises(type(error)), atomic.replacing_folder(folder) as aside:
+        (aside / "part").touch()
+        raise error
+    assert path.read_text() == "old"
+    assert listing(tmp_path) == {"a.txt", "folder", "folder/kept"}
+
+
+def test_json_is_finite_and_ends_with_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    atomic.write_json(path, {"n": 1})
+    assert json.loads(path.read_text()) == {"n": 1}
+    assert path.read_bytes().endswith(b"}\n")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        atomic.write_json(path, {"n": float("nan")})
+    assert json.loads(path.read_text()) == {"n": 1}
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "folder"
+    for name in ("one", "two"):
+        with atomic.replacing_folder(folder) as aside:
+            (aside / name).touch()
+        assert listing(folder) == {name}
+    assert listing(tmp_path / "above") == {"folder", "folder/two"}
+
+
+def test_a_folder_is_repaired_after_a_kill_between_two_renames(tmp_path: Path) -> None:
+    """The old folder was moved away, the new one not yet in its place."""
+    folder, old = tmp_path / "folder", tmp_path / ".folder.old"
+    old.mkdir()
+    (old / "kept").touch()
+    (tmp_path / ".folder.aside").mkdir()
+    with pytest.raises(Killed), atomic.replacing_folder(folder):
+        assert listing(folder) == {"kept"}
+        raise Killed
+    assert listing(tmp_path) == {"folder", "folder/kept"}
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    below = tmp_path / "file" / "x"
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file/x cannot be written \(Not a directory\)"):
+        atomic.write_text(below, "x")
+    with pytest.raises(OutputError, match="cannot be written"), atomic.replacing_folder(below):
+        pass
+    with pytest.raises(OutputError, match="cannot be written"):
+        atomic.make_folder(below)
+    with pytest.raises(OutputError, match="disk of a is full"), atomic.writing(Path("a")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(ValueError, match="ours"), atomic.writing(Path("a")):
+        raise ValueError("ours")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mammogan.atomic import replacing
+with replacing(Path(sys.argv[1])) as aside:
+    aside.write_text("part")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_the_old_content_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    atomic.write_text(path, "new")
+    assert path.read_text() == "new"
+    assert listing(tmp_path) == {"a.txt"}
