@@ -36,16 +36,11 @@ def own_files() -> list[Path]:
 
 
 def write_application(study: ReaderStudy, public: Path, size: Size, browser: bool) -> None:
-    """Write the files of the application, and study.js with what it may know.
+    """Write the files of the application to the folder `public`, and study.js with what it may know.
 
     Args:
-        study: study to show.
-        public: folder to write to.
-        size: size of the pictures, pixels.
-        browser: write an application without a server; study.js then holds sessions with their truth.
-
-    Raises:
-        StudyError: OpenSeadragon is not installed.
+        study, size: study to show, and the size of its pictures, pixels.
+        browser: the application runs without a server; study.js then holds sessions with their truth.
     """
     script, license_text = viewer_files()
     for path in (*own_files(), script):

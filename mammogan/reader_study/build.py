@@ -8,19 +8,19 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan.atomic import replacing_folder, write_json, writing
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.pairs import compare_stores, open_pair
+from mammogan.data.phantom.population import write_population
+from mammogan.data.store import Store
 from mammogan.errors import InputError, ParameterError, StudyError, TableError
 from mammogan.reader_study.browser import write_application
 from mammogan.reader_study.design import FORMAT, PICTURES, PUBLIC, RESPONSES, SECRET, ReaderStudy
 from mammogan.reader_study.pictures import MakePicture, equalized, grid_steps, write_picture
 from mammogan.types import Progress, Size, no_progress
-
-if TYPE_CHECKING:
-    from mammogan.data.store import Store
 
 GRID = 64  # images of each set that the gray grid is estimated from
 INGEST = ".ingest"  # stores of folders, until the pictures are written
@@ -90,8 +90,7 @@ def build(
     Args:
         real, synthetic: a store, or a folder of DICOM files or pictures, which is ingested first.
         out: folder of the study.
-        settings: settings of the study.
-        make_picture: function that makes a picture of an image.
+        settings, make_picture: settings of the study, and function that makes a picture of an image.
         progress: counts "pictures".
 
     Raises:
@@ -100,8 +99,6 @@ def build(
             labels or a list of exclusions cannot be read.
         OutputError: the folder cannot be written.
     """
-    from mammogan.data.pairs import compare_stores, open_pair
-
     out = Path(out)
     with writing(out):
         if (out / RESPONSES).exists():
@@ -110,9 +107,9 @@ def build(
             raise StudyError(f"The folder {out} is not empty; give another or add --force.")
     seed = secrets.randbits(62) if settings.seed is None else settings.seed
     with replacing_folder(out) as aside:
-        aside.chmod(0o700)  # nobody else may watch which pictures are written
+        aside.chmod(0o700)  # nobody else may watch the pictures of a class being written
         stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size)
-        size = Size(*compare_stores(*stores, settings.size))
+        size = compare_stores(*stores, settings.size)
         by_class = dict(zip(("real", "synthetic"), stores, strict=True))
         pools, excluded = _draw_pools(by_class, settings, seed)
         pictures = _write_pictures(by_class, pools, size, seed, aside / PUBLIC / PICTURES, make_picture, progress)
@@ -204,8 +201,12 @@ def _exclusions(settings: StudySettings) -> tuple[dict[str, list[str]], set[str]
     reasons: dict[str, list[str]] = {}
     by_hand = set()
     for path in settings.labels:
-        rows = csv.DictReader(_text(path).splitlines())
-        if missing := {"id", "label"} - set(rows.fieldnames or ()):
+        try:
+            table = csv.DictReader(_text(path).splitlines())
+            rows = list(table)
+        except csv.Error as error:
+            raise TableError(f"{path} is not a CSV ({error}); give one with the columns id and label.") from None
+        if missing := {"id", "label"} - set(table.fieldnames or ()):
             raise TableError(f"{path} has no column {min(missing)!r}; give a CSV with the columns id and label.")
         for row in rows:
             label = (row["label"] or "").strip()
@@ -237,10 +238,6 @@ def write_demo(phantoms: Path | None, synthetic: Path, target: Path, trained: st
         target: folder to write; its former content is replaced.
         trained: data that the generator was trained on, a text for the reader.
     """
-    from mammogan.data.ingest import Settings, ingest
-    from mammogan.data.phantom.population import write_population
-    from mammogan.data.store import Store
-
     generated = Store.open(synthetic)
     with replacing_folder(target) as aside:
         work = aside / "work"

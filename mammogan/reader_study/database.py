@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mammogan.errors import StudyError
-from mammogan.reader_study.design import RESPONSES, Pair, ReaderStudy
+from mammogan.reader_study.design import RESPONSES, ReaderStudy
 from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
 from mammogan.stats.responses import COLUMNS, TRAITS
 
@@ -68,7 +68,7 @@ def opening(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        sentence = f"The responses {folder / RESPONSES} cannot be opened ({error}); make file and folder writable."
+        sentence = f"The responses {folder / RESPONSES} cannot be opened ({error}); check that they are writable."
         raise StudyError(sentence) from error
 
 
@@ -108,7 +108,7 @@ class Database:
     def __init__(self, study: ReaderStudy) -> None:
         self.study = study
         self._waiting: list[tuple[Callable[[], object], asyncio.Future]] = []
-        self._committing = asyncio.Lock()
+        self._writer: asyncio.Task[None] | None = None
         self._connection = connect(study.folder)
         self.secret = bytes.fromhex(self.fact("secret", secrets.token_hex(32)))
         if self.fact("study", study.id) != study.id:
@@ -129,40 +129,45 @@ class Database:
         """Call a method of this object in a transaction; return its result when the transaction is on disk."""
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((call, result))
-        await asyncio.shield(self._flush())  # others may wait for the same transaction
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
         return await result
 
-    async def _flush(self) -> None:
-        async with self._committing:
-            waiting, self._waiting = self._waiting, []
-            outcomes = await asyncio.to_thread(self._commit, [call for call, _ in waiting]) if waiting else []
-        for (_, result), (value, error) in zip(waiting, outcomes, strict=True):
-            if error is None and not result.done():
-                result.set_result(value)
-            elif error is not None and not result.done():
-                result.set_exception(error)
+    async def _write(self) -> None:
+        """Commit all calls that wait, together, until none waits."""
+        while self._waiting:
+            jobs, self._waiting = self._waiting, []
+            outcomes = await asyncio.to_thread(self._commit, [call for call, _ in jobs])
+            for (_, result), outcome in zip(jobs, outcomes, strict=True):
+                if result.done():
+                    continue  # the client went away; its answer is stored all the same
+                if isinstance(outcome, Exception):
+                    result.set_exception(outcome)
+                else:
+                    result.set_result(outcome)
 
-    def _commit(self, calls: list[Callable[[], object]]) -> list[tuple[object, Exception | None]]:
-        """Make calls in one transaction; return the value or the error of each when it is on disk."""
-        outcomes: list[tuple[object, Exception | None]] = []
+    def _commit(self, calls: list[Callable[[], object]]) -> list[object]:
+        """Make calls in one transaction; return the result or the exception of each when it is on disk."""
+        outcomes: list[object] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for call in calls:
                 try:
-                    outcomes.append((call(), None))
+                    outcomes.append(call())
                 except RequestRefused as refusal:  # raised before anything is written
-                    outcomes.append((None, refusal))
+                    outcomes.append(refusal)
             self._connection.execute("COMMIT")
         except Exception as error:  # a full disk, say: nothing of this transaction counts
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            return [(None, error)] * len(calls)
+            return [error] * len(calls)
         return outcomes
 
     async def close(self) -> None:
-        """Wait for the transaction that is under way, and close the file."""
-        async with self._committing:
-            self._connection.close()
+        """Commit all calls that wait, and close the file."""
+        if self._writer:
+            await self._writer
+        self._connection.close()
 
     def token(self, number: int) -> str:
         """Return the one token of a session, which is computed and never stored."""
@@ -268,29 +273,17 @@ class Database:
 
 def responses(study: ReaderStudy) -> pd.DataFrame:
     """Return all answers of a study, also while it is served, as the table of `mammogan.stats.responses`."""
-    columns = "session, question, chosen_side, seconds, confirmed_at, reader"
-    query = f"SELECT {columns}, {', '.join(TRAITS)}, years FROM answers JOIN sessions ON session = number"
+    columns = ["session", "question", "chosen_side", "seconds", "confirmed_at", "reader", *TRAITS, "years"]
+    query = f"SELECT {', '.join(columns)} FROM answers JOIN sessions ON session = number ORDER BY session, question"
     with opening(study.folder), closing(connect(study.folder)) as connection:
-        rows = connection.execute(f"{query} ORDER BY session, question").fetchall()
-    table: list[dict[str, object]] = []
-    pairs: list[Pair] = []
-    for number, question, chosen, seconds, confirmed, reader, *about in rows:
-        pairs = study.session(number) if question == 1 else pairs
-        pair = pairs[question - 1]
-        table.append(
-            {
-                **vars(pair),
-                "session": _name(number),
-                "reader": reader,
-                "question": question,
-                "chosen_side": chosen,
-                "correct": int(chosen == pair.real_side),
-                "seconds": round(seconds, 3),
-                "confirmed_at": confirmed,
-                **dict(zip((*TRAITS, "years"), about, strict=True)),
-            }
-        )
-    return pd.DataFrame(table, columns=list(COLUMNS))
+        rows = connection.execute(query).fetchall()
+    sessions = {number: study.session(number) for number in dict.fromkeys(row[0] for row in rows)}
+    table = pd.DataFrame([vars(sessions[number][question - 1]) for number, question, *_ in rows], columns=list(COLUMNS))
+    table[columns] = pd.DataFrame(rows, columns=columns)
+    table["correct"] = (table["chosen_side"] == table["real_side"]).astype(int)
+    table["seconds"] = [round(seconds, 3) for seconds in table["seconds"]]
+    table["session"] = [_name(number) for number in table["session"]]
+    return table
 
 
 def _name(number: int) -> str:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
+
+from mammogan.data.segmentation import breast_mask
 
 FLOOR = 1.0  # standard deviation of the noise floor, in gray levels of 255: below what a display shows
 FRAME = 320  # one pixel of black frame per so many rows
@@ -41,10 +44,6 @@ def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator
     Returns:
         uint8 (h, w).
     """
-    from scipy import ndimage
-
-    from mammogan.data.segmentation import breast_mask
-
     h, w = image.shape
     gray = np.rint(image.astype(np.float32) * np.float32(steps / (2**bits - 1))) * np.float32(255 / steps)
     gray += FLOOR * rng.standard_normal(gray.shape, np.float32)

@@ -72,14 +72,12 @@ class Answer:
         """Return the answer of a request; raise RequestRefused for unknown, missing or impossible fields."""
         if not isinstance(content, dict) or set(content) != {"question", "chosen", "seconds", "age", "key"}:
             raise malformed("An answer has question, chosen, seconds, age and key.")
-        times = (content["seconds"], content["age"])
-        if not is_number(content["question"]) or isinstance(content["question"], float):
-            raise malformed("The question of the answer is not a whole number.")
-        if content["chosen"] not in SIDES or not is_key(content["key"]):
-            raise malformed("The side or the key of the answer is impossible.")
-        if not all(is_number(time) and 0 <= time < 10**8 for time in times):
-            raise malformed("The times of the answer are impossible.")
-        return cls(**content)
+        answer = cls(**content)
+        whole = is_number(answer.question) and isinstance(answer.question, int)
+        times = all(is_number(time) and 0 <= time < 10**8 for time in (answer.seconds, answer.age))
+        if not (whole and times and answer.chosen in SIDES and is_key(answer.key)):
+            raise malformed("A field of the answer is impossible.")
+        return answer
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -36,7 +36,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammogan.errors import StudyError
-from mammogan.reader_study.database import Database
+from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PUBLIC, ReaderStudy
 from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key, malformed
 
@@ -122,9 +122,9 @@ class Server:
 
         routes = [
             Route("/api/sessions", self.start, methods=["POST"]),
-            Route("/api/session", self.state),
+            Route("/api/session", partial(self.read, self.database.state)),
             Route("/api/answers", self.answer, methods=["POST"]),
-            Route("/api/result", self.result),
+            Route("/api/result", partial(self.read, self.database.result)),
             Route("/admin", self.admin),
             Mount("/", StaticFiles(directory=self.study.folder / PUBLIC, html=True)),
         ]
@@ -161,10 +161,6 @@ class Server:
         start = partial(self.database.start, body["key"], questionnaire, reader)
         return JSONResponse(await self.database.submit(start))
 
-    async def state(self, request: Request) -> Response:
-        """Send what a client may know of its session."""
-        return JSONResponse(await self.database.submit(partial(self.database.state, self._session(request))))
-
     async def answer(self, request: Request) -> Response:
         """Store an answer."""
         number = self._session(request)
@@ -174,9 +170,9 @@ class Server:
             self.note(request, RequestRefused(200, "repeated", f"Question {answer.question} was stored before."))
         return JSONResponse(reply)
 
-    async def result(self, request: Request) -> Response:
-        """Send the truth of a finished session."""
-        return JSONResponse(await self.database.submit(partial(self.database.result, self._session(request))))
+    async def read(self, method: Callable[[int], Reply], request: Request) -> Response:
+        """Send what a method of the database returns on the client's session."""
+        return JSONResponse(await self.database.submit(partial(method, self._session(request))))
 
     async def admin(self, request: Request) -> Response:
         """Send the administrator's page. It has counts only: the administrator may still be a reader."""

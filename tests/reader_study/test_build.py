@@ -26,16 +26,16 @@ def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> N
         f"id,label\n{second[0]},implausible outline\n{second[1]},none\n{second[2]},vessels\n{second[2]},grid\n"
     )
     hand.write_text(f"# by one observer\n{first[3]},motion\n{second[5]}\n")
-    made = build(*stores, tmp_path / "study", StudySettings(labels=[labels], exclude=[hand], pool=12))
-    record = json.loads((made.folder / "study.json").read_text())["excluded"]
+    study = build(*stores, tmp_path / "study", StudySettings(labels=[labels], exclude=[hand], pool=12))
+    record = json.loads((study.folder / "study.json").read_text())["excluded"]
     assert record == [
         {"set": "real", "id": first[3], "reason": "by hand: motion"},
         {"set": "synthetic", "id": second[0], "reason": "label implausible outline"},
         {"set": "synthetic", "id": second[2], "reason": "label vessels; label grid"},
         {"set": "synthetic", "id": second[5], "reason": "by hand"},
     ]
-    assert len(made.real) == len(made.synthetic) == 12
-    assert not {row["id"] for row in record} & {image for _, image in (*made.real, *made.synthetic)}
+    assert len(study.real) == len(study.synthetic) == 12
+    assert not {row["id"] for row in record} & {image for _, image in (*study.real, *study.synthetic)}
     only = build(*stores, tmp_path / "only", StudySettings(labels=[labels], exclude_labels=["grid"], view="MLO"))
     record = json.loads((only.folder / "study.json").read_text())["excluded"]
     assert {row["id"] for row in record if row["reason"].startswith("label")} == {second[2]}
@@ -78,21 +78,21 @@ def test_folders_are_ingested(phantoms: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number in range(3):
-        drawn = np.zeros((160, 128), np.uint16)
+        oval = np.zeros((160, 128), np.uint16)
         yy, xx = np.mgrid[:160, :128]
-        drawn[(yy - 80) ** 2 / 60**2 + xx**2 / (80 + number) ** 2 < 1] = 30000 + 500 * number
-        Image.fromarray(drawn).save(pictures / f"{number}.png")
-    made = build(phantoms, pictures, tmp_path / "study", StudySettings(size=Size(80, 64)))
-    assert len(made.real) == 16
-    assert len(made.synthetic) == 3
-    assert not (made.folder / ".ingest").exists()
+        oval[(yy - 80) ** 2 / 60**2 + xx**2 / (80 + number) ** 2 < 1] = 30000 + 500 * number
+        Image.fromarray(oval).save(pictures / f"{number}.png")
+    study = build(phantoms, pictures, tmp_path / "study", StudySettings(size=Size(80, 64)))
+    assert len(study.real) == 16
+    assert len(study.synthetic) == 3
+    assert not (study.folder / ".ingest").exists()
 
 
 def test_the_page_of_the_book_says_what_its_generator_was_trained_on(stores: tuple[Path, Path], tmp_path: Path) -> None:
     real, synthetic = stores
     write_demo(real, synthetic, tmp_path / "page", "mammograms of somewhere")
-    told = [p for p in (tmp_path / "page").rglob("*.js") if "trained on mammograms of somewhere" in p.read_text()]
-    assert len(told) == 1
+    naming = [p for p in (tmp_path / "page").rglob("*.js") if "trained on mammograms of somewhere" in p.read_text()]
+    assert len(naming) == 1
     assert (tmp_path / "page" / "index.html").is_file()
 
 

@@ -80,9 +80,9 @@ def test_a_client_that_leaves_takes_no_answer_along(study: ReaderStudy) -> None:
         await database.close()
         return outcomes
 
-    gone, kept = asyncio.run(leave())
+    gone, stored = asyncio.run(leave())
     assert isinstance(gone, asyncio.CancelledError)
-    assert kept == {"answered": 2, "again": False}
+    assert stored == {"answered": 2, "again": False}
     assert answer_rows(study) == [(1, 1, "left"), (1, 2, "left")]
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_opened_is_a_sentence(study: ReaderStudy) -> None:
         Database(study)
     path.unlink()
     path.mkdir()
-    with pytest.raises(StudyError, match="make file and folder writable"):
+    with pytest.raises(StudyError, match="check that they are writable"):
         connect(study.folder)
 
 
@@ -106,7 +106,7 @@ def three_questions() -> Database:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["left", "right"]), st.integers(0, 2)), max_size=12))
 def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tuple[int, str, int]]) -> None:
-    """Against a model: the answers kept are those of the first acceptable request for each next question."""
+    """Against a model: the stored answers are those of the first acceptable request for each next question."""
     database = three_questions()
     session = database.start(secrets.token_hex(16), Questionnaire("no"), "")
     number = int(str(session["token"]).partition(".")[0])

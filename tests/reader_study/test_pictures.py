@@ -30,14 +30,14 @@ def displayed(image: np.ndarray, bits: int, steps: int = 0, rng: np.random.Gener
 def test_large_pictures_are_tiled_and_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "PLAIN", 64)
     monkeypatch.setattr(pictures, "TILE", 32)
-    shown = np.random.default_rng(0).integers(0, 256, (100, 75), np.uint8)
-    pictures.write_picture(shown, tmp_path, "name")
-    whole = np.zeros_like(shown)
+    picture = np.random.default_rng(0).integers(0, 256, (100, 75), np.uint8)
+    pictures.write_picture(picture, tmp_path, "name")
+    whole = np.zeros_like(picture)
     for path in (tmp_path / "name" / "7").iterdir():
         column, row = map(int, path.stem.split("_"))
         part = np.asarray(Image.open(path))
         whole[row * 32 : row * 32 + part.shape[0], column * 32 : column * 32 + part.shape[1]] = part
-    np.testing.assert_array_equal(whole, shown)
+    np.testing.assert_array_equal(whole, picture)
     assert sorted(int(p.name) for p in (tmp_path / "name").iterdir()) == list(range(8))
     assert Image.open(tmp_path / "name" / "0" / "0_0.png").size == (1, 1)
     assert Image.open(tmp_path / "name" / "6" / "0_0.png").size == (32, 32)
@@ -45,38 +45,38 @@ def test_large_pictures_are_tiled_and_fit_together(tmp_path: Path, monkeypatch: 
 
 
 def file_features(path: Path) -> list[float]:
-    """What a program can say of a file without looking at the breast: size, compression, noise, border, gray grid."""
+    """Return numbers of a file that ignore the breast: size, compression, noise, border, gray grid."""
     content = path.read_bytes()
-    shown = np.asarray(Image.open(BytesIO(content)))
-    inner = shown[20:-20, 20:-20].astype(np.int16)
-    levels = np.bincount(shown.ravel(), minlength=256)
-    seen = np.flatnonzero(levels)
-    # The corner that the breast does not reach lies at one of the sides.
-    corners = [shown[:12, :12], shown[:12, -12:], shown[-12:, :12], shown[-12:, -12:]]
+    picture = np.asarray(Image.open(BytesIO(content)))
+    inner = picture[20:-20, 20:-20].astype(np.int16)
+    levels = np.bincount(picture.ravel(), minlength=256)
+    used = np.flatnonzero(levels)
+    # The corner that the breast does not reach is at one of the sides.
+    corners = [picture[:12, :12], picture[:12, -12:], picture[-12:, :12], picture[-12:, -12:]]
     quiet = min((float(c.std()), float(c.mean())) for c in corners)
-    edges = [shown[0], shown[-1], shown[:, 0], shown[:, -1]]
+    edges = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
     residual = inner[1:, 1:] - inner[:-1, 1:] - inner[1:, :-1] + inner[:-1, :-1]
     lit = inner[1:, 1:] > 40
     return [
         len(content),
         content.count(b"IDAT"),
-        len(zlib.compress(shown[:16].tobytes())),
-        len(zlib.compress(shown.tobytes())) / max((shown > 0).sum(), 1),
+        len(zlib.compress(picture[:16].tobytes())),
+        len(zlib.compress(picture.tobytes())) / max((picture > 0).sum(), 1),
         *quiet,
         float(np.median(np.abs(residual[lit]))) if lit.any() else 0.0,
         float((residual[lit] == 0).mean()) if lit.any() else 0.0,
         *(float(edge.mean()) for edge in edges),
         max(float(edge.max()) for edge in edges),
-        float((shown == 0).mean() == 0),
-        len(seen) / (seen[-1] - seen[0] + 1),
+        float((picture == 0).mean() == 0),
+        len(used) / (used[-1] - used[0] + 1),
         float(levels[1::2].sum() / levels.sum()) if levels[0] == 0 else float(levels[1::2].sum() / levels[1:].sum()),
-        float(np.gcd.reduce(seen)),
-        float(seen[0]),
+        float(np.gcd.reduce(used)),
+        float(used[0]),
     ]
 
 
 def auc(study: ReaderStudy) -> tuple[float, float]:
-    """Cross-validated area under the curve of a random forest on `file_features`, and its SD under no difference."""
+    """Return the cross-validated area under the curve of a random forest on the files, and its SD if they are alike."""
     labels = np.array([1] * len(study.real) + [0] * len(study.synthetic))
     files = [study.folder / "public/pictures" / f"{name}.png" for name, _ in (*study.real, *study.synthetic)]
     features = np.array([file_features(path) for path in files])
@@ -88,12 +88,12 @@ def auc(study: ReaderStudy) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def betraying(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two sets, alike as breasts; one as a detector delivers them, one with a generator's file habits."""
+    """Return two stores of like breasts; one as a detector delivers them, one with the file habits of a generator."""
     folder = tmp_path_factory.mktemp("betraying")
     rng = np.random.default_rng(0)
-    drawn = ovals(96, 320, 256, smooth=3)
-    rng.shuffle(drawn)
-    real, images = drawn[:48], drawn[48:]
+    breasts = ovals(96, 320, 256, smooth=3)
+    rng.shuffle(breasts)
+    real, images = breasts[:48], breasts[48:]
     synthetic = []
     for image in images:
         uneven = np.rint(image * 127) / 127  # a grid of 7 bits
@@ -106,11 +106,11 @@ def betraying(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.mark.slow
 def test_files_do_not_betray_the_class(betraying: tuple[Path, Path], tmp_path: Path) -> None:
     plain = build(*betraying, tmp_path / "plain", StudySettings(seed=1), make_picture=displayed)
-    found, _ = auc(plain)
-    assert found > 0.99  # the features are able to tell the classes apart
+    area, _ = auc(plain)
+    assert area > 0.99  # the features are able to tell the classes apart
     equal = build(*betraying, tmp_path / "equal", StudySettings(seed=1), make_picture=equalized)
-    found, spread = auc(equal)
-    assert found < 0.5 + 2.5 * spread, f"AUC {found:.2f}, SD {spread:.2f}"
+    area, spread = auc(equal)
+    assert area < 0.5 + 2.5 * spread, f"AUC {area:.2f}, SD {spread:.2f}"
 
 
 def test_the_picture_stays_the_picture(stores: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The server of a study: nothing lost, nothing doubled, nothing told, and everything else refused and logged."""
+"""The server of a study: no answer is lost, doubled or revealed, and all else is refused and logged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def study(tmp_path: Path) -> ReaderStudy:
 
 
 def refused(study: ReaderStudy) -> list[str]:
-    """Kinds of the refusals that were logged."""
+    """Return the kinds of the refusals that were logged."""
     lines = (study.folder / "refused.log").read_text().splitlines()
     return [json.loads(line)["refused"] for line in lines]
 
@@ -40,8 +40,8 @@ def refused(study: ReaderStudy) -> list[str]:
 def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         session = begin(address)
-        drawn = study.session(1)
-        assert session["pairs"] == [[pair.left, pair.right] for pair in drawn]
+        pairs = study.session(1)
+        assert session["pairs"] == [[pair.left, pair.right] for pair in pairs]
         assert set(session) == {"token", "session", "reader", "answered", "pairs"}
         token, seen = session["token"], [session]
         for question in range(1, 11):
@@ -52,10 +52,10 @@ def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
             seen += [early, done]
         # Nothing that was sent before the end tells the sides.
         assert "real_side" not in json.dumps(seen)
-        assert not any(pair.real_id in json.dumps(seen) for pair in drawn)
+        assert not any(pair.real_id in json.dumps(seen) for pair in pairs)
         status, result = call(address, "/api/result", authorization=f"Bearer {token}")
         assert status == 200
-        assert [a["real_side"] for a in result["answers"]] == [pair.real_side for pair in drawn]
+        assert [a["real_side"] for a in result["answers"]] == [pair.real_side for pair in pairs]
         # A reader who comes back keeps the code; one who makes one up is told so.
         again = begin(address, reader=session["reader"].lower())
         assert again["reader"] == session["reader"]
@@ -72,9 +72,9 @@ def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
     assert table["reader"].nunique() == 1
     first = table[table["session"] == session["session"]]
     assert first["correct"].tolist() == [
-        int(pair.real_side == ("right" if i % 2 else "left")) for i, pair in enumerate(drawn)
+        int(pair.real_side == ("right" if i % 2 else "left")) for i, pair in enumerate(pairs)
     ]
-    assert first["real_id"].tolist() == [pair.real_id for pair in drawn]
+    assert first["real_id"].tolist() == [pair.real_id for pair in pairs]
     # The tablet confirmed an hour before the server heard of it.
     age = time.time() - first["confirmed_at"].iloc[0].timestamp()
     assert 3600 <= age < 3700
@@ -147,8 +147,15 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
         assert '<th scope="row">Sessions finished</th><td>1</td>' in page
         assert '<th scope="row">Answers</th><td>10</td>' in page
         # Counts only: neither a side, a score, a name nor an id.
-        told = [*(n for n, _ in (*study.real, *study.synthetic)), "left", "right", "correct", "real-", token]
-        assert not [word for word in told if word in page]
+        hidden = [
+            *(n for n, _ in (*study.real, *study.synthetic)),
+            "left",
+            "right",
+            "correct",
+            "real-",
+            token,
+        ]
+        assert not [word for word in hidden if word in page]
         for _ in range(5):
             assert call(address, "/admin", **login("guess"))[0] == 401
         assert call(address, "/admin", **login(PASSWORD))[0] == 429
@@ -205,12 +212,12 @@ def test_two_hundred_sessions_at_once(study: ReaderStudy) -> None:
         async def everybody() -> list[tuple[str, list[str]]]:
             return await asyncio.gather(*(one_reader(number) for number in range(200)))
 
-        told = dict(asyncio.run(everybody()))
-    assert len(told) == 200
+        sent = dict(asyncio.run(everybody()))
+    assert len(sent) == 200
     table = check_responses(responses(study).fillna("").astype(str))
     assert len(table) == 2000
-    kept = {name: group["chosen_side"].tolist() for name, group in table.groupby("session")}
-    assert kept == told
+    stored = {name: group["chosen_side"].tolist() for name, group in table.groupby("session")}
+    assert stored == sent
 
 
 @pytest.mark.slow
@@ -231,10 +238,10 @@ def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
                         status, done = answer(address, token, acknowledged[token] + 1)
                     except (OSError, HTTPException):
                         return
-                    if status == 409:  # kept in the life before, the acknowledgment was cut off
-                        status, known = call(address, "/api/session", authorization=f"Bearer {token}")
-                        done = {"answered": known["answered"]}
-                        assert known["answered"] == acknowledged[token] + 1
+                    if status == 409:  # stored in the life before, the acknowledgment was cut off
+                        status, session = call(address, "/api/session", authorization=f"Bearer {token}")
+                        done = {"answered": session["answered"]}
+                        assert session["answered"] == acknowledged[token] + 1
                     assert status == 200
                     acknowledged[token] = done["answered"]
 
@@ -248,10 +255,10 @@ def test_kill_9_loses_no_acknowledged_answer(study: ReaderStudy) -> None:
             for thread in threads:
                 thread.join()
             stop.set()
-        kept = {session: sum(1 for row in answer_rows(study) if row[0] == session) for session in range(1, 9)}
+        stored = {session: sum(1 for row in answer_rows(study) if row[0] == session) for session in range(1, 9)}
         for token, count in acknowledged.items():
-            # One more than acknowledged may be kept: its acknowledgment was under way.
-            assert 0 <= kept[int(token.partition(".")[0])] - count <= 1
+            # One more than acknowledged may be stored: its acknowledgment was under way.
+            assert 0 <= stored[int(token.partition(".")[0])] - count <= 1
     assert set(acknowledged.values()) == {10}
     assert len(answer_rows(study)) == 80
 

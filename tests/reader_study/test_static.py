@@ -36,16 +36,16 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(
+        chromium = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
-        yield made
-        made.close()
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Eight images of 80 x 64 pixels, real and synthetic at once: which is which decides nothing here."""
+    """Eight images of 80 x 64 pixels, which serve as the real and as the synthetic ones."""
     return Store.open(made_store(tmp_path_factory.mktemp("stores") / "store", ovals(8), "image"))
 
 
@@ -55,7 +55,7 @@ def study(store: Store, tmp_path: Path) -> ReaderStudy:
 
 
 class Tablet:
-    """A page, and what went wrong on it or left its origin."""
+    """A page in a browser, with its errors and its requests to other origins."""
 
     def __init__(self, browser: Any, address: str, size: tuple[int, int] = (1194, 834), touch: bool = False) -> None:
         width, height = size
@@ -122,7 +122,7 @@ class Tablet:
         self.until("state.answers.every((answer) => answer.sent)")
 
     def view(self, side: str) -> dict[str, float]:
-        """Zoom relative to the whole image, and the center, of one viewer."""
+        """Return zoom, relative to the whole image, and center of one viewer."""
         return self.page.evaluate(
             "(side) => { const v = viewers[side].osd.viewport, c = v.getCenter();"
             " return { zoom: v.getZoom() / v.getHomeZoom(), x: c.x, y: c.y }; }",
@@ -136,10 +136,10 @@ def answers(study: ReaderStudy) -> list[tuple]:
 
 
 def axe(tablet: Tablet) -> list[tuple[str, str]]:
-    """What axe-core finds, evaluated outside of the page's own content security policy."""
+    """Return the violations that axe-core reports, evaluated outside the content security policy of the page."""
     tablet.page.evaluate((ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = tablet.page.evaluate("axe.run({preload: false})")["violations"]
-    return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
+    violations = tablet.page.evaluate("axe.run({preload: false})")["violations"]
+    return [(violation["id"], node["html"][:160]) for violation in violations for node in violation["nodes"]]
 
 
 @pytest.mark.parametrize("device", SIZES)
@@ -180,8 +180,8 @@ def test_by_touch_at_every_size(browser: Any, study: ReaderStudy, device: str) -
         fingers = page.context.new_cdp_session(page)
 
         def touch(kind: str, *points: tuple[float, float]) -> None:
-            places = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
-            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+            positions = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": positions})
 
         touch("touchStart", (x - 10, y), (x + 10, y))
         for spread in range(12, 60, 6):
@@ -251,11 +251,11 @@ def test_by_mouse(browser: Any, study: ReaderStudy) -> None:
         page.wait_for_timeout(500)
         assert tablet.view("right")["zoom"] > 1.4  # what was enlarged stays so
         # Around the images all is darker than a dark mammogram's gray.
-        shown = page.evaluate("""['body', '.stage', '.tools', '#choice', '#pairs header'].map((where) => {
+        grays = page.evaluate("""['body', '.stage', '.tools', '#choice', '#pairs header'].map((where) => {
             let e = document.querySelector(where), c;
             do { c = getComputedStyle(e).backgroundColor; e = e.parentElement; } while (c === 'rgba(0, 0, 0, 0)' && e);
             return Math.max(...c.match(/[0-9]+/g).slice(0, 3).map(Number)); })""")
-        assert max(shown) < 20
+        assert max(grays) < 20
         for number in range(1, PAIRS + 1):
             tablet.answer(number, "left")
         page.wait_for_selector("#details", state="visible")
@@ -405,13 +405,13 @@ def test_the_network_is_lost_in_the_middle(browser: Any, study: ReaderStudy) -> 
 
 
 def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path) -> None:
-    made = build(
+    study = build(
         store.path,
         store.path,
         tmp_path / "study",
         StudySettings(seed=1, pairs=PAIRS, browser=True, note="Phantoms only."),
     )
-    index = made.folder / "public" / "index.html"
+    index = study.folder / "public" / "index.html"
     tablet = Tablet(browser, index.as_uri())
     page = tablet.page
     assert page.inner_text("#note") == "Phantoms only."
@@ -425,9 +425,9 @@ def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path
         page.click("#download")
     table = read_responses(download.value.path())
     assert table["chosen_side"].tolist() == ["left", "right", "left", "right"]
-    drawn = made.session(int(page.evaluate("state.token")))
-    assert table["real_side"].tolist() == [pair.real_side for pair in drawn]
-    assert table["synthetic_id"].tolist() == [pair.synthetic_id for pair in drawn]
+    pairs = study.session(int(page.evaluate("state.token")))
+    assert table["real_side"].tolist() == [pair.real_side for pair in pairs]
+    assert table["synthetic_id"].tolist() == [pair.synthetic_id for pair in pairs]
     assert set(table["trainee"]) == {"yes"}
     assert (table["seconds"] > 0).all()
     assert page.inner_text("#score").startswith(f"You found the real image in {table['correct'].sum()} of")
@@ -441,8 +441,8 @@ def test_tiles_and_the_administrators_page(
 ) -> None:
     monkeypatch.setattr(pictures, "PLAIN", 24)
     monkeypatch.setattr(pictures, "TILE", 16)
-    made = build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=1))
-    with served(made.folder) as (address, _):
+    study = build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=1))
+    with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         tablet.page.evaluate("study.pairs = 1")
         fetched: list[str] = []
@@ -456,7 +456,7 @@ def test_tiles_and_the_administrators_page(
         tiles = [line for line in fetched if "/pictures/" in line]
         assert {line.split("/")[-2] for line in tiles} >= {"7"}
         assert all(line.startswith("200") for line in tiles)
-        pair = made.session(1)[0]
+        pair = study.session(1)[0]
         whole = Store.open(store.path).images()
         ids = Store.open(store.path).manifest["id"].tolist()
         expected = float((whole[ids.index(pair.real_id)] > 1000).mean())
