@@ -9,7 +9,7 @@ import platform
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
@@ -74,6 +74,15 @@ def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> list
     # Several threads of linear algebra in each of these would wait for each other and take several times as long.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))
+
+
+def in_processes(function: Callable[[Item], Value], items: Iterable[Item], processes: int = 1) -> Iterator[Value]:
+    """Yield `function` of every item, in order, computed in child processes; 1 is this process itself."""
+    if processes == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from ordered_map(lambda item: pool.submit(function, item), lambda call: call.result(), items, processes)
 
 
 # Guarded child processes: no file can crash, hang or fill the process that reads many.

@@ -1,18 +1,27 @@
-"""A map over images gives the same numbers in this process and on Dask, and workers keep their memory."""
+"""Maps give the same results in this process, in children and on Dask; no file can take the reader down.
+
+A guarded call that hangs, crashes or eats memory becomes a refusal, and the next one works.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pebble import ProcessPool
 from small_stores import make_store
 
+from mammogan import parallel
+from mammogan.errors import Refused
 from mammogan.metrics.moments import image_moments
-from mammogan.parallel import map_images
+from mammogan.parallel import in_processes, map_images
 
 
 @pytest.mark.slow
@@ -43,3 +52,60 @@ def test_a_worker_keeps_the_memory_of_its_images(tmp_path: Path) -> None:
         more = np.diff(found[found[:, 0] == worker, 1])
         # An image takes 160 pages, and a task 2,560 where each is asked for anew.
         assert np.median(more) < 160
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_keep_the_order(processes: int) -> None:
+    assert list(in_processes(abs, range(-20, 0), processes)) == list(range(20, 0, -1))
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[ProcessPool]:
+    pool = parallel.guarded_pool()
+    yield pool
+    pool.stop()
+    pool.join()
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def eat() -> bytes:
+    return bytes(6 * 2**30)
+
+
+class Panic(BaseException):
+    """As the decoders written in Rust raise it: not an Exception."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("it cannot be pickled")
+
+
+def panic() -> None:
+    raise Panic
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "reason"),
+    [
+        (crash, (), "crashed"),
+        (panic, (), "crashed"),
+        (os._exit, (3,), "crashed"),
+        (time.sleep, (60,), "timeout"),
+        (eat, (), "memory"),
+    ],
+)
+@pytest.mark.slow
+def test_a_bad_call_is_a_refusal_and_the_next_call_works(
+    children: ProcessPool, function: object, arguments: tuple, reason: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        parallel.guarded_result(parallel.submit_guarded(children, function, *arguments, seconds=3))
+    assert refused.value.reason == reason
+    assert parallel.guarded_result(parallel.submit_guarded(children, abs, -3)) == 3
+
+
+def test_an_error_of_the_function_is_not_hidden(children: ProcessPool) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        parallel.guarded_result(parallel.submit_guarded(children, int, "x"))

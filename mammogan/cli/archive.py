@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write DICOM files to.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of images; four a patient.")] = 40,
+    count: Annotated[int, typer.Option(min=1, help="Number of images; four per patient.")] = 40,
     seed: Seed = 0,
     height: Annotated[int, typer.Option(min=64, help="Height of an image, pixels.")] = 1280,
     width: Annotated[int, typer.Option(min=64, help="Width of an image, pixels.")] = 1024,
@@ -28,15 +28,7 @@ def phantom(
     clear(out, force)
     check_empty(out)
     with Bars() as bars:
-        write_population(
-            out,
-            count,
-            seed,
-            height=height,
-            width=width,
-            workers=workers,
-            progress=bars,
-        )
+        write_population(out, count, seed, height=height, width=width, workers=workers, progress=bars)
     print(f"{count} phantoms in {out}")
 
 
@@ -46,15 +38,15 @@ def ingest(
     store: Annotated[Path, typer.Option(help="Folder of the store to write.")],
     height: Annotated[int, typer.Option(min=4, help="Height of the finest level, pixels.")] = 1280,
     width: Annotated[int, typer.Option(min=4, help="Width of the finest level, pixels.")] = 1024,
-    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits a pixel of the store.")] = 12,
+    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits per pixel of the store.")] = 12,
     labels: Annotated[Path | None, typer.Option(help="CSV of pictures: columns file and view, and others.")] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="FACT=NAME", help="Name of a column of the CSV, as view=position.")
     ] = None,
     assume: Annotated[
-        list[str] | None, typer.Option(metavar="FACT=VALUE", help="A fact that holds for all files, as view=MLO.")
+        list[str] | None, typer.Option(metavar="FACT=VALUE", help="A fact about all files, as view=MLO.")
     ] = None,
-    picture_bits: Annotated[int, typer.Option(help="Bits of pictures; 0 takes the depth of their format.")] = 0,
+    picture_bits: Annotated[int, typer.Option(help="Bits of pictures; 0 means the depth of their format.")] = 0,
     laterality: Annotated[str, typer.Option(help='"keep", or "left" to mirror to a chest wall at the left.')] = "keep",
     window: Annotated[
         str, typer.Option(help='VOI window to show: its position, its explanation, or "lut:0" for a VOI LUT.')
@@ -62,7 +54,7 @@ def ingest(
     refuse_flag: Annotated[
         list[str] | None, typer.Option(metavar="FLAG", help="Refuse images with this flag, as clips; repeatable.")
     ] = None,
-    for_processing: Annotated[bool, typer.Option("--for-processing", help="Take FOR PROCESSING images too.")] = False,
+    for_processing: Annotated[bool, typer.Option("--for-processing", help="Accept FOR PROCESSING images too.")] = False,
     workers: Workers = 1,
     scheduler: Annotated[str | None, typer.Option(help='Address of a Dask scheduler, or "local" for one here.')] = None,
     seed: Seed = 0,
@@ -71,7 +63,8 @@ def ingest(
     """Read an archive into a store; the same command continues one that was cut off."""
     from mammogan.data.deidentify import salt_path
     from mammogan.data.ingest import Settings
-    from mammogan.data.ingest import ingest as read
+    from mammogan.data.ingest import ingest as read_archive
+    from mammogan.data.metadata import LabelSource
     from mammogan.report.ingest import flag_counts, outcomes, write_report
 
     if force:
@@ -88,20 +81,13 @@ def ingest(
         picture_bits=picture_bits,
         seed=seed,
     )
+    source = LabelSource(labels, key_values("--column", column), key_values("--assume", assume))
     with Bars() as bars:
-        made = read(
-            list(sources),
-            store,
-            settings,
-            labels=labels,
-            columns=key_values("--column", column),
-            assume=key_values("--assume", assume),
-            workers=workers,
-            scheduler=scheduler,
-            progress=bars,
+        archive = read_archive(
+            sources, store, settings, labels=source, workers=workers, scheduler=scheduler, progress=bars
         )
-    for outcome, count, meaning in outcomes(made):
+    for outcome, count, meaning in outcomes(archive):
         print(f"{count:8d}  {outcome:16s} {meaning}")
-    for flag, count, meaning in flag_counts(made):
+    for flag, count, meaning in flag_counts(archive):
         print(f"{count:8d}  flag {flag:11s} {meaning[0].upper()}{meaning[1:]}.")
-    print(f"The store is {store}; the report is {write_report(made)}")
+    print(f"The store is {store}; the report is {write_report(archive)}")

@@ -1,4 +1,4 @@
-"""Lossless JPEG, the syntax of most mammograms in archives, by libjpeg-turbo: five times as fast as libjpeg."""
+"""Decode lossless JPEG, the syntax of most mammograms in archives, by libjpeg-turbo: five times as fast as libjpeg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END = b"\xff\xd9"  # the marker that ends every JPEG stream (ITU-T T.81, B.1.1.3
 
 
 def decoded(dataset: Dataset) -> np.ndarray:
-    """The pixels of a gray image as its codec gives them, (rows, columns), integers; not to be written to.
+    """Return the pixels of a gray image as its codec gives them, (rows, columns), integers, possibly read-only.
 
     Raises:
         Exception: whatever the decoders raise at broken pixel data.
@@ -29,17 +29,17 @@ def decoded(dataset: Dataset) -> np.ndarray:
 
 
 def is_available(uid: str) -> bool:
-    """True for the syntaxes that this module decodes; asked by pydicom."""
+    """Return True for the syntaxes that this module decodes; called by pydicom."""
     return uid in DECODER_DEPENDENCIES
 
 
 def decode_frame(stream: bytes, runner: DecodeRunner) -> np.ndarray:
-    """One gray frame, as bytes of unsigned integers; asked by pydicom.
+    """Return one gray frame as bytes of unsigned integers; called by pydicom.
 
     Raises:
         ValueError: the stream has no end, or holds another image than the header says.
     """
-    # libjpeg-turbo fills up what is missing; a breast half invented must not be taken.
+    # libjpeg-turbo fills up what is missing; half a breast must not be invented.
     if not stream.rstrip(b"\0").endswith(END):
         raise ValueError("The JPEG stream has no end.")
     frame = imagecodecs.jpeg8_decode(stream)

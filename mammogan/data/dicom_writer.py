@@ -1,4 +1,4 @@
-"""Gray levels -> a valid DICOM Digital Mammography X-Ray Image - For Presentation (PS3.3 A.26)."""
+"""Write gray levels as DICOM Digital Mammography X-Ray Images - For Presentation (PS3.3 A.26)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from mammogan.data.attributes import FOR_PRESENTATION
+from mammogan.errors import ParameterError
 
 # PS3.16 CID 4014, and the anatomic region of PS3.3 C.8.11.7.
 VIEWS = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
@@ -27,11 +28,30 @@ ORIENTATION = {
 
 @dataclass(frozen=True)
 class Window:
-    """One VOI window as the file offers it."""
+    """One VOI window that the file offers."""
 
     center: float
     width: float
     explanation: str = "NORMAL"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Text from which all UIDs are derived, another one for every image; text that the images of a study share; a
+    patient's identifier that belongs to nobody, and age in years."""
+
+    key: str
+    study: str
+    patient: str
+    age: int | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """Manufacturer and model of the device."""
+
+    manufacturer: str = "mammogan"
+    model: str = "procedural"
 
 
 @dataclass(frozen=True)
@@ -40,75 +60,85 @@ class Header:
 
     Attributes:
         view, laterality: "CC" or "MLO"; "L" or "R".
-        key: text from which all UIDs are derived; another key, another instance.
-        study: text that the images of one study share.
-        patient: identifier that stands for nobody.
-        age: years.
-        spacing_mm: at the detector.
+        identity, device: see there.
+        spacing_mm: of pixels at the detector.
         windows: the first is the default.
         function: LINEAR or SIGMOID, of all windows.
-        inverted: MONOCHROME1: stored values fall where the image brightens.
-        compressed: JPEG 2000, lossless.
-        manufacturer, model: of the device.
         synthetic: (0008,001C) Synthetic Data = YES.
         comment: image comments.
     """
 
     view: str
     laterality: str
-    key: str
-    study: str
-    patient: str
-    age: int | None = None
+    identity: Identity
+    device: Device = Device()
     spacing_mm: float = 0.1
     windows: tuple[Window, ...] = ()
     function: str = "LINEAR"
-    inverted: bool = False
-    compressed: bool = False
-    manufacturer: str = "mammogan"
-    model: str = "procedural"
     synthetic: bool = False
     comment: str = ""
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How a file stores gray levels: bits, MONOCHROME1 (stored values fall where the image brightens), JPEG 2000."""
+
+    bits: int = 12
+    inverted: bool = False
+    compressed: bool = False
+
+
+PLAIN = Encoding()
+
+
 def uid(*parts: object) -> UID:
-    """A UID that depends on the parts alone: 2.25 and 128 bits of a hash (PS3.5 B.2)."""
+    """Return a UID that depends on the parts alone: 2.25 and 128 bits of a hash (PS3.5 B.2)."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
-    """One item of a code sequence."""
+    """Return one item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
-def build(pixels: np.ndarray, header: Header, bits: int = 12) -> FileDataset:
-    """Make the data set.
+def build(pixels: np.ndarray, header: Header, encoding: Encoding = PLAIN) -> FileDataset:
+    """Return a data set.
 
     Args:
         pixels: (rows, columns), uint16 in 0 ... 2^bits - 1, 0 is black.
-        header: what the file says.
-        bits: bits stored.
+        header: facts to state.
+        encoding: how to store the pixels.
 
     Raises:
-        ValueError: pixels are of another type or range, or the view or laterality is unknown.
+        ParameterError: pixels are of another type or range, or the view or laterality is unknown.
     """
-    if pixels.ndim != 2 or pixels.dtype != np.uint16 or int(pixels.max(initial=0)) >= 2**bits:
-        raise ValueError(f"DICOM export takes a 2-D array of uint16 below {2**bits}.")
+    if pixels.ndim != 2 or pixels.dtype != np.uint16 or int(pixels.max(initial=0)) >= 2**encoding.bits:
+        raise ParameterError(f"DICOM export requires a 2-D array of uint16 below {2**encoding.bits}.")
     if (header.laterality, header.view) not in ORIENTATION:
-        raise ValueError(f"{header.laterality} {header.view} is no mammographic view; take L or R, CC or MLO.")
+        raise ParameterError(f"{header.laterality} {header.view} is not a view; choose L or R, and CC or MLO.")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(FOR_PRESENTATION)
-    meta.MediaStorageSOPInstanceUID = uid("instance", header.key)
+    meta.MediaStorageSOPInstanceUID = uid("instance", header.identity.key)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = uid("mammogan")
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    _state_facts(ds, header)
+    _store_pixels(ds, pixels, header, encoding)
+    if encoding.compressed:
+        # Its own instance UID stays: nothing is lost, and the file never existed uncompressed.
+        ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+    return ds
 
+
+def _state_facts(ds: FileDataset, header: Header) -> None:
+    """Set the modules of patient, study, series, equipment and acquisition."""
+    identity = header.identity
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.ImageType = ["DERIVED", "PRIMARY"]
-    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     # A date is demanded, and none would be true: the first day that the format can hold for a modern file.
     ds.StudyDate = ds.ContentDate = "20000101"
     ds.StudyTime = ds.ContentTime = "000000"
@@ -120,15 +150,15 @@ def build(pixels: np.ndarray, header: Header, bits: int = 12) -> FileDataset:
     if header.comment:
         ds.ImageComments = header.comment
     ds.Modality, ds.PresentationIntentType = "MG", "FOR PRESENTATION"
-    ds.Manufacturer, ds.ManufacturerModelName = header.manufacturer, header.model
+    ds.Manufacturer, ds.ManufacturerModelName = header.device.manufacturer, header.device.model
     ds.DeviceSerialNumber, ds.SoftwareVersions = "0", "1"
     ds.AnatomicRegionSequence = [code(*BREAST)]
 
-    ds.PatientName = ds.PatientID = header.patient
+    ds.PatientName = ds.PatientID = identity.patient
     ds.PatientBirthDate, ds.PatientSex = "", "F"
-    if header.age is not None:
-        ds.PatientAge = f"{header.age:03d}Y"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study", header.study), uid("series", header.study)
+    if identity.age is not None:
+        ds.PatientAge = f"{identity.age:03d}Y"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study", identity.study), uid("series", identity.study)
     ds.SeriesNumber, ds.InstanceNumber = 1, 1
     ds.PatientOrientation = ORIENTATION[header.laterality, header.view]
     ds.ImageLaterality, ds.ViewPosition = header.laterality, header.view
@@ -144,30 +174,28 @@ def build(pixels: np.ndarray, header: Header, bits: int = 12) -> FileDataset:
     ds.ImagerPixelSpacing = [f"{header.spacing_mm:.6g}"] * 2
     ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
 
+
+def _store_pixels(ds: FileDataset, pixels: np.ndarray, header: Header, encoding: Encoding) -> None:
+    """Set the modules of pixels, modality LUT and VOI LUT."""
+    inverted, top = encoding.inverted, 2**encoding.bits - 1
     ds.SamplesPerPixel, ds.BitsAllocated = 1, 16
     ds.Rows, ds.Columns = pixels.shape
-    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = bits, bits - 1, 0
-    ds.PhotometricInterpretation = "MONOCHROME1" if header.inverted else "MONOCHROME2"
-    ds.PresentationLUTShape = "INVERSE" if header.inverted else "IDENTITY"
-    ds.PixelIntensityRelationship, ds.PixelIntensityRelationshipSign = "LOG", 1 if header.inverted else -1
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = encoding.bits, encoding.bits - 1, 0
+    ds.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    ds.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
+    ds.PixelIntensityRelationship, ds.PixelIntensityRelationshipSign = "LOG", 1 if inverted else -1
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
-    top = 2**bits - 1
     windows = header.windows or (Window((top + 1) / 2, top + 1),)
-    # MONOCHROME1 stores the complement, and its windows lie at the complement too.
-    centers = [top - window.center if header.inverted else window.center for window in windows]
+    # MONOCHROME1 stores the complement, whose windows have the complement as their centers.
+    centers = [top - window.center if inverted else window.center for window in windows]
     ds.WindowCenter = [f"{center:.6g}" for center in centers]
     ds.WindowWidth = [f"{window.width:.6g}" for window in windows]
     ds.WindowCenterWidthExplanation = [window.explanation for window in windows]
     ds.VOILUTFunction = header.function
-    stored = (top - pixels if header.inverted else pixels).astype("<u2")
-    ds.PixelData = stored.tobytes()
+    ds.PixelData = (top - pixels if inverted else pixels).astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
-    if header.compressed:
-        # Its own instance UID stays: nothing is lost, and the file never existed uncompressed.
-        ds.compress(JPEG2000Lossless, generate_instance_uid=False)
-    return ds
 
 
-def write(path: Path, pixels: np.ndarray, header: Header, bits: int = 12) -> None:
+def write(path: Path, pixels: np.ndarray, header: Header, encoding: Encoding = PLAIN) -> None:
     """Write one file; arguments as for `build`. The same arguments give the same bytes."""
-    build(pixels, header, bits).save_as(path, enforce_file_format=True)
+    build(pixels, header, encoding).save_as(path, enforce_file_format=True)

@@ -1,14 +1,15 @@
-"""Stored values of a DICOM image -> gray values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
+"""Turn stored values of a DICOM image into gray values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-from mammogan.data.attributes import number, numbers, text, texts
+from mammogan.data.attributes import element, number, numbers, text, texts
+from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
 TABLE = 2**20  # at most so many stored values are looked up in a table; a wider range is computed pixel by pixel
@@ -16,17 +17,22 @@ BLOCK = 16  # rows looked up at a time: the indices of so many stay in the cache
 
 
 def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
-    """The pixels' own bits: what lies above or below BitsStored is cut off and the sign is extended (PS3.5 8.1.1).
+    """Return the pixels' own bits: cut off those outside BitsStored and extend the sign (PS3.5 8.1.1).
 
     Until 2004 overlays were kept in the unused high bits (PS3.3 C.9.2); without this they would shine through.
 
     Args:
+        dataset: header.
         array: integers as decoded, (rows, columns).
+
+    Raises:
+        Refused: bits allocated, bits stored and high bit contradict each other.
     """
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     high = int(dataset.get("HighBit", stored - 1))
     if array.dtype.kind not in "iu" or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
-        raise Refused(Reason.MALFORMED, "The image's bits allocated, bits stored and high bit contradict each other.")
+        names = ", ".join(map(element, ("BitsAllocated", "BitsStored", "HighBit")))
+        raise Refused(Reason.MALFORMED, f"{names} contradict each other.")
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     # What a codec returns is right aligned already, whatever the header says.
     shift = high + 1 - stored if not dataset.file_meta.TransferSyntaxUID.is_encapsulated else 0
@@ -34,76 +40,68 @@ def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
     if not shift and low <= int(array.min()) and int(array.max()) <= top:
         return array
     bits = (array.view(f"u{array.itemsize}") >> shift) & (2**stored - 1)
-    if not signed:
-        return bits
-    return np.where(bits > top, bits.astype(np.int64) - 2**stored, bits).astype(np.int32)
+    return np.where(bits > top, bits.astype(np.int64) - 2**stored, bits).astype(np.int32) if signed else bits
 
 
-def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tuple[np.ndarray, dict[str, Any]]:
-    """Gray values in [0, 1]: modality LUT, VOI window or LUT, polarity; pixel padding is background and becomes black.
+def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tuple[np.ndarray, Facts]:
+    """Apply the modality LUT, the VOI window or LUT, and the polarity; pixel padding is background and becomes black.
 
     A window is preferred to a VOI LUT where the file has both: the paper applied "the default windowing level for the
-    hardware". The transform is worked out once for every stored value that occurs and then looked up.
+    hardware". The transform is computed once for every stored value that occurs and then looked up.
 
     Args:
-        dataset: the header.
+        dataset: header.
         stored: stored values, (rows, columns), integers.
         window: which of several to show: the position of a window, "lut:N" for VOI LUT N, or an explanation
-            ("HARDER"), looked for among the windows first and the LUTs second.
+            ("HARDER"), looked up among the windows first and the LUTs second.
 
     Returns:
-        float32 (rows, columns), and the manifest's columns that say which window was used.
+        Gray values in [0, 1], float32 (rows, columns), and the manifest's columns that say which window was used.
 
     Raises:
         Refused: the file has no such window, or one that shows nothing.
     """
     low, high = int(stored.min()), int(stored.max())
     if high - low >= TABLE:
-        return _shown(dataset, stored, window)
-    table, facts = _shown(dataset, np.arange(low, high + 1), window)
+        return _transform(dataset, stored, window)
+    table, facts = _transform(dataset, np.arange(low, high + 1), window)
     # Values from zero up are their own index, which spares a subtraction.
     offset = low if low < 0 else 0
     table = np.concatenate([np.zeros(low - offset, np.float32), table])
     gray = np.empty(stored.shape, np.float32)
-    places = np.empty((BLOCK, stored.shape[1]), np.int64)
+    buffer = np.empty((BLOCK, stored.shape[1]), np.int64)
     for start in range(0, len(stored), BLOCK):
         block = stored[start : start + BLOCK]
-        place = places[: len(block)]
-        np.subtract(block, offset, out=place, dtype=np.int64) if offset else np.copyto(place, block)
+        indices = buffer[: len(block)]
+        np.subtract(block, offset, out=indices, dtype=np.int64) if offset else np.copyto(indices, block)
         # "clip" spares a copy; no index is out of range.
-        np.take(table, place, out=gray[start : start + BLOCK], mode="clip")
+        np.take(table, indices, out=gray[start : start + BLOCK], mode="clip")
     return gray, facts
 
 
-def _shown(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, dict[str, Any]]:
+def _transform(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, Facts]:
     values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
-    centers, widths = numbers(dataset.get("WindowCenter")), numbers(dataset.get("WindowWidth"))
-    windows = min(len(centers), len(widths))
-    luts = dataset.get("VOILUTSequence") or []
-    kind, index = choose(window, texts(dataset.get("WindowCenterWidthExplanation")), windows, luts)
+    centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
+    explanations = texts(dataset, "WindowCenterWidthExplanation")
+    luts: Sequence[Dataset] = dataset.get("VOILUTSequence") or []
+    kind, index = choose(window, explanations, min(len(centers), len(widths)), luts)
     padding = padding_of(dataset, stored)
-    facts: dict[str, Any] = {}
     if kind == "window":
-        explanations = texts(dataset.get("WindowCenterWidthExplanation"))
-        function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
-        facts = {
-            "window_center": centers[index],
-            "window_width": widths[index],
-            "window_function": function,
-            "window_explanation": explanations[index] if index < len(explanations) else None,
-        }
-        gray = apply_window(values, centers[index], widths[index], function)
+        center, width, function = centers[index], widths[index], text(dataset, "VOILUTFunction").upper() or "LINEAR"
+        facts: Facts = {"window_center": center, "window_width": width, "window_function": function}
+        facts["window_explanation"] = explanations[index] if index < len(explanations) else None
+        gray = apply_window(values, center, width, function)
     elif kind == "lut":
         top = 2.0 ** int(luts[index].LUTDescriptor[2]) - 1
         gray = np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset, index), np.float64) / top
         facts = {"window_function": "LUT", "window_explanation": text(luts[index], "LUTExplanation") or None}
     else:
         # PS3.3 C.11.2.1.2: without a window the range of the values is shown as it is.
-        seen = values[~padding] if not padding.all() else values
-        low, high = float(seen.min()), float(seen.max())
+        image = values[~padding] if not padding.all() else values
+        low, high = float(image.min()), float(image.max())
         gray = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
         facts = {"window_center": (low + high) / 2, "window_width": high - low, "window_function": "RANGE"}
-    # PS3.3 C.11.6: the presentation LUT shape rules where it is present, and INVERSE belongs to MONOCHROME1.
+    # PS3.3 C.11.6: the presentation LUT shape decides where it is present, and INVERSE belongs to MONOCHROME1.
     shape = text(dataset, "PresentationLUTShape").upper()
     if shape == "INVERSE" or (not shape and dataset.PhotometricInterpretation == "MONOCHROME1"):
         gray = 1 - gray
@@ -112,27 +110,30 @@ def _shown(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.
 
 
 def apply_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
-    """VOI window onto [0, 1]: LINEAR, LINEAR_EXACT (PS3.3 C.11.2.1.2.1, C.11.2.1.3.2) or SIGMOID (C.11.2.1.3.1).
+    """Apply a VOI window: LINEAR, LINEAR_EXACT (PS3.3 C.11.2.1.2.1, C.11.2.1.3.2) or SIGMOID (C.11.2.1.3.1).
+
+    Returns:
+        Gray values in [0, 1], of the shape of `values`.
 
     Raises:
         Refused: a width that the function does not allow, or an unknown function.
     """
     if function == "LINEAR":
         if width < 1:
-            raise Refused(Reason.DISPLAY, "The window is narrower than 1.")
+            raise Refused(Reason.DISPLAY, f"{element('WindowWidth')} is below 1.")
         # A width of 1 is a threshold: everything above center - 0.5 is white.
         return np.clip((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1)
     if width <= 0:
-        raise Refused(Reason.DISPLAY, "The window's width is not positive.")
+        raise Refused(Reason.DISPLAY, f"{element('WindowWidth')} is not positive.")
     if function == "LINEAR_EXACT":
         return np.clip((values - center) / width + 0.5, 0, 1)
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -80, 80)))
-    raise Refused(Reason.DISPLAY, "The VOI LUT function is none of LINEAR, LINEAR_EXACT and SIGMOID.")
+    raise Refused(Reason.DISPLAY, f"{element('VOILUTFunction')} is none of LINEAR, LINEAR_EXACT and SIGMOID.")
 
 
 def padding_of(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    """True where a stored value is padding, by (0028,0120) and (0028,0121); PS3.3 C.7.5.1.1.2."""
+    """Return True where a stored value is padding, by (0028,0120) and (0028,0121); PS3.3 C.7.5.1.1.2."""
     value = number(dataset.get("PixelPaddingValue"))
     if value is None:
         return np.zeros(stored.shape, bool)
@@ -141,25 +142,27 @@ def padding_of(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
     return (stored >= low) & (stored <= high)
 
 
-def choose(window: int | str, explanations: list[str], windows: int, luts: Any) -> tuple[str, int]:
-    """What to show: ("window", position), ("lut", position), or ("range", 0) where the file states nothing.
+def choose(window: int | str, explanations: list[str], windows: int, luts: Sequence[Dataset]) -> tuple[str, int]:
+    """Choose what to show: ("window", position), ("lut", position), or ("range", 0) where the file states nothing.
 
     Raises:
         Refused: the file has no such window.
     """
-    named = [text(item, "LUTExplanation") for item in luts]
+    names = [text(item, "LUTExplanation") for item in luts]
     if isinstance(window, str):
-        if window.startswith("lut:") and window[4:].isdigit() and int(window[4:]) < len(named):
+        if window.startswith("lut:") and window[4:].isdigit() and int(window[4:]) < len(names):
             return "lut", int(window[4:])
         if window in explanations[:windows]:
             return "window", explanations.index(window)
-        if window in named:
-            return "lut", named.index(window)
-        raise Refused(Reason.WINDOW, f"The file has no window called {window}.")
+        if window in names:
+            return "lut", names.index(window)
+        name = element("WindowCenterWidthExplanation")
+        raise Refused(Reason.WINDOW, f"The file has no window called {window} in {name}; choose another --window.")
     if window < windows:
         return "window", window
-    if not windows and window < len(named):
+    if not windows and window < len(names):
         return "lut", window
-    if not windows and not named and window == 0:
+    if not windows and not names and window == 0:
         return "range", 0
-    raise Refused(Reason.WINDOW, f"The file has {windows or len(named)} windows; there is none at position {window}.")
+    name = element("WindowCenter" if windows else "VOILUTSequence")
+    raise Refused(Reason.WINDOW, f"{name} has nothing at position {window} of {windows or len(names)} (--window).")

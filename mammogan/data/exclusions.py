@@ -7,97 +7,89 @@ import re
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from mammogan.data.attributes import (
-    FOR_PROCESSING,
-    TOMOSYNTHESIS,
-    VIEW_CODES,
-    matching_code,
-    number,
-    sequence_items,
-    text,
-    texts,
-)
+from mammogan.data import attributes
+from mammogan.data.attributes import VIEW_CODES, element, matching_code, number, sequence_items, text
 from mammogan.errors import Reason, Refused
 
-MODIFIER_CODES = codes.cid4015
 MAX_PIXELS = 2**27  # four times the largest film scan in use; a header that promises more is wrong or an attack
-# PS3.16 CID 4015 "View Modifier for Mammography": those that show less, more or something other than the whole breast.
-REFUSED_MODIFIERS = {
-    MODIFIER_CODES.Magnification: (Reason.MAGNIFIED, "a magnified view"),
-    MODIFIER_CODES.SpotCompression: (Reason.SPOT, "a spot compression"),
-    MODIFIER_CODES.ImplantDisplaced: (Reason.IMPLANT, "an implant-displaced view"),
-    MODIFIER_CODES.RolledInferior: (Reason.ROLLED, "a rolled view"),
-    MODIFIER_CODES.RolledLateral: (Reason.ROLLED, "a rolled view"),
-    MODIFIER_CODES.RolledMedial: (Reason.ROLLED, "a rolled view"),
-    MODIFIER_CODES.RolledSuperior: (Reason.ROLLED, "a rolled view"),
-    MODIFIER_CODES.AnteriorCompression: (Reason.PARTIAL, "an anterior compression"),
-    MODIFIER_CODES.AxillaryTail: (Reason.PARTIAL, "a view of the axillary tail"),
-    MODIFIER_CODES.AxillaryTissue: (Reason.PARTIAL, "a view of axillary tissue"),
-    MODIFIER_CODES.Cleavage: (Reason.PARTIAL, "a cleavage view"),
-    MODIFIER_CODES.InfraMammaryFold: (Reason.PARTIAL, "a view of the inframammary fold"),
-    MODIFIER_CODES.Tangential: (Reason.PARTIAL, "a tangential view"),
+MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
+# Elements that exclude an image when they are YES.
+YES = {
+    "QualityControlImage": Reason.NOT_A_BREAST,
+    "BreastImplantPresent": Reason.IMPLANT,
+    "PartialView": Reason.PARTIAL,
 }
-# Words by which units mark what the coded attributes do not always tell, in image type, paddle and view descriptions.
+# PS3.16 CID 4015 "View Modifier for Mammography": those that show less, more or something other than the whole breast.
+MODIFIERS = {
+    "Magnification": Reason.MAGNIFIED,
+    "SpotCompression": Reason.SPOT,
+    "ImplantDisplaced": Reason.IMPLANT,
+    **dict.fromkeys(("RolledInferior", "RolledLateral", "RolledMedial", "RolledSuperior"), Reason.ROLLED),
+    **dict.fromkeys(("AnteriorCompression", "AxillaryTail", "AxillaryTissue"), Reason.PARTIAL),
+    **dict.fromkeys(("Cleavage", "InfraMammaryFold", "Tangential"), Reason.PARTIAL),
+}
+REFUSED_CODES = {getattr(codes.cid4015, name): reason for name, reason in MODIFIERS.items()}
+# Words by which units mark what the coded attributes do not always state.
 WORDS = (
-    (r"stereo\w*|biopsy", Reason.STEREOTACTIC, "The image was made for a stereotactic biopsy."),
-    (r"specimen\w*", Reason.SPECIMEN, "The image shows a tissue specimen."),
-    (r"tomo\w*|generated_2d|c-view", Reason.TOMOSYNTHESIS, "The image was made from a breast tomosynthesis."),
-    (r"spot\w*", Reason.SPOT, "The image is a spot compression."),
-    (r"mag|magn\w*", Reason.MAGNIFIED, "The image is magnified."),
+    (r"stereo\w*|biopsy", Reason.STEREOTACTIC, "a stereotactic biopsy"),
+    (r"specimen\w*", Reason.SPECIMEN, "a tissue specimen"),
+    (r"tomo\w*|generated_2d|c-view", Reason.TOMOSYNTHESIS, "a breast tomosynthesis"),
+    (r"spot\w*", Reason.SPOT, "a spot compression"),
+    (r"mag|magn\w*", Reason.MAGNIFIED, "a magnified view"),
 )
 
 
 def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> None:
-    """Refuse what the paper excluded or a mammogram cannot be.
+    """Refuse what the paper excluded and what is not a mammogram.
 
     The paper trained on full-field digital mammograms without implants and postoperative artifacts ("Data and Clinical
     Setting"); the attributes are those of the Mammography Image module (PS3.3 C.8.11.7).
 
     Raises:
-        Refused: with the first reason found.
+        Refused: with the first reason that applies.
     """
-    sop_class = text(dataset, "SOPClassUID")
-    modality = text(dataset, "Modality").upper()
-    if sop_class == TOMOSYNTHESIS:
-        raise Refused(Reason.TOMOSYNTHESIS, "The file holds a breast tomosynthesis, not a full-field mammogram.")
-    if modality != "MG":
-        what = f"modality {modality}" if re.fullmatch("[A-Z0-9]{2,6}", modality) else "no modality"
-        raise Refused(Reason.MODALITY, f"The file has {what}; a mammogram has modality MG.")
-    if "PixelData" not in dataset:
-        raise Refused(Reason.NO_PIXELS, "The file has no integer pixel data.")
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise Refused(Reason.MULTI_FRAME, "The file has several frames; a full-field mammogram has one.")
-    if int(dataset.get("SamplesPerPixel") or 1) != 1 or dataset.get("PhotometricInterpretation") not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-    ):
-        raise Refused(Reason.COLOR, "The file is a color image; a mammogram is MONOCHROME1 or MONOCHROME2.")
-    if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
-        raise Refused(Reason.TOO_LARGE, f"The image has more than {MAX_PIXELS} pixels.")
-    intent = text(dataset, "PresentationIntentType").upper()
-    if (sop_class == FOR_PROCESSING or intent == "FOR PROCESSING") and not allow_processing:
-        raise Refused(
-            Reason.FOR_PROCESSING, "The image is FOR PROCESSING; the paper used images made for presentation."
-        )
-    if text(dataset, "QualityControlImage").upper() == "YES":
-        raise Refused(Reason.NOT_A_BREAST, "The image was made for quality control (0028,0300).")
-    if text(dataset, "BreastImplantPresent").upper() == "YES":
-        raise Refused(Reason.IMPLANT, "The breast has an implant (0028,1300).")
-    if text(dataset, "PartialView").upper() == "YES":
-        raise Refused(Reason.PARTIAL, "The image is a partial view (0028,1350).")
-    magnification = number(dataset.get("EstimatedRadiographicMagnificationFactor"))
-    if magnification is not None and magnification > 1.25:
-        raise Refused(Reason.MAGNIFIED, "The image is magnified (0018,1114).")
+    _check_kind(dataset, allow_processing)
+    for keyword, reason in YES.items():
+        if text(dataset, keyword).upper() == "YES":
+            raise Refused(reason, f"{element(keyword)} is YES.")
+    if (number(dataset.get(MAGNIFICATION)) or 0) > 1.25:
+        raise Refused(Reason.MAGNIFIED, f"{element(MAGNIFICATION)} is above 1.25.")
     if sequence_items(dataset, "SpecimenDescriptionSequence"):
-        raise Refused(Reason.SPECIMEN, "The image shows a tissue specimen.")
+        raise Refused(Reason.SPECIMEN, f"{element('SpecimenDescriptionSequence')} describes a tissue specimen.")
     for item in sequence_items(dataset, "ViewCodeSequence"):
         if matching_code(item, [VIEW_CODES.TissueSpecimenFromBreast]):
-            raise Refused(Reason.SPECIMEN, "The image shows a tissue specimen.")
+            raise Refused(Reason.SPECIMEN, f"{element('ViewCodeSequence')} names a tissue specimen.")
         for modifier in sequence_items(item, "ViewModifierCodeSequence"):
-            if found := matching_code(modifier, REFUSED_MODIFIERS):
-                reason, what = REFUSED_MODIFIERS[found]
-                raise Refused(reason, f"The image is {what} (view modifier).")
-    stated = texts(dataset.get("ImageType")) + [text(dataset, key) for key in ("PaddleDescription", "ViewPosition")]
-    for pattern, reason, sentence in WORDS:
-        if re.search(rf"\b({pattern})\b", " ".join(stated), re.IGNORECASE):
-            raise Refused(reason, sentence)
+            if code := matching_code(modifier, REFUSED_CODES):
+                raise Refused(REFUSED_CODES[code], f"{element('ViewModifierCodeSequence')} is {code.meaning}.")
+    descriptions = {keyword: text(dataset, keyword) for keyword in ("PaddleDescription", "ViewPosition")}
+    descriptions["ImageType"] = " ".join(attributes.texts(dataset, "ImageType"))
+    for pattern, reason, meaning in WORDS:
+        for keyword, description in descriptions.items():
+            if re.search(rf"\b({pattern})\b", description, re.IGNORECASE):
+                raise Refused(reason, f"{element(keyword)} names {meaning}.")
+
+
+def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
+    """Refuse a file that does not hold one gray full-field mammogram for presentation."""
+    sop_class, modality = text(dataset, "SOPClassUID"), text(dataset, "Modality").upper()
+    if sop_class == attributes.TOMOSYNTHESIS:
+        raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
+    if modality != "MG":
+        # Any other text may be a name that a broken length moved here.
+        stated = modality if re.fullmatch("[A-Z0-9]{2,6}", modality) else "missing"
+        raise Refused(Reason.MODALITY, f"{element('Modality')} is {stated}; that of a mammogram is MG.")
+    if "PixelData" not in dataset:
+        raise Refused(Reason.NO_PIXELS, f"{element('PixelData')} is missing.")
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise Refused(Reason.MULTI_FRAME, f"{element('NumberOfFrames')} is above 1; a full-field mammogram has one.")
+    if dataset.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+        raise Refused(Reason.COLOR, f"{element('PhotometricInterpretation')} is not MONOCHROME1 or MONOCHROME2.")
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        raise Refused(Reason.COLOR, f"{element('SamplesPerPixel')} is not 1, as that of a gray image is.")
+    if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
+        raise Refused(Reason.TOO_LARGE, f"{element('Rows')} times {element('Columns')} is above {MAX_PIXELS} pixels.")
+    processing = text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
+    if (processing or sop_class == attributes.FOR_PROCESSING) and not allow_processing:
+        name = element("PresentationIntentType" if processing else "SOPClassUID")
+        raise Refused(Reason.FOR_PROCESSING, f"{name} is FOR PROCESSING; add --for-processing to accept such images.")

@@ -1,4 +1,4 @@
-"""From an image of any size to the grid of the store: nothing stretched, nothing aliased, the breast at its edge."""
+"""Bring an image of any size to the grid of the store: not stretched, not aliased, the breast at its edge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = 64  # rows
 
 @lru_cache(maxsize=64)
 def area_weights(source: int, target: int) -> sparse.csr_array:
-    """Matrix (target, source) that averages `source` samples over `target` equal cells; rows sum to 1; float32."""
+    """Return the float32 matrix (target, source) that averages samples over equal cells; its rows sum to 1."""
     edges = np.arange(target + 1) * (source / target)
     first, last = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
     rows = np.repeat(np.arange(target), last - first)
@@ -36,7 +36,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if height <= h and width <= w:
         rows, columns = area_weights(h, height), area_weights(w, width)
         shrunk = np.empty((height, width), np.float32)
-        for start in range(0, height, BLOCK):  # so many rows stay in the cache while they are turned
+        for start in range(0, height, BLOCK):  # so many rows stay in the cache while they are transposed
             block = slice(start, start + BLOCK)
             shrunk[block] = (columns @ (rows[block] @ image).T).T
         return np.clip(shrunk, 0, 1, out=shrunk)
@@ -45,14 +45,14 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarray:
-    """Bring an image to (height, width), float32, with its aspect ratio kept; what is left over becomes black.
+    """Fit an image into (height, width), float32, at its aspect ratio; the rest of the grid is black.
 
-    The breast keeps its place at the chest wall's edge: black is added on the other side, or above and below alike.
+    The breast stays at the edge of its chest wall: black is added on the other side, or above and below alike.
 
     Args:
         image: (h, w), gray values in [0, 1].
-        height, width: of the grid.
-        side: of the picture at which the chest wall is, "L" or "R"; looked for where it is not given.
+        height, width: size of the grid, pixels.
+        side: side of the picture with the chest wall, "L" or "R"; found in the image by default.
     """
     h, w = image.shape
     scale = min(height / h, width / w)
@@ -62,13 +62,13 @@ def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarra
         return resized
     top = (height - rows) // 2
     left = 0 if (side or chest_side(overview(resized))) == "L" else width - columns
-    placed = np.zeros((height, width), np.float32)
-    placed[top : top + rows, left : left + columns] = resized
-    return placed
+    fitted = np.zeros((height, width), np.float32)
+    fitted[top : top + rows, left : left + columns] = resized
+    return fitted
 
 
 def overview(image: np.ndarray, side: int = 128) -> np.ndarray:
-    """Every k-th pixel of an image, so that its shorter side has about `side` of them: enough for its outline."""
+    """Return every k-th pixel of an image, about `side` along its shorter side: enough for its outline."""
     step = max(min(image.shape) // side, 1)
     return image[::step, ::step]
 
@@ -86,14 +86,14 @@ def crop_white_border(image: np.ndarray, white: float = 0.75, at_most: float = 0
     """Cut off the bright frame that a film scanner leaves around the film.
 
     A row or column belongs to the frame while at least 90 % of it is brighter than `white`; no breast fills its edge
-    like that. Not more than a share `at_most` of each side is cut.
+    like that. At most a share `at_most` of each side is cut.
     """
     bright = image > white
 
     def frame(lines: np.ndarray) -> int:
         limit = int(len(lines) * at_most)
         filled = lines[:limit].mean(axis=1) >= 0.9
-        # A dark gap of some pixels may lie outside the bright frame: look for its innermost line.
+        # A dark gap of some pixels may be outside the bright frame: its innermost line counts.
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
 
     top, bottom, left, right = (frame(side) for side in (bright, bright[::-1], bright.T, bright.T[::-1]))

@@ -1,4 +1,4 @@
-"""Images to inspect from a store or a plain folder, without the gate of the ingest, which would refuse the failures."""
+"""Read images to inspect from a store or a folder, without the gate of the ingest, which would refuse the failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mammogan.data.metadata import Labels, is_labels
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.store import Store, quantize
 from mammogan.errors import InputError, Refused
-from mammogan.types import ImageStack
+from mammogan.types import ImageStack, Size
 
 BITS = 12  # of the gray grid that pictures are brought to
 
@@ -49,12 +49,12 @@ class Images:
     """A set of images of one size.
 
     Attributes:
-        pixels: (n, h, w), unsigned integers in 0 ... 2^bits - 1; a NumPy or Zarr array.
-        bits: of the gray grid.
-        ids: (n,) a name of each, without identity.
-        views: (n,) "CC", "MLO" or "" where not known.
-        patients: (n,) salted hash, or the id where not known.
-        spacing_mm: (n,) of one pixel of these images, NaN where not known.
+        pixels: (n, h, w), unsigned integers in 0 ... 2^bits - 1.
+        bits: bits of the gray grid.
+        ids: (n,) names without identity.
+        views: (n,) "CC", "MLO" or "" where unknown.
+        patients: (n,) salted hashes, or the ids where unknown.
+        spacing_mm: (n,) size of one pixel of these images, NaN where unknown.
     """
 
     pixels: ImageStack
@@ -68,77 +68,67 @@ class Images:
         return len(self.ids)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.pixels.shape[1], self.pixels.shape[2]
+    def size(self) -> Size:
+        """Height and width, pixels."""
+        return Size(self.pixels.shape[1], self.pixels.shape[2])
 
     def take(self, rows: np.ndarray) -> Images:
-        """Some of the images, read into memory."""
-        return Images(
-            np.stack([np.asarray(self.pixels[int(row)]) for row in rows]),
-            self.bits,
-            self.ids[rows],
-            self.views[rows],
-            self.patients[rows],
-            self.spacing_mm[rows],
-        )
+        """Return some of the images, read into memory."""
+        columns = (column[rows] for column in (self.ids, self.views, self.patients, self.spacing_mm))
+        return Images(Subset(self.pixels, rows)[:], self.bits, *columns)
 
     @classmethod
     def of_store(cls, store: Store, size: tuple[int, int] | None = None) -> Images:
-        """Images of a store at one of its sizes, its finest by default."""
+        """Return the images of a store at one of its sizes, its finest by default."""
         size = size or store.sizes[-1]
         m = store.manifest
-        ids = m["id"].to_numpy(str)
         patients = m["patient"].where(m["patient"].notna(), m["id"]).to_numpy(str)
-        spacing = m["spacing_mm"].to_numpy(float) * store.sizes[-1][0] / size[0]
-        return cls(store.images(size), store.bits, ids, m["view"].fillna("").to_numpy(str), patients, spacing)
+        spacing = m["spacing_mm"].to_numpy(float) * store.sizes[-1].height / size[0]
+        views = m["view"].fillna("").to_numpy(str)
+        return cls(store.images(size), store.bits, m["id"].to_numpy(str), views, patients, spacing)
 
 
 def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images:
     """Open a store, or read a folder of DICOM files or gray pictures.
 
-    A folder's images are taken in the order of their names, whatever they show. Their views come from DICOM headers or
-    from a CSV with the columns file and view; without one they are not known. Files that are no images are passed over.
+    A folder's images come in the order of their names, whatever they show. Their views come from DICOM headers or from
+    a CSV with the columns file and view; without one they are unknown. Files that are not images are skipped.
 
     Args:
-        path: of the store or folder.
-        size: (height, width) wanted; a store must have it, other images are fitted into it. None takes the store's
-            finest or the size of the first image.
+        path: store or folder.
+        size: (height, width); a store must have it, other images are fitted into it. None means the store's finest or
+            the size of the first image.
 
     Raises:
-        InputError: no such folder, or no image in it.
+        InputError: there is no such folder, or no image in it.
     """
     path = Path(path)
     if (path / "zarr.json").is_file():
         return Images.of_store(Store.open(path), size)
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give a store, or a folder of DICOM files or pictures.")
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    labels = Labels([p for p in files if p.suffix.lower() == ".csv" and is_labels(p)])
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    labels = Labels([file for file in files if file.suffix.lower() == ".csv" and is_labels(file)])
     pixels, views, patients = [], [], []
-    ids: list[str] = []
     for file in files:
-        label = labels.get(file) or {}
-        content = file.read_bytes()
+        label, content = labels.get(file) or {}, file.read_bytes()
         try:
             if file.suffix.lower() in SUFFIXES:
                 # A picture of a generator has no view: any will do to pass the reader.
-                made = read_picture(content, {**label, "view": label.get("view", "CC")})
-                view = str(label.get("view", ""))
+                mammogram, view = read_picture(content, {"view": "CC", **label}), label.get("view")
             else:
-                made = read_mammogram(content, label=label)
-                view = str(made.facts["view"])
+                mammogram = read_mammogram(content, label=label)
+                view = mammogram.facts["view"]
         except Refused:
             continue
-        size = size or (made.pixels.shape[0], made.pixels.shape[1])
-        gray = made.pixels if made.pixels.shape == size else fit(made.pixels, *size)
-        pixels.append(quantize(gray, BITS))
-        views.append(view)
-        ids.append(f"{len(ids):07d}")
-        patients.append(str(label.get("patient") or made.patient))
+        gray = mammogram.pixels
+        size = size or (gray.shape[0], gray.shape[1])
+        pixels.append(quantize(gray if gray.shape == size else fit(gray, *size), BITS))
+        views.append(view or "")
+        patients.append(mammogram.patient)
     if not pixels:
         raise InputError(f"There is no image in {path}; give a store, or a folder of DICOM files or gray pictures.")
     # Patients are told apart, and their identifiers forgotten.
     codes = np.unique(patients, return_inverse=True)[1].astype(str)
-    spacing = np.full(len(ids), np.nan)
-    return Images(np.stack(pixels), BITS, np.array(ids), np.array(views), codes, spacing)
+    ids = np.array([f"{number:07d}" for number in range(len(pixels))])
+    return Images(np.stack(pixels), BITS, ids, np.array(views), codes, np.full(len(ids), np.nan))

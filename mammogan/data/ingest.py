@@ -1,55 +1,58 @@
-"""Many files -> one store: finds the sources, reads them on Dask, and notes for every one where it went or why not."""
+"""Ingest an archive: read every file in worker processes and record where it was stored or why it was refused."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sqlite3
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import tee
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mammogan import parallel
-from mammogan.data.attributes import TOMOSYNTHESIS
+from mammogan.data.attributes import TOMOSYNTHESIS, element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, read_mammogram
 from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
-from mammogan.data.metadata import Labels, is_labels
+from mammogan.data.manifest import Facts, Label
+from mammogan.data.metadata import Labels, LabelSource, is_labels
 from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import chest_side
-from mammogan.data.store import Store, StoreWriter, encode, pyramid
-from mammogan.errors import InputError, Reason, Refused
-from mammogan.types import Progress, no_progress
+from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
+from mammogan.errors import InputError, ParameterError, Reason, Refused
+from mammogan.types import Progress, Size, no_progress
 
-MAX_BYTES = 2**29  # larger files are tomosyntheses or no images; they are not read into memory
+MAX_BYTES = 2**29  # larger files are tomosyntheses or not images; they are not read into memory
 PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
+ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides how a source becomes an image; kept in the store.
+    """Settings that decide how a source becomes an image; kept in the store.
 
     Attributes:
         height, width: size of the finest level, pixels.
-        bits: gray levels 0 ... 2^bits - 1.
+        bits: gray levels run from 0 to 2^bits - 1.
         window: VOI window or LUT to show, see `display`; 0 is the hardware's default.
         laterality: "keep" leaves each chest wall at its own edge; "left" mirrors images so that all are at the left.
-        allow_processing: take FOR PROCESSING images too.
+        allow_processing: accept FOR PROCESSING images too.
         refuse_flags: flags (`FLAGS`) with which an image is refused; the paper left out clips and pacemakers.
-        picture_bits: gray values of pictures run from 0 to 2^picture_bits - 1; 0 takes the depth of their format.
-        prepared: pictures are of the store's size and depth and are taken as they are, in the order of their names:
-            unlabeled ones too, copies too, nothing cropped, turned or judged. Generated images must be taken so, lest
+        picture_bits: gray values of pictures run from 0 to 2^picture_bits - 1; 0 means the depth of their format.
+        prepared: pictures have the store's size and depth and are stored unchanged, in the order of their names:
+            unlabeled ones too, copies too, not cropped, mirrored or judged. Generated images must be stored so, lest
             the bad ones are left out.
-        seed: of the split by patient.
+        seed: random seed of the split by patient.
 
     Raises:
-        InputError: a value that means nothing.
+        ParameterError: a value outside of its range.
     """
 
     height: int = 1280
@@ -65,18 +68,34 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.laterality not in ("keep", "left"):
-            raise InputError(f"Laterality is kept or turned left, not {self.laterality!r}; choose keep or left.")
+            raise ParameterError(f"--laterality is keep or left, not {self.laterality!r}.")
         if unknown := set(self.refuse_flags) - set(FLAGS):
-            raise InputError(f"There is no flag {sorted(unknown)[0]!r}; the flags are {', '.join(FLAGS)}.")
+            raise ParameterError(f"There is no flag {sorted(unknown)[0]!r}; choose from {', '.join(FLAGS)}.")
         if not 0 <= self.picture_bits <= 16:
-            raise InputError(f"A picture has 1 to 16 bits, not {self.picture_bits}; choose --picture-bits.")
+            raise ParameterError(f"A picture has 1 to 16 bits, not {self.picture_bits}; choose --picture-bits.")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A file that becomes an image of the store.
+
+    Attributes:
+        facts: columns of the manifest.
+        image: its pyramid.
+        patient, instance: identifiers in the file; to be hashed, never to be written.
+    """
+
+    facts: Facts
+    image: Encoded
+    patient: str = field(repr=False)
+    instance: str = field(repr=False)
 
 
 def walk(sources: Iterable[Path]) -> Iterator[Path]:
-    """Every file below the sources, in one order on every machine.
+    """Yield every file below the sources, in the same order on every machine; hidden files and folders are skipped.
 
-    Hidden files and folders are passed over. The names in a folder are put in order in a temporary database on disk,
-    so that a folder of a million files takes no memory.
+    The names in a folder are sorted in a temporary database on disk, so that a folder of a million files needs no
+    memory.
     """
     for source in sources:
         if source.is_file():
@@ -86,45 +105,52 @@ def walk(sources: Iterable[Path]) -> Iterator[Path]:
         with closing(sqlite3.connect("", check_same_thread=False)) as names:
             names.execute("CREATE TABLE names (name BLOB PRIMARY KEY) WITHOUT ROWID")
             with os.scandir(source) as entries:
-                shown = ((os.fsencode(entry.name),) for entry in entries if not entry.name.startswith("."))
-                names.executemany("INSERT INTO names VALUES (?)", shown)
+                visible = ((os.fsencode(entry.name),) for entry in entries if not entry.name.startswith("."))
+                names.executemany("INSERT INTO names VALUES (?)", visible)
             for (name,) in names.execute("SELECT name FROM names ORDER BY name"):
                 path = source / os.fsdecode(name)
                 if path.is_file() or path.is_dir():
                     yield from walk([path])
 
 
-def read_source(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
-    """One file -> {"facts", and either "refused" or "image" (encoded), "patient" and "instance"}."""
-    facts: dict[str, Any] = {}
+def read_source(path: Path, label: Label | None, settings: Settings) -> Accepted | Refused:
+    """Read one file into an image of the store, or the refusal of it, with the facts known so far."""
+    facts: Facts = {}
     try:
-        content, digest = _content(path)
-        facts = {"source_sha256": digest, "id": digest[:16]}
-        if path.suffix.lower() in SUFFIXES:
+        content = read_content(path)
+        digest = hashlib.sha256(content).hexdigest()
+        facts.update({"source_sha256": digest, "id": digest[:16]})
+        is_picture = path.suffix.lower() in SUFFIXES
+        if is_picture:
             mammogram = read_picture(content, label, settings.picture_bits, unlabeled=settings.prepared)
         else:
-            mammogram = read_mammogram(
-                content, window=settings.window, allow_processing=settings.allow_processing, label=label
-            )
-        facts |= mammogram.facts
-        as_it_is = settings.prepared and path.suffix.lower() in SUFFIXES
-        image = encode(prepared(mammogram, settings) if as_it_is else place(mammogram, settings, facts))
-        if flagged := set(facts["flags"]) & set(settings.refuse_flags):
-            flag = next(flag for flag in FLAGS if flag in flagged)
-            raise Refused(flag, f"The image was flagged and flagged ones are refused: {FLAGS[flag]}.")
+            allow = settings.allow_processing
+            mammogram = read_mammogram(content, window=settings.window, allow_processing=allow, label=label)
+        facts.update(mammogram.facts)
+        if is_picture and settings.prepared:
+            image = encode(pyramid_unchanged(mammogram, settings))
+        else:
+            image = encode(pyramid_in_grid(mammogram, settings, facts))
+        for flag in FLAGS:
+            if flag in facts["flags"] and flag in settings.refuse_flags:
+                raise Refused(flag, f"The image has the flag {flag} ({FLAGS[flag]}), which --refuse-flag excludes.")
     except Refused as refused:
-        return {"facts": facts, "refused": (refused.reason, str(refused))}
+        return Refused(refused.reason, refused.sentence, facts)
     except MemoryError:
         raise
     except Exception as error:  # one odd file among a million must not end the run; its reason is counted like others
-        sentence = f"The image cannot be brought to the store's grid ({type(error).__name__})."
-        return {"facts": facts, "refused": (Reason.UNEXPECTED, sentence)}
+        sentence = f"The image cannot be brought to the grid of the store ({type(error).__name__})."
+        return Refused(Reason.UNEXPECTED, sentence, facts)
     facts["pixels"] = image.pixels
-    return {"facts": facts, "image": image, "patient": mammogram.patient, "instance": mammogram.instance}
+    return Accepted(facts, image, mammogram.patient, mammogram.instance)
 
 
-def _content(path: Path) -> tuple[bytes, str]:
-    """A file's bytes and their SHA-256."""
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        Refused: it cannot be read, or is larger than `MAX_BYTES`.
+    """
     try:
         with path.open("rb") as file:
             # Asked for more than there is, Python first clears as much memory.
@@ -133,24 +159,24 @@ def _content(path: Path) -> tuple[bytes, str]:
         raise Refused(Reason.UNREADABLE, f"The file cannot be read ({type(error).__name__}).") from None
     if len(content) > MAX_BYTES:
         if TOMOSYNTHESIS.encode() in content[:65536]:
-            raise Refused(Reason.TOMOSYNTHESIS, "The file holds a breast tomosynthesis, not a full-field mammogram.")
+            raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
         raise Refused(Reason.TOO_LARGE, f"The file is larger than {MAX_BYTES >> 20} MiB.")
-    return content, hashlib.sha256(content).hexdigest()
+    return content
 
 
-def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> list[np.ndarray]:
-    """A displayed image in the store's grid; notes in `facts` what was done to it and what to look at.
+def pyramid_in_grid(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[np.ndarray]:
+    """Bring a displayed image to the store's grid.
 
     Args:
-        mammogram: as read.
-        settings: of the store.
-        facts: of the image; flags, mirrored and spacing_mm are brought up to date.
+        mammogram: image as read.
+        settings: settings of the store.
+        facts: facts about the image; flags, mirrored and spacing_mm are updated.
 
     Returns:
         Its pyramid, uint16, coarse to fine.
 
     Raises:
-        Refused: it shows no breast.
+        Refused: it does not show a breast.
     """
     gray, flags = mammogram.pixels, list(facts["flags"])
     if mammogram.film:
@@ -158,8 +184,8 @@ def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> li
         gray, removed = remove_labels(crop_letterbox(crop_white_border(gray)))
         flags += ["label_removed"] * bool(removed)
     check_breast(gray)
-    if facts.get("spacing_mm"):
-        facts["spacing_mm"] /= min(settings.height / gray.shape[0], settings.width / gray.shape[1])
+    if spacing := facts.get("spacing_mm"):
+        facts["spacing_mm"] = spacing / min(settings.height / gray.shape[0], settings.width / gray.shape[1])
     side = chest_side(overview(gray))
     image = fit(gray, settings.height, settings.width, side)
     if facts["laterality"] not in (side, None):
@@ -173,59 +199,60 @@ def place(mammogram: Mammogram, settings: Settings, facts: dict[str, Any]) -> li
     return levels
 
 
-def prepared(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
-    """The pyramid of a picture that is of the store's size and depth already.
+def pyramid_unchanged(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
+    """Return the pyramid of a picture that has the store's size and depth already.
 
     Raises:
-        Refused: it is not.
+        Refused: it does not.
     """
-    h, w = mammogram.pixels.shape
-    if (h, w) != (settings.height, settings.width):
-        raise Refused(
-            Reason.GEOMETRY, f"The picture has another size than the {settings.height} x {settings.width} pixels."
-        )
+    height, width = mammogram.pixels.shape
+    size = Size(settings.height, settings.width)
+    if (height, width) != size:
+        raise Refused(Reason.GEOMETRY, f"The picture has {height} x {width} pixels, the store {size}.")
     if mammogram.depth < settings.bits:
-        raise Refused(
-            Reason.DEPTH, f"The picture has {mammogram.depth} bits, fewer than the {settings.bits} of the others."
-        )
+        raise Refused(Reason.DEPTH, f"The picture has {mammogram.depth} bits per pixel, the store {settings.bits}.")
     return pyramid(mammogram.pixels, settings.bits)
 
 
-def read_guarded(path: Path, label: Mapping[str, Any] | None, settings: Settings) -> dict[str, Any]:
-    """`read_source` in a child process of this one: whatever the file does, an outcome comes back."""
-    return _outcome(parallel.submit_guarded(parallel.worker_pool(PRELOAD), read_source, path, label, settings))
-
-
-def _outcome(call: Any) -> dict[str, Any]:
+def outcome_of(call: Future[Accepted | Refused]) -> Accepted | Refused:
+    """Return the outcome of a guarded call of `read_source`, whatever the file did to its process."""
     try:
         return parallel.guarded_result(call)
     except Refused as refused:
-        return {"facts": {}, "refused": (refused.reason, str(refused))}
+        return refused
+
+
+def read_guarded(path: Path, label: Label | None, settings: Settings) -> Accepted | Refused:
+    """Run `read_source` in a child of this process."""
+    return outcome_of(parallel.submit_guarded(parallel.worker_pool(PRELOAD), read_source, path, label, settings))
 
 
 def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
-    """The first DICOM file among the sources that `read_source` takes; None where there is none."""
+    """Return the first DICOM file among the sources that the ingest accepts; None without one."""
     for path in walk(sources):
-        if path.suffix.lower() in ("", ".dcm") and "image" in read_guarded(path, None, settings):
+        if path.suffix.lower() in ("", ".dcm") and isinstance(read_guarded(path, None, settings), Accepted):
             return path
     return None
 
 
-@contextmanager
-def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[tuple]], Iterator[dict[str, Any]]]]:
-    """`read_source` over many files: keeps their order and looks only a few files ahead.
+def read_sources(
+    files: Iterable[tuple[Path, Label | None]], settings: Settings, workers: int = 1, scheduler: str | None = None
+) -> Generator[Accepted | Refused, None, None]:
+    """Yield `read_source` of many files in their order, read in parallel only a few files ahead; close when done.
 
     Args:
+        files: path and label of each.
+        settings: settings of the store.
         workers: child processes on this machine.
         scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; or "local" for a
-            Dask cluster of `workers` on this machine. Without one the children are asked directly, which spares each
+            Dask cluster of `workers` on this machine. Without one the children are called directly, which spares each
             image two passages through a network protocol.
     """
     if not scheduler:
         children = parallel.guarded_pool(workers, PRELOAD)
         try:
-            yield lambda items: parallel.ordered_map(
-                lambda item: parallel.submit_guarded(children, read_source, *item), _outcome, items, workers
+            yield from parallel.ordered_map(
+                lambda file: parallel.submit_guarded(children, read_source, *file, settings), outcome_of, files, workers
             )
         finally:
             children.stop()
@@ -233,22 +260,20 @@ def reader(workers: int, scheduler: str | None) -> Iterator[Callable[[Iterable[t
         return
     with parallel.dask_client(workers, "" if scheduler == "local" else scheduler) as client, ExitStack() as stack:
         stack.callback(client.run, parallel.close_worker_pool, PRELOAD)
-        yield lambda items: parallel.ordered_map(
-            lambda item: client.submit(read_guarded, *item, pure=False),
+        yield from parallel.ordered_map(
+            lambda file: client.submit(read_guarded, *file, settings, pure=False),
             lambda call: call.result(),
-            items,
+            files,
             parallel.count_workers(client),
         )
 
 
 def ingest(
-    sources: list[str | Path],
+    sources: Sequence[str | Path],
     store: str | Path,
     settings: Settings | None = None,
     *,
-    labels: Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    assume: Mapping[str, str] | None = None,
+    labels: LabelSource | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress = no_progress,
@@ -259,77 +284,57 @@ def ingest(
     Args:
         sources: folders or files: DICOM, or pictures with labels.
         store: folder of the store.
-        settings: see `Settings`.
-        labels: CSV of the pictures; without one, CSVs among the sources that look like one are used.
-        columns, assume: names of its columns, and facts that hold for all; see `Labels`.
-        workers, scheduler: see `reader`.
+        settings: settings of the store.
+        labels: where labels of pictures come from; CSVs among the sources that look like labels by default.
+        workers, scheduler: see `read_sources`.
         progress, task: counts files under the name `task`.
 
     Raises:
         InputError: a source is missing, has changed since the store was begun, or holds no usable image.
     """
-    settings = settings or Settings()
-    store = Path(store)
+    settings, labels, store = settings or Settings(), labels or LabelSource(), Path(store)
     roots = [Path(source) for source in sources]
-    for path in roots:
-        if not path.exists():
-            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
-        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise InputError(f"The folder {path} cannot be read; check its permissions.")
-    tables = [labels] if labels else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
-    table = Labels(tables, columns, assume)
-    salt = salt_of(store)
+    _check_readable(roots)
+    tables = [labels.table] if labels.table else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
+    table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
-    places = hashlib.sha256("\n".join(str(path.resolve()) for path in roots).encode()).hexdigest()[:16]
-    made_by = {"by": "ingest", "sources": places, **vars(settings), "refuse_flags": list(settings.refuse_flags)}
-    with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer:
+    paths = hashlib.sha256("\n".join(str(path.resolve()) for path in roots).encode()).hexdigest()[:16]
+    made_by = {"by": "ingest", "sources": paths, **vars(settings), "refuse_flags": list(settings.refuse_flags)}
+    with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer, closing(Seen()) as seen:
         files = (
             (salted_hash(salt, f"{number}/{path.relative_to(root)}"), path)
             for number, root in enumerate(roots)
             for path in walk([root])
             if path not in tables
         )
-        with closing(_Seen()) as seen:
-            reasons = _skip_committed(writer, files, seen)
-            done, accepted = writer.sources, writer.images
-            waiting: deque[str] = deque()
-
-            def items() -> Iterator[tuple]:
-                for place, path in files:
-                    waiting.append(place)
-                    yield path, table.get(path), settings
-
-            with reader(workers, scheduler) if not writer.complete else nullcontext(lambda items: ()) as read:
-                for found in read(items()):
-                    found["facts"]["place"] = waiting.popleft()
-                    if "image" in found:
-                        found["facts"] |= {
-                            "patient": salted_hash(salt, found["patient"]),
-                            "instance": salted_hash(salt, found["instance"]),
-                            "split": split_of(found["patient"], settings.seed),
-                        }
-                        if seen.before(found["facts"]) and not settings.prepared:
-                            found["refused"] = (Reason.DUPLICATE, "The image was read before from another file.")
-                    if "refused" in found:
-                        writer.refuse(*found["refused"], **found["facts"])
-                        reasons[found["refused"][0]] += 1
-                    else:
-                        writer.accept(found["image"], **found["facts"])
-                        accepted += 1
-                    done += 1
-                    progress(task, done, 0, f"{accepted} accepted")
-        if not accepted:
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            detail = f" of {done} files ({counts})" if done else ": the folder is empty"
+        counts = _skip_committed(writer, files, seen)
+        # The files are read ahead of their outcomes, which come in the same order.
+        unread, places = tee(files)
+        labeled = ((path, table.get(path)) for _, path in unread)
+        with closing(read_sources(() if writer.complete else labeled, settings, workers, scheduler)) as outcomes:
+            for outcome, (place, _) in zip(outcomes, places, strict=False):
+                counts[_record(writer, seen, settings, salt, place, outcome)] += 1
+                progress(task, counts.total(), 0, f"{counts[ACCEPTED]} accepted")
+        if not counts[ACCEPTED]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
+            detail = f" of {counts.total()} files ({reasons})" if reasons else ": the folder is empty"
             raise InputError(f"No usable mammogram was found{detail}; give a folder that holds some.")
     return Store.open(store)
 
 
-def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: _Seen) -> Counter[str]:
-    """Pass over the files that the store holds already, and learn what duplicates of them are known by.
+def _check_readable(roots: Iterable[Path]) -> None:
+    for path in roots:
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise InputError(f"The folder {path} cannot be read; correct its permissions.")
+
+
+def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: Seen) -> Counter[str]:
+    """Skip the files that the store holds already, and learn the keys by which duplicates of them are recognized.
 
     Returns:
-        The reasons of those that were refused.
+        Number of files by outcome: `ACCEPTED` or the reason of the refusal.
 
     Raises:
         InputError: the files are not those that the store was begun with.
@@ -337,28 +342,44 @@ def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen
     changed = InputError(
         f"The sources have changed since {writer.path} was begun; give another folder, or --force to begin again."
     )
-    reasons: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in writer.rows():
         if next(files, (None,))[0] != row["place"]:
             raise changed
-        if row["index"] is None:
-            reasons[row["reason"]] += 1
-        else:
+        counts[row["reason"] or ACCEPTED] += 1
+        if row["index"] is not None:
             seen.before(row)
     if writer.complete and next(files, None):
         raise changed
-    return reasons
+    return counts
 
 
-class _Seen:
+def _record(
+    writer: StoreWriter, seen: Seen, settings: Settings, salt: bytes, place: str, outcome: Accepted | Refused
+) -> str:
+    """Write one outcome to the store; return `ACCEPTED` or the reason of the refusal."""
+    facts = {**outcome.facts, "place": place}
+    if isinstance(outcome, Accepted):
+        facts["patient"] = salted_hash(salt, outcome.patient)
+        facts["instance"] = salted_hash(salt, outcome.instance)
+        facts["split"] = split_of(outcome.patient, settings.seed)
+        if not seen.before(facts) or settings.prepared:
+            writer.accept(outcome.image, **facts)
+            return ACCEPTED
+        outcome = Refused(Reason.DUPLICATE, "The image was read before from another file.")
+    writer.refuse(outcome.reason, outcome.sentence, **facts)
+    return outcome.reason
+
+
+class Seen:
     """SOP instances and pixels of the images so far, as short hashes in a temporary database on disk."""
 
     def __init__(self) -> None:
         self._keys = sqlite3.connect("")
         self._keys.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
 
-    def before(self, facts: Mapping[str, Any]) -> bool:
-        """True where an image of the same instance or the same pixels was there before; else note this one."""
+    def before(self, facts: Mapping[str, object]) -> bool:
+        """Return True if an image of the same instance or the same pixels was here before; else record this one."""
         keys = [(facts["instance"],), (facts["pixels"],)]
         if any(self._keys.execute("SELECT 1 FROM keys WHERE key = ?", key).fetchone() for key in keys):
             return True
@@ -366,4 +387,5 @@ class _Seen:
         return False
 
     def close(self) -> None:
+        """Delete the database."""
         self._keys.close()

@@ -1,4 +1,4 @@
-"""Facts about images without a DICOM header, from tables in CSV."""
+"""Read facts about images without a DICOM header from tables in CSV."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import csv
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import cast
 
 from mammogan.data.attributes import LATERALITIES
-from mammogan.errors import TableError
+from mammogan.data.manifest import Label
+from mammogan.errors import ParameterError, TableError
 
-# The facts that a table may state, and the names of columns under which each is looked for.
+# The facts that a table may state, and the column names that are recognized for each.
 COLUMNS = {
     "file": ("file", "file_name", "filename", "path", "image"),
     "view": ("view", "view_position", "image_view"),
@@ -23,47 +25,59 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class LabelSource:
+    """Where the labels of an ingest come from.
+
+    Attributes:
+        table: CSV of pictures; by default, those among the sources that look like one.
+        columns, assume: names of its columns, and facts of all files; see `Labels`.
+    """
+
+    table: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    assume: Mapping[str, str] = field(default_factory=dict)
+
+
 class Labels:
     """Facts about files, from CSV tables; looked up by the end of a file's path.
 
-    The rows lie in a temporary database on disk, so that a table of a million rows takes no memory.
+    The rows are kept in a temporary database on disk, so that a table of a million rows needs no memory.
 
     Args:
         tables: CSV files with a header.
-        columns: {fact: name of its column}, for names that `COLUMNS` does not know.
-        assume: {fact: value} that holds for every row and every file ({"view": "MLO"}).
+        columns: {fact: name of its column}, for names that `COLUMNS` lacks.
+        assume: {fact: value} of every row and every file ({"view": "MLO"}).
 
     Raises:
-        TableError: a table lacks the columns file or view, or a fact is unknown.
+        ParameterError: a fact is unknown.
+        TableError: a table cannot be read, or lacks the columns file or view.
     """
 
     def __init__(
-        self,
-        tables: Iterable[Path],
-        columns: Mapping[str, str] | None = None,
-        assume: Mapping[str, str] | None = None,
+        self, tables: Iterable[Path], columns: Mapping[str, str] | None = None, assume: Mapping[str, str] | None = None
     ) -> None:
-        for fact in (*(columns or {}), *(assume or {})):
-            if fact not in COLUMNS:
-                raise TableError(f"There is no fact {fact!r}; a table may state {', '.join(COLUMNS)}.")
+        for option, facts in (("--column", columns or {}), ("--assume", assume or {})):
+            if unknown := sorted(facts.keys() - COLUMNS.keys()):
+                raise ParameterError(f"There is no fact {unknown[0]!r} for {option}; choose from {', '.join(COLUMNS)}.")
         self.assume = facts_of(assume or {})
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE rows (file TEXT PRIMARY KEY, facts TEXT) WITHOUT ROWID")
         for table in tables:
-            for file, facts in _rows_of(table, columns or {}, self.assume):
+            for file, stated in _rows_of(table, columns or {}, self.assume):
                 # Two files of one name in different folders: the bare name names neither.
                 for key in {file, PurePosixPath(file).name}:
                     self._rows.execute(
                         "INSERT INTO rows VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET facts ="
                         " CASE WHEN facts = excluded.facts THEN facts ELSE NULL END",
-                        (key, facts),
+                        (key, stated),
                     )
         self._rows.commit()
 
-    def get(self, path: Path) -> dict[str, Any] | None:
-        """The facts about a file: those of the row whose file is the longest end of the path; None without one.
+    def get(self, path: Path) -> Label | None:
+        """Return the facts of the row whose file is the longest end of the path; None without one.
 
-        Tables often leave out the suffix; the name with it goes first.
+        Tables often leave out the suffix; the name with its suffix is tried first.
         """
         parts = path.parts
         for start in range(max(len(parts) - 8, 0), len(parts)):
@@ -72,10 +86,11 @@ class Labels:
                 row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
                 if row and row[0]:
                     return json.loads(row[0])
-        return dict(self.assume) or None
+        return self.assume.copy() or None
 
 
-def _rows_of(table: Path, columns: Mapping[str, str], assume: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows_of(table: Path, columns: Mapping[str, str], assume: Label) -> Iterator[tuple[str, str]]:
+    """Yield (file, facts as JSON) of every row of a table."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -85,7 +100,7 @@ def _rows_of(table: Path, columns: Mapping[str, str], assume: Mapping[str, Any])
                 for fact, names in COLUMNS.items()
             }
             lacking = [fact for fact in ("file", "view") if not named[fact] and fact not in assume]
-            if lacking or not named["file"]:
+            if lacking:
                 raise TableError(
                     f"The table {table.name} has no column {' and '.join(lacking)} (it has {', '.join(header)}); "
                     f"name it with --column {lacking[0]}=NAME."
@@ -99,7 +114,7 @@ def _rows_of(table: Path, columns: Mapping[str, str], assume: Mapping[str, Any])
 
 
 def is_labels(table: Path) -> bool:
-    """True where a CSV has columns that `Labels` knows as file and view."""
+    """Return True for a CSV with columns that `Labels` recognizes as file and view."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             header = set(next(csv.reader(file), []))
@@ -108,24 +123,24 @@ def is_labels(table: Path) -> bool:
     return bool(header & set(COLUMNS["file"])) and bool(header & set(COLUMNS["view"]))
 
 
-def facts_of(stated: Mapping[str, str]) -> dict[str, Any]:
-    """Values of a table in the store's terms; what cannot be read is left out.
+def facts_of(stated: Mapping[str, str]) -> Label:
+    """Convert values of a table to the store's terms, without those that cannot be interpreted.
 
-    View "CC" or "MLO" (others are kept, to be refused by their name), laterality "L" or "R", density "A" to "D" (also
-    from BI-RADS 1 to 4), age in years, patient as it stands.
+    View "CC" or "MLO" (others are kept, to be refused by name), laterality "L" or "R", density "A" to "D" (also from
+    BI-RADS 1 to 4), age in years, patient unchanged.
     """
     value = {fact: str(text).strip() for fact, text in stated.items()}
     view, density, age = value.get("view", "").upper(), value.get("density", "").upper(), value.get("age", "")
     try:
         years = float(age)
     except ValueError:
-        years = None
+        years = 0.0
     density = dict(zip("1234", "ABCD", strict=True)).get(density[:1], density)
     facts = {
         "view": {"CRANIOCAUDAL": "CC", "MEDIOLATERAL OBLIQUE": "MLO"}.get(view, view),
         "laterality": LATERALITIES.get(value.get("laterality", "").upper()),
         "patient": value.get("patient"),
-        "age": years if years is not None and 0 < years < 120 else None,
+        "age": years if 0 < years < 120 else None,
         "density": density if density in ("A", "B", "C", "D") else None,
     }
-    return {fact: known for fact, known in facts.items() if known}
+    return cast(Label, {fact: converted for fact, converted in facts.items() if converted})

@@ -1,4 +1,4 @@
-"""Two sets of images of one gray grid, window and geometry, so that they can be compared; or what to do about it."""
+"""Open two sets of images on one gray grid, window and geometry, so that they can be compared; or say what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOKS = {"window": "--window", "laterality": "--laterality"}
 
 @dataclass(frozen=True)
 class Source:
-    """A store, or a folder of DICOM files or pictures, as far as a look at it tells.
+    """A store, or a folder of DICOM files or pictures.
 
     Attributes:
         kind: "store", "DICOM" or "pictures".
@@ -29,15 +29,15 @@ class Source:
 
     path: Path
     kind: str
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     bits: int = 16
 
     @classmethod
     def at(cls, path: str | Path) -> Source:
-        """Look at what lies at a path.
+        """Examine a path.
 
         Raises:
-            InputError: nothing, or nothing that could be an image.
+            InputError: there is nothing that could be an image.
         """
         path = Path(path)
         if (path / "zarr.json").is_file():
@@ -49,7 +49,8 @@ class Source:
             if file.suffix.lower() in SUFFIXES:
                 try:
                     with Image.open(file) as picture:
-                        return cls(path, "pictures", picture.size[::-1], 16 if picture.mode.startswith("I") else 8)
+                        size = Size(picture.height, picture.width)
+                        return cls(path, "pictures", size, 16 if picture.mode.startswith("I") else 8)
                 except OSError:
                     continue  # the ingest will say what is wrong with it
             elif file.suffix.lower() in ("", ".dcm", ".dicom", ".ima"):
@@ -60,7 +61,7 @@ class Source:
 def open_pair(
     real: str | Path,
     synthetic: str | Path,
-    beside: Path,
+    out: Path,
     *,
     size: Size | None = None,
     bits: int = 0,
@@ -68,21 +69,20 @@ def open_pair(
     scheduler: str | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Store, Store]:
-    """Two sets as stores. Folders are ingested into stores beside a path; one that was cut off is continued.
+    """Open two sets as stores; folders are ingested into stores next to `out`, and those that were cut off continued.
 
-    Pictures are taken as they are. DICOM files are displayed and brought to the other set's size.
+    Pictures are stored unchanged. DICOM files are displayed and brought to the other set's size.
 
     Args:
         real, synthetic: a store, or a folder of DICOM files or pictures.
-        beside: stores of folders are named after it, NAME.real.store and NAME.synthetic.store.
+        out: the stores of folders are named after it, OUT.real.store and OUT.synthetic.store.
         size: size of DICOM files where the other set has no size either; None means 1280 x 1024.
-        bits: gray levels run from 0 to 2^bits - 1; 0 takes those of a store, or of the pictures, at most 12.
-        workers, scheduler: see `ingest.reader`.
+        bits: gray levels run from 0 to 2^bits - 1; 0 means those of a store, or of the pictures, at most 12.
+        workers, scheduler: see `ingest.read_sources`.
         progress: counts "real files" and "synthetic files".
 
     Raises:
-        InputError: the two cannot be brought to one grid.
-        IngestError: a folder cannot be read.
+        InputError: a set cannot be read, or the two cannot be brought to one grid.
     """
     sources = {"real": Source.at(real), "synthetic": Source.at(synthetic)}
     stores = [source for source in sources.values() if source.kind == "store"]
@@ -91,38 +91,31 @@ def open_pair(
         if (source.kind == "store" and source.bits != depth) or source.bits < depth:
             raise InputError(
                 f"The {name} images have {source.bits} bits and are to be compared at {depth}, and moments of "
-                "different depths cannot be compared; give sets of one depth, or folders with --bits."
+                "different depths are not comparable; give sets of one depth, or folders with --bits."
             )
     sizes = [source.size for source in sources.values() if source.size]
     if len(sizes) == 2 and not set(pyramid_sizes(*sizes[0])) & set(pyramid_sizes(*sizes[1])):
         raise InputError(
-            f"The real images have {sizes[0][0]} x {sizes[0][1]} pixels and the synthetic ones {sizes[1][0]} x "
-            f"{sizes[1][1]}, and halving leads to no common size; ingest one with the other's --height and --width."
+            f"The real images have {sizes[0]} pixels and the synthetic ones {sizes[1]}, and halving leads to no common "
+            "size; ingest one with the other's --height and --width."
         )
-    default = sizes[0] if sizes else size or (1280, 1024)
+    default = sizes[0] if sizes else size or Size(1280, 1024)
     opened = []
     for name, source in sources.items():
         if source.kind == "store":
             opened.append(Store.open(source.path))
             continue
-        height, width = source.size or default
-        settings = Settings(height=height, width=width, bits=depth, prepared=source.kind == "pictures")
-        opened.append(
-            ingest(
-                [source.path],
-                beside.with_name(f"{beside.name}.{name}.store"),
-                settings,
-                workers=workers,
-                scheduler=scheduler,
-                progress=progress,
-                task=f"{name} files",
-            )
+        path, task = out.with_name(f"{out.name}.{name}.store"), f"{name} files"
+        settings = Settings(*(source.size or default), depth, prepared=source.kind == "pictures")
+        store = ingest(
+            [source.path], path, settings, workers=workers, scheduler=scheduler, progress=progress, task=task
         )
+        opened.append(store)
     return opened[0], opened[1]
 
 
-def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Size at which two stores are compared: the one asked for, or the finest that both have.
+def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None = None) -> Size:
+    """Return the size at which two stores are compared: `size`, or by default the finest that both have.
 
     Raises:
         InputError: different bit depth, window or laterality, or no such size in both.
@@ -130,7 +123,7 @@ def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None =
     if real.bits != synthetic.bits:
         raise InputError(
             f"The real images have {real.bits} bits and the synthetic ones {synthetic.bits}, and moments of different "
-            "depths cannot be compared; make both stores with the same --bits."
+            "depths are not comparable; make both stores with the same --bits."
         )
     for name, option in LOOKS.items():
         looks = [store.attributes["made_by"].get(name) for store in (real, synthetic)]
@@ -140,20 +133,18 @@ def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None =
                 f"The real images were made with the {name} {looks[0]!r} and the synthetic ones with {looks[1]!r}; "
                 f"ingest both with the same {option}."
             )
-    common = [pair for pair in real.sizes if pair in synthetic.sizes]
-    if size in common:
-        return size
-    if size or not common:
-        have = "; ".join(
-            f"the {name} images have {', '.join(f'{h} x {w}' for h, w in store.sizes)}"
-            for name, store in (("real", real), ("synthetic", synthetic))
-        )
-        wanted = f"the size {size[0]} x {size[1]}" if size else "a common size"
-        raise InputError(f"The two sets do not both have {wanted} ({have}); ingest one with the other's size.")
-    return common[-1]
+    common = [each for each in real.sizes if each in synthetic.sizes]
+    if common and (size is None or size in common):
+        return Size(*size) if size else common[-1]
+    first, second = (", ".join(map(str, store.sizes)) for store in (real, synthetic))
+    wanted = f"the size {Size(*size)}" if size else "a common size"
+    raise InputError(
+        f"The two sets do not both have {wanted} (the real images have {first}; the synthetic ones {second}); ingest "
+        "one with the other's size."
+    )
 
 
 def patients(store: Store) -> np.ndarray:
-    """(n,) what tells the patients of a store's images apart; an image without a patient stands for itself."""
-    known = store.manifest["patient"]
-    return np.asarray(known.where(known.notna(), [f"image {number}" for number in range(len(store))]), str)
+    """Return (n,) keys that tell the patients of images apart; an image of no known patient is its own patient."""
+    hashes = store.manifest["patient"]
+    return np.asarray(hashes.where(hashes.notna(), [f"image {number}" for number in range(len(store))]), str)

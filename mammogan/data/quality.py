@@ -1,4 +1,4 @@
-"""What an image shows besides the breast: film labels to remove; clips, markers, pacemakers and text to flag."""
+"""Find what an image shows besides the breast: film labels to remove; clips, markers, pacemakers and text to flag."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mammogan.data.geometry import overview, resize
 from mammogan.data.segmentation import breast_mask, lit_threshold
 from mammogan.errors import Reason, Refused
 
-# What an accepted image may be flagged with: worth a look, and with --refuse-flag a reason.
+# Flags of an accepted image: worth a look, and with --refuse-flag a reason to refuse it.
 FLAGS = {
     "clips": "small metal, such as surgical clips or a biopsy marker, in the breast",
     "pacemaker": "large metal, such as a pacemaker or a port, in the image",
@@ -19,76 +19,84 @@ FLAGS = {
     "label_removed": "film labels that were painted over",
     "side": "a chest wall at the other edge than the laterality says",
 }
-WHITE = 0.985  # metal absorbs everything: it is shown at the bright end
+WHITE = 0.985  # metal absorbs everything: it is displayed at the bright end
 
 
 def flags_of(gray: np.ndarray) -> list[str]:
-    """Flags of an image in the store's grid, in the order of `FLAGS`.
+    """Return the flags of an image in the store's grid, in the order of `FLAGS`.
 
     Args:
         gray: (h, w) in [0, 1]. Sizes are judged as shares of the image's height, so that any level of the pyramid
             with 320 rows or more will do; coarser ones do not resolve a clip.
     """
     height = gray.shape[0]
-    # The outline of the breast is as well seen on a coarse image; only what is small needs the fine one.
+    # A coarse image shows the outline of the breast as well; only what is small needs the fine one.
     step = max(min(gray.shape) // 128, 1)
     coarse = resize(gray, height // step, gray.shape[1] // step)
     outline = breast_mask(coarse)
     breast = enlarged(outline, gray.shape)
-    found = set()
-    white = gray >= WHITE
-    metal = np.zeros(gray.shape, bool)
-    if white.any():
-        # Metal ends abruptly: within a millimeter there is ordinary tissue again, while bright tissue fades out. Of the
-        # bright spots in 252 mammograms 1 % pass this test, of metal planted in them 90 %.
-        labels, count = ndimage.label(white)
-        areas = ndimage.sum_labels(white, labels, np.arange(1, count + 1))
-        reach = max(height / 640, 1.0)
-        for number, box in enumerate(ndimage.find_objects(labels), 1):
-            area = areas[number - 1]
-            if area < 3 * reach**2:
-                continue
-            around = tuple(slice(max(s.start - int(3 * reach), 0), s.stop + int(3 * reach)) for s in box)
-            body = labels[around] == number
-            distance = ndimage.distance_transform_edt(~body)
-            ring = (distance > reach) & (distance <= 2 * reach)
-            if not ring.any() or np.median(gray[around][ring]) > 0.65:
-                continue
-            large = area > 0.003 * gray.size
-            if large or (breast[around][body].any() and area < 0.0015 * gray.size):
-                found.add("pacemaker" if large else "clips")
-                metal[around] |= body
+    flags, metal = _metal(gray, breast)
     tissue = breast & ~metal
     if tissue.any() and (gray[tissue] >= 1 - 1e-6).mean() > 0.02:
-        found.add("clipped")
+        flags.add("clipped")
     near = enlarged(ndimage.binary_dilation(outline, iterations=max(len(outline) // 64, 1)), gray.shape)
-    beside = ~near & (gray > 0.3 + lit_threshold(coarse))
-    if beside.any():
-        labels, _ = ndimage.label(beside, np.ones((3, 3)))
+    outside = ~near & (gray > 0.3 + lit_threshold(coarse))
+    if outside.any():
+        labels, _ = ndimage.label(outside, np.ones((3, 3)))
         heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)]) / height
         if ((heights > 0.004) & (heights < 0.02)).sum() >= 6:
-            found.add("text")
+            flags.add("text")
         if (heights >= 0.02).any():
-            found.add("marker")
-    return [flag for flag in FLAGS if flag in found]
+            flags.add("marker")
+    return [flag for flag in FLAGS if flag in flags]
 
 
-def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A coarse mask on a finer grid of `shape`, by nearest neighbors."""
+def _metal(gray: np.ndarray, breast: np.ndarray) -> tuple[set[str], np.ndarray]:
+    """Return the flags "clips" and "pacemaker" of an image, and True where the metal is.
+
+    Metal ends abruptly: within a millimeter there is ordinary tissue again, while bright tissue fades out. Of the
+    bright spots in 252 mammograms 1 % pass this test, of metal planted in them 90 %.
+    """
+    flags: set[str] = set()
+    metal, white = np.zeros(gray.shape, bool), gray >= WHITE
+    if not white.any():
+        return flags, metal
+    labels, count = ndimage.label(white)
+    areas = ndimage.sum_labels(white, labels, np.arange(1, count + 1))
+    reach = max(len(gray) / 640, 1.0)
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        area = areas[number - 1]
+        if area < 3 * reach**2:
+            continue
+        around = tuple(slice(max(s.start - int(3 * reach), 0), s.stop + int(3 * reach)) for s in box)
+        body = labels[around] == number
+        distance = ndimage.distance_transform_edt(~body)
+        ring = (distance > reach) & (distance <= 2 * reach)
+        if not ring.any() or np.median(gray[around][ring]) > 0.65:
+            continue
+        large = area > 0.003 * gray.size
+        if large or (breast[around][body].any() and area < 0.0015 * gray.size):
+            flags.add("pacemaker" if large else "clips")
+            metal[around] |= body
+    return flags, metal
+
+
+def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a coarse mask on a finer grid of `shape`, by nearest neighbors."""
     row = np.arange(shape[0]) * len(mask) // shape[0]
     column = np.arange(shape[1]) * mask.shape[1] // shape[1]
     return mask[row][:, column]
 
 
 def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
-    """Paint labels on a film with the film's background.
+    """Paint over the labels of a film with the film's background.
 
     A label is a bright region apart from the breast, which is the largest one. Regions more than a fifth as large as
     the breast are left alone.
 
     Args:
         image: (h, w) in [0, 1].
-        rows: height at which labels are looked for.
+        rows: height of the coarse image in which labels are found.
 
     Returns:
         A copy of the image, and the number of labels painted over.
@@ -99,26 +107,26 @@ def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
     labels, count = ndimage.label(coarse > lit_threshold(coarse), np.ones((3, 3)))
     if count < 2:
         return image, 0
-    everything = np.arange(1, count + 1)
-    areas = ndimage.sum_labels(labels > 0, labels, everything)
+    numbers = np.arange(1, count + 1)
+    areas = ndimage.sum_labels(labels > 0, labels, numbers)
     background, bright = np.quantile(coarse, (0.02, 0.99))
-    brightest = ndimage.maximum(coarse, labels, everything)
-    # Specks of a few pixels are dust, which films have all over and readers know; a dim region may be skin.
-    stranger = (areas >= 6) & (areas < 0.2 * areas.max()) & (brightest > background + 0.4 * (bright - background))
-    if not stranger.any():
+    brightest = ndimage.maximum(coarse, labels, numbers)
+    # Specks of a few pixels are dust, which all films have and readers recognize; a dim region may be skin.
+    foreign = (areas >= 6) & (areas < 0.2 * areas.max()) & (brightest > background + 0.4 * (bright - background))
+    if not foreign.any():
         return image, 0
-    cover = ndimage.binary_dilation(np.isin(labels, everything[stranger]), iterations=2)
-    cover &= ~np.isin(labels, everything[~stranger])
+    cover = ndimage.binary_dilation(np.isin(labels, numbers[foreign]), iterations=2)
+    cover &= ~np.isin(labels, numbers[~foreign])
     cleaned = image.copy()
     cleaned[enlarged(cover, image.shape)] = np.median(coarse[labels == 0])
-    return cleaned, int(stranger.sum())
+    return cleaned, int(foreign.sum())
 
 
 def check_breast(gray: np.ndarray) -> None:
-    """Refuse images that show nothing, or no breast before a dark background.
+    """Refuse images that are blank or do not show a breast on a dark background.
 
     Raises:
-        Refused: blank, or the largest bright region covers less than 2 % or more than 98 % of the image.
+        Refused: too small, blank, or the largest bright region covers less than 2 % or more than 98 % of the image.
     """
     if min(gray.shape) < 64:
         raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")

@@ -4,50 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from mammogan.data.dicom import Mammogram
+from mammogan.data.attributes import OTHER_VIEW
+from mammogan.data.dicom import Mammogram, refusing
 from mammogan.data.exclusions import MAX_PIXELS
+from mammogan.data.manifest import Facts, Label
 from mammogan.errors import Reason, Refused
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
+# What Pillow raises at broken files.
+ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 
 
-def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
+def read_picture(content: bytes, label: Label | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
     """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its facts come from the labels.
 
     Args:
         content: the file.
-        label: what `Labels.get` gives.
-        bits: gray values of a picture run from 0 to 2^bits - 1; 0 takes the depth of its format.
-        unlabeled: take pictures without a label, and of any view.
+        label: facts from a table, see `Labels.get`.
+        bits: gray values of a picture run from 0 to 2^bits - 1; 0 means the depth of its format.
+        unlabeled: accept pictures without a label, and of any view.
 
     Raises:
-        Refused: no picture, a color picture, or one without a label.
+        Refused: not a picture, a color picture, or one without a label.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise Refused(Reason.TOO_LARGE, f"The picture has more than {MAX_PIXELS} pixels.")
-            if getattr(picture, "n_frames", 1) > 1:
-                raise Refused(Reason.MULTI_FRAME, "The picture has several frames; a mammogram has one.")
-            mode, inverted = picture.mode, _white_is_zero(picture)
-            values = np.asarray(picture)
-    except Refused:
-        raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-        raise Refused(Reason.NOT_AN_IMAGE, f"The file cannot be read as a picture ({type(error).__name__}).") from None
+    refuse_broken = refusing(Reason.NOT_AN_IMAGE, "The file cannot be read as a picture", ERRORS)
+    with refuse_broken, Image.open(io.BytesIO(content)) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise Refused(Reason.TOO_LARGE, f"The picture has more than {MAX_PIXELS} pixels.")
+        if getattr(picture, "n_frames", 1) > 1:
+            raise Refused(Reason.MULTI_FRAME, "The picture has several frames; a mammogram has one.")
+        mode, inverted = picture.mode, _white_is_zero(picture)
+        values = np.asarray(picture)
     if mode in ("RGB", "RGBA", "LA", "P"):
         # Gray pictures are often saved as color ones; then all channels are alike.
         channels = values[..., : {"LA": 1, "P": 0}.get(mode, 3)] if values.ndim == 3 else None
-        if channels is None or not channels.size or (channels != channels[..., :1]).any():
-            raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
-        values, mode = channels[..., 0], "L"
+        if channels is not None and channels.size and (channels == channels[..., :1]).all():
+            values, mode = channels[..., 0], "L"
     if mode not in ("L", "I", "I;16", "I;16B", "I;16L"):
         raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
     label = label or {}
@@ -56,16 +53,19 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0,
             Reason.NO_LABEL, "The picture has no row in a table of labels; give one with the columns file and view."
         )
     if not unlabeled and label["view"] not in ("CC", "MLO"):
-        raise Refused(Reason.VIEW, "The view is neither craniocaudal (CC) nor mediolateral oblique (MLO).")
+        raise Refused(Reason.VIEW, f"The view in the table of labels {OTHER_VIEW}")
     depth = bits or (8 if mode == "L" else 16)
     gray = values.astype(np.float32) / (2**depth - 1)
     if gray.min() < 0 or gray.max() > 1:
-        raise Refused(Reason.DISPLAY, "The picture has gray values beyond its depth; say which with --picture-bits.")
+        raise Refused(Reason.DISPLAY, "The picture has gray values beyond its depth; state it with --picture-bits.")
     if inverted:
         gray = 1 - gray
     key = hashlib.sha256(content).hexdigest()
-    facts: dict[str, Any] = {
-        **{fact: label.get(fact) for fact in ("view", "laterality", "age", "density")},
+    facts: Facts = {
+        "view": label.get("view"),
+        "laterality": label.get("laterality"),
+        "age": label.get("age"),
+        "density": label.get("density"),
         "source_rows": int(values.shape[0]),
         "source_columns": int(values.shape[1]),
         "window_function": "PICTURE",
@@ -76,5 +76,5 @@ def read_picture(content: bytes, label: Mapping[str, Any] | None, bits: int = 0,
 
 
 def _white_is_zero(picture: Image.Image) -> bool:
-    """True for a 16-bit TIFF whose photometric interpretation (tag 262) is 0; Pillow turns 8-bit ones itself."""
+    """Return True for a 16-bit TIFF of photometric interpretation (tag 262) 0; Pillow inverts 8-bit ones itself."""
     return isinstance(picture, TiffImageFile) and picture.mode.startswith("I") and picture.tag_v2.get(262) == 0

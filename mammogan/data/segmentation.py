@@ -7,9 +7,9 @@ from scipy import ndimage
 
 
 def lit_threshold(image: np.ndarray) -> float:
-    """Gray value that tells breast from background.
+    """Return the gray value that separates breast from background.
 
-    It lies a small share of the way from the background (black in a digital mammogram, dark gray on film) to the bright
+    It is a small share of the way from the background (black in a digital mammogram, dark gray on film) to the bright
     end of the image, since the skin line is dark gray too.
     """
     background, bright = np.quantile(image, (0.02, 0.99))
@@ -17,10 +17,10 @@ def lit_threshold(image: np.ndarray) -> float:
 
 
 def chest_side(image: np.ndarray) -> str:
-    """The side ("L" or "R" of the picture) at which the breast meets the image's edge.
+    """Return the side ("L" or "R" of the picture) at which the breast meets the image's edge.
 
     The breast is tallest at the chest wall: in that third of the image its outline spans more rows. Brightness would
-    mislead, since the tissue behind the nipple is often the brightest and fat before the chest wall nearly black.
+    mislead, since the tissue near the nipple is often the brightest and fat at the chest wall nearly black.
     """
     mask = breast_mask(image)
     rows = np.arange(len(mask))[:, None]
@@ -31,7 +31,7 @@ def chest_side(image: np.ndarray) -> str:
 
 
 def breast_mask(image: np.ndarray) -> np.ndarray:
-    """True inside the breast: the largest connected region that is brighter than the background."""
+    """Return True inside the breast: the largest connected region that is brighter than the background; (h, w)."""
     coarse = ndimage.uniform_filter(np.asarray(image, np.float32), max(min(image.shape) // 100, 1))
     labels, count = ndimage.label(coarse > lit_threshold(coarse))
     if count == 0:

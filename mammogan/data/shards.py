@@ -1,9 +1,9 @@
-"""The files of a Zarr v3 array of images: written whole, and read image by image in microseconds, not milliseconds.
+"""Write and read the files of a Zarr v3 array of images in microseconds per image, not milliseconds.
 
-Zarr itself takes about a millisecond of Python for each chunk of a shard, more than the compression of a whole image.
-The format is plain (Zarr v3 specification, codec `sharding_indexed`): the chunks one after the other, then for each
-its offset and length as little-endian unsigned 64-bit integers, then the CRC-32C of that index. Zarr reads these files
-as it reads its own.
+Zarr itself needs about a millisecond of Python per chunk of a shard, more than the compression of a whole image. The
+format is plain (Zarr v3 specification, codec `sharding_indexed`): the chunks one after the other, then the offset and
+length of each as little-endian unsigned 64-bit integers, then the CRC-32C of that index. Zarr reads these files as it
+reads its own.
 """
 
 from __future__ import annotations
@@ -12,56 +12,58 @@ import mmap
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
 import imagecodecs
 import numpy as np
 from numcodecs import blosc
+from numpy.typing import DTypeLike
 from zarr.codecs import BloscCodec
 
-# LZ4 takes half the time of zstd to write and to read, for a seventh more space.
+from mammogan.atomic import replacing
+from mammogan.errors import StoreError
+
+# LZ4 takes half the time of zstd to write and to read, in exchange for a seventh more space.
 LEVEL = 5
 COMPRESSOR = BloscCodec(cname="lz4", clevel=LEVEL, shuffle="bitshuffle")
-MISSING = 2**64 - 1  # offset and length of a chunk that is not there: an image of zeros
+MISSING = 2**64 - 1  # offset and length of a chunk that is missing: an image of zeros
 OPEN = 256  # shards of an array that stay open
 
-blosc.use_threads = False  # one image a process: threads would fight over the cores
+blosc.use_threads = False  # one image per process: threads would compete for the cores
 
 
 def compress(image: np.ndarray) -> bytes:
-    """One image, uint16, as a chunk."""
-    # numcodecs makes the same bytes, and a semaphore that the end of a child may leave behind.
-    array: Any = np.ascontiguousarray(image)  # the type is taken from an array alone, whatever the stubs say
-    return bytes(imagecodecs.blosc_encode(array, LEVEL, compressor="lz4", shuffle="bitshuffle", numthreads=1))
+    """Compress one image, uint16, to a chunk."""
+    # numcodecs makes the same bytes, and a semaphore that the end of a child may leave over.
+    array = np.ascontiguousarray(image)  # the type is taken from an array alone, whatever the stubs say
+    return bytes(imagecodecs.blosc_encode(array, LEVEL, compressor="lz4", shuffle="bitshuffle", numthreads=1))  # type: ignore[arg-type]
 
 
 def path_of(array: Path, number: int) -> Path:
-    """File of a shard of a 3-D array, in the default chunk key encoding."""
+    """Return the file of a shard of a 3-D array, in the default chunk key encoding."""
     return array / "c" / str(number) / "0" / "0"
 
 
 def write_shard(path: Path, chunks: Sequence[bytes], capacity: int) -> None:
-    """Write a shard of `capacity` chunks, of which the first ones are there; a kill leaves the old file or the new."""
+    """Write the first chunks of a shard of `capacity` chunks, as a whole file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     index = np.full((capacity, 2), MISSING, "<u8")
     lengths = np.array([len(chunk) for chunk in chunks], "<u8")
     index[: len(chunks)] = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
     index[: len(chunks)][lengths == 0] = MISSING
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.aside")
-    with aside.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-        file.write(index.tobytes())
-        file.write(google_crc32c.value(index.tobytes()).to_bytes(4, "little"))
-    aside.replace(path)
+    with replacing(path) as aside, aside.open("wb") as file:
+        file.writelines([*chunks, index.tobytes(), google_crc32c.value(index.tobytes()).to_bytes(4, "little")])
 
 
 class Shard:
     """One shard, opened for reading.
 
     Raises:
-        OSError: it cannot be read, or its index is damaged.
+        StoreError: its index is damaged.
     """
 
     def __init__(self, path: Path, capacity: int) -> None:
@@ -69,11 +71,13 @@ class Shard:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         index = self._bytes[-16 * capacity - 4 : -4]
         if google_crc32c.value(index).to_bytes(4, "little") != self._bytes[-4:]:
-            raise OSError(f"The file {path} is damaged: its index does not match its checksum.")
+            raise StoreError(
+                f"The file {path} is damaged, its index does not match its checksum; make the store again."
+            )
         self._index = np.frombuffer(index, "<u8").reshape(capacity, 2).tolist()
 
     def chunk(self, position: int) -> bytes:
-        """The compressed image at a position; empty where there is none."""
+        """Return the compressed image at a position; empty where there is none."""
         offset, length = self._index[position]
         return b"" if offset == MISSING else self._bytes[offset : offset + length]
 
@@ -86,7 +90,7 @@ class Level:
     Args:
         path: folder of the Zarr array.
         shape: (n, h, w).
-        shard: images a file.
+        shard: images per file.
     """
 
     dtype = np.dtype(np.uint16)
@@ -102,16 +106,16 @@ class Level:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        chosen = np.arange(len(self))[key]
-        images = np.empty((chosen.size, *self.shape[1:]), np.uint16)
-        for image, index in zip(images, chosen.ravel().tolist(), strict=True):
-            chunk = self._open(index // self.shard).chunk(index % self.shard)
+    def __getitem__(self, key: int | slice | np.ndarray | list[int], /) -> np.ndarray:
+        rows = np.asarray(np.arange(len(self))[key])
+        images = np.empty((rows.size, *self.shape[1:]), np.uint16)
+        for image, row in zip(images, rows.ravel().tolist(), strict=True):
+            chunk = self._open(row // self.shard).chunk(row % self.shard)
             if chunk:
                 blosc.decompress(chunk, image)
             else:
                 image.fill(0)
-        return images.reshape(*chosen.shape, *self.shape[1:])
+        return images.reshape(*rows.shape, *self.shape[1:])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)

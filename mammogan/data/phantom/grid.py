@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-FIELD = (220.0, 176.0)  # millimeters shown: height, width
+from mammogan.types import Size
+
+FIELD = (220.0, 176.0)  # displayed millimeters: height, width
+COARSE = Size(440, 352)  # half a millimeter per pixel: enough for outline, thickness and envelopes
 
 
-def row_positions(shape: tuple[int, int]) -> np.ndarray:
-    """Height of each row, mm from the middle, downward."""
-    return (((np.arange(shape[0], dtype=np.float32) + 0.5) / shape[0] - 0.5) * FIELD[0])[:, None]
+def row_positions(size: Size) -> np.ndarray:
+    """Return the height of each row, mm from the middle, downward; (h, 1), float32."""
+    return (((np.arange(size.height, dtype=np.float32) + 0.5) / size.height - 0.5) * FIELD[0])[:, None]
 
 
-def column_positions(shape: tuple[int, int]) -> np.ndarray:
-    """Distance of each column from the chest wall, mm."""
-    return ((np.arange(shape[1], dtype=np.float32) + 0.5) / shape[1] * FIELD[1])[None, :]
+def column_positions(size: Size) -> np.ndarray:
+    """Return the distance of each column from the chest wall, mm; (1, w), float32."""
+    return ((np.arange(size.width, dtype=np.float32) + 0.5) / size.width * FIELD[1])[None, :]
 
 
-COARSE = (440, 352)  # half a millimeter: enough for outline, thickness and envelopes
-
-
-def enlarge(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Interpolate a coarse map onto the grid, both covering the same field."""
-    rows = (np.arange(shape[0]) + 0.5) * coarse.shape[0] / shape[0] - 0.5
-    columns = (np.arange(shape[1]) + 0.5) * coarse.shape[1] / shape[1] - 0.5
+def enlarge(coarse: np.ndarray, size: Size) -> np.ndarray:
+    """Interpolate a coarse map onto a grid that covers the same field; float32 (h, w)."""
+    rows = (np.arange(size.height) + 0.5) * coarse.shape[0] / size.height - 0.5
+    columns = (np.arange(size.width) + 0.5) * coarse.shape[1] / size.width - 0.5
     return _linear(_linear(coarse.astype(np.float32), rows).T, columns).T
 
 

@@ -2,140 +2,204 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from scipy import ndimage
 
-from mammogan.data.dicom_writer import Header, Window
-from mammogan.data.phantom.anatomy import (
-    Lines,
-    draw_ducts,
-    draw_lesions,
-    draw_ligaments,
-    draw_outline,
-    draw_pectoral,
-    draw_vessels,
-    strands,
-    threads,
-)
+from mammogan.data.dicom_writer import Encoding, Header, Identity, Window
+from mammogan.data.phantom import anatomy
+from mammogan.data.phantom.anatomy import Gland, Lesion, Lines
 from mammogan.data.phantom.grid import COARSE, FIELD, column_positions, enlarge, row_positions
-from mammogan.data.phantom.patient import VENDORS, VIEWS, Lesion, Patient, Phantom, Vendor, patient
+from mammogan.data.phantom.patient import VENDORS, VIEWS, Patient, Vendor, patient
 from mammogan.data.phantom.texture import texture
+from mammogan.errors import ParameterError
+from mammogan.types import Size
+
+
+@dataclass
+class Phantom:
+    """One image and its contents.
+
+    Attributes:
+        pixels: (height, width), uint16 in 0 ... 4095 as stored; `header` and `encoding` say how to display them.
+        shown: (height, width), float in [0, 1], as the default window displays them.
+        header, encoding: for `mammogan.data.dicom_writer.write`.
+        density: BI-RADS class, A to D.
+        lesions: masses and calcifications.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    shown: np.ndarray = field(repr=False)
+    header: Header
+    encoding: Encoding
+    density: str
+    lesions: list[Lesion]
+
+
+@dataclass
+class View:
+    """One view of a breast while it is drawn.
+
+    Attributes:
+        size: of the image.
+        name: "CC" or "MLO".
+        who: the patient.
+        rng: source of everything that is the same at every size.
+        fine: source of detail that only larger images resolve, and of noise.
+        outline: the skin.
+        coarse_distance, distance: distance to the skin, mm, negative outside; on the grid `COARSE` and on the image's.
+    """
+
+    size: Size
+    name: str
+    who: Patient
+    rng: np.random.Generator
+    fine: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.outline = anatomy.draw_outline(self.rng, self.who, self.name)
+        self.coarse_distance = self._skin_distance()
+        self.distance = enlarge(self.coarse_distance, self.size)
+
+    def _skin_distance(self) -> np.ndarray:
+        edge = self.outline.skin(row_positions(COARSE)[:, 0])
+        inside = column_positions(COARSE) < edge[:, None]
+        # Distance to the skin; the chest wall and the image's upper edge are not skin.
+        padded = np.pad(inside, ((1, 1), (0, 1)))
+        if self.name == "MLO":
+            padded[0] = padded[1]
+        inward = ndimage.distance_transform_edt(padded)[1:-1, :-1] - 0.5
+        outward = ndimage.distance_transform_edt(~padded)[1:-1, :-1] - 0.5
+        # Smoothing removes the stairs of the coarse grid from the skin line.
+        coarse_mm = FIELD[0] / COARSE.height
+        return ndimage.gaussian_filter(np.where(inside, inward, -outward), 1.0 / coarse_mm) * coarse_mm
 
 
 def render(seed: int, number: int, view: str, laterality: str, *, height: int = 1280, width: int = 1024) -> Phantom:
     """Draw one view of one patient.
 
     Args:
-        seed: of the population.
-        number: of the patient, 0-based.
+        seed: random seed of the population.
+        number: number of the patient, from 0.
         view, laterality: "CC" or "MLO"; "L" or "R".
-        height, width: pixels, 5 : 4; the same breast whatever they are, with more or less detail.
+        height, width: pixels, 5 : 4; the same breast at every size, with more or less detail.
 
     Raises:
-        ValueError: an unknown view or laterality, a size that is not 5 : 4 or smaller than 80 x 64.
+        ParameterError: an unknown view or laterality, a size that is not 5 : 4 or smaller than 80 x 64.
     """
     if (laterality, view) not in VIEWS:
-        raise ValueError(f"{laterality} {view} is no view of the phantoms; take L or R, CC or MLO.")
+        raise ParameterError(f"{laterality} {view} is not a view of the phantoms; choose L or R, and CC or MLO.")
     if height * 4 != width * 5 or height < 80:
-        raise ValueError(f"A phantom is drawn 5 : 4 and 80 pixels high or more, not {height} x {width}.")
-    who = patient(seed, number)
+        raise ParameterError(f"A phantom of {height} x {width} is impossible; choose 5 : 4 and a height of 80 or more.")
     which = VIEWS.index((laterality, view))
-    rng = np.random.default_rng([seed, number, 1, which])
-    fine = np.random.default_rng([seed, number, 2, which])
-    breast = np.random.default_rng([seed, number, 3, "LR".index(laterality)])  # both views of a breast share lesions
+    rng, fine = (np.random.default_rng([seed, number, stream, which]) for stream in (1, 2))
+    # Both views of a breast share its lesions.
+    breast = np.random.default_rng([seed, number, 3, "LR".index(laterality)])
+    scene = View(Size(height, width), view, patient(seed, number), rng, fine)
+    amount, clutter, gland = _tissue(scene)
+    lines = Lines(scene.size)
+    anatomy.draw_vessels(rng, lines, scene.outline, scene.who.age)
+    anatomy.draw_ducts(rng, lines, scene.outline.nipple)
+    anatomy.draw_ligaments(rng, lines, scene.outline)
+    lesions = anatomy.draw_lesions(breast, rng, lines, gland, view)
+    amount += lines.lines()
+    gray = np.clip(_projection(scene, amount, clutter) + lines.calcifications(), 0, None)
+    vendor = VENDORS[int(np.random.default_rng([seed, number, 4]).integers(len(VENDORS)))]
+    shown = _detected(scene, gray, vendor)
+    if laterality == "R":
+        shown = shown[:, ::-1]
+    pixels, windows = _stored(shown, vendor)
+    index = 4 * number + which
+    header = Header(
+        view,
+        laterality,
+        Identity(
+            f"phantom-{seed}-{index}-{height}x{width}",
+            f"phantom-{seed}-{number}",
+            f"PHANTOM^{number:06d}",
+            scene.who.age,
+        ),
+        vendor.device,
+        spacing_mm=FIELD[0] / height,
+        windows=windows,
+        function=vendor.function,
+        comment="Procedural phantom; shows no person.",
+    )
+    choice = np.random.default_rng([seed, number, 5, which])
+    encoding = Encoding(inverted=bool(choice.random() < 0.2), compressed=bool(choice.random() < 0.25))
+    return Phantom(pixels, shown, header, encoding, scene.who.density, lesions)
 
-    shape = (height, width)
-    per_mm = height / FIELD[0]
-    skin, nipple_y, (top, bottom) = draw_outline(rng, who, view)
-    # Coarse maps are brought to the grid by interpolation: the same at every size.
-    coarse_mm = FIELD[0] / COARSE[0]
-    y, x = row_positions(COARSE), column_positions(COARSE)
-    edge = skin(y[:, 0])
-    depth = float(skin(nipple_y))
-    inside = x < edge[:, None]
-    # Distance to the skin; the chest wall and the image's upper edge are no skin.
-    padded = np.pad(inside, ((1, 1), (0, 1)))
-    if view == "MLO":
-        padded[0] = padded[1]
-    inward = ndimage.distance_transform_edt(padded)[1:-1, :-1] - 0.5
-    outward = ndimage.distance_transform_edt(~padded)[1:-1, :-1] - 0.5
-    # Smoothing takes the stairs of the coarse grid out of the skin line.
-    coarse_distance = ndimage.gaussian_filter(np.where(inside, inward, -outward), 1.0 / coarse_mm) * coarse_mm
-    distance = enlarge(coarse_distance, shape)
 
-    clouds = texture(rng, fine, shape, who.beta)
-    coarse_clouds = ndimage.gaussian_filter(clouds, 3.0 * per_mm)
-    weave = texture(rng, fine, shape, 2.6)
+def _tissue(scene: View) -> tuple[np.ndarray, np.ndarray, Gland]:
+    """Draw fibroglandular tissue.
+
+    Returns:
+        Its amount (h, w); noise (h, w) that other tissue shares; and the gland.
+    """
+    rng, who, size, outline = scene.rng, scene.who, scene.size, scene.outline
+    clouds = texture(rng, scene.fine, size, who.beta)
+    coarse_clouds = ndimage.gaussian_filter(clouds, 3.0 * (size.height / FIELD[0]))
+    weave = texture(rng, scene.fine, size, 2.6)
     # Strands: crests of band-limited noise, drawn out toward the nipple.
-    nipple = (nipple_y, depth)
-    fibers = strands(rng, shape, nipple)
+    fibers = anatomy.strands(rng, size, outline.nipple)
 
-    # Where glandular tissue lies: behind the nipple, more above than below, free of a rim of fat under the skin.
-    gy, gx = nipple_y - 0.10 * who.height + rng.normal(0, 4), depth * rng.uniform(0.52, 0.62)
-    span_y, span_x = who.height * rng.uniform(0.52, 0.72), depth * rng.uniform(0.44, 0.58)
-    if view == "MLO":
+    # Glandular tissue is deep to the nipple, more above than below, free of a rim of fat under the skin.
+    gy, gx = outline.nipple[0] - 0.10 * who.height + rng.normal(0, 4), outline.nipple[1] * rng.uniform(0.52, 0.62)
+    span_y, span_x = who.height * rng.uniform(0.52, 0.72), outline.nipple[1] * rng.uniform(0.44, 0.58)
+    if scene.name == "MLO":
         gy -= 0.06 * who.height
-    envelope = 1 - np.hypot((y - gy) / span_y, (x - gx) / span_x)
-    envelope = np.minimum(envelope, (coarse_distance - rng.uniform(4, 9)) / 12)
-    # Tissue thins out over a centimeter or two rather than ending: the share decides where its middle lies.
-    lobes = enlarge(envelope, shape) * 1.4 + 0.85 * coarse_clouds
-    threshold = np.quantile(lobes[::4, ::4][distance[::4, ::4] > 3], 1 - who.glandular)
+    envelope = 1 - np.hypot((row_positions(COARSE) - gy) / span_y, (column_positions(COARSE) - gx) / span_x)
+    envelope = np.minimum(envelope, (scene.coarse_distance - rng.uniform(4, 9)) / 12)
+    # Tissue thins out over a centimeter or two rather than ending: its share decides where the middle of that is.
+    lobes = enlarge(envelope, size) * 1.4 + 0.85 * coarse_clouds
+    threshold = np.quantile(lobes[::4, ::4][scene.distance[::4, ::4] > 3], 1 - who.glandular)
     gland = 1 / (1 + np.exp(-(lobes - threshold) / 0.38))
-    # Threads of connective tissue carry the gland; between them lies fat.
-    connective = threads(rng, shape) * 0.6 + fibers * 0.5
+    # Threads of connective tissue carry the gland; fat fills the space between them.
+    connective = anatomy.threads(rng, size) * 0.6 + fibers * 0.5
     amount = gland * (
         0.42 + who.strands * 0.62 * connective + (0.10 + 0.10 * (1 - who.strands)) * clouds + 0.05 * weave
     )
-    amount += 0.10 * np.clip(connective, 0, None) * enlarge(np.clip(envelope + 1.0, 0, 1), shape)
+    amount += 0.10 * np.clip(connective, 0, None) * enlarge(np.clip(envelope + 1.0, 0, 1), size)
     amount += 0.035 * weave + 0.03 * clouds
     amount = np.logaddexp(0, 18 * (amount + 0.06)) / 18 - 0.06  # nothing absorbs less than fat does
+    return amount, clouds + 0.7 * weave, Gland(gy, gx, span_y, span_x)
 
-    lines = Lines(shape, per_mm)
-    draw_vessels(rng, lines, who, skin, nipple, (top, bottom))
-    draw_ducts(rng, lines, nipple, who)
-    draw_ligaments(rng, lines, skin, (top, bottom))
-    lesions = draw_lesions(breast, rng, lines, who, view, gy, gx, span_y, span_x)
-    amount += lines.drawn()
 
+def _projection(scene: View, amount: np.ndarray, clutter: np.ndarray) -> np.ndarray:
+    """Return the gray values (h, w) of tissue in a compressed breast, with skin, nipple and muscle."""
+    rng, outline = scene.rng, scene.outline
+    rows, columns = row_positions(scene.size), column_positions(scene.size)
     # Compressed thickness: full inside, rounded off toward the skin; processing evens most of it out.
-    rim = np.clip(distance, 0, None)
-    full = 1 - np.exp(-rim / (0.16 * who.thickness))
-    path = 0.30 + 0.70 * full
-    gray = path * (0.165 + 0.74 * amount * (0.35 + 0.65 * full))
+    rim = np.clip(scene.distance, 0, None)
+    full = 1 - np.exp(-rim / (0.16 * scene.who.thickness))
+    gray = (0.30 + 0.70 * full) * (0.165 + 0.74 * amount * (0.35 + 0.65 * full))
     gray += rng.uniform(0.08, 0.16) * np.exp(-(((rim - 1.0) / 0.7) ** 2))
-    spot = ((row_positions(shape) - nipple_y) / 5.5) ** 2 + ((column_positions(shape) - depth + 1.5) / 4.5) ** 2
-    gray += rng.uniform(0.08, 0.25) * np.exp(-(spot**2))
-    if view == "MLO":
-        gray = draw_pectoral(rng, gray, shape, who, clouds + 0.7 * weave, depth, float(skin(top)))
-    elif rng.random() < 0.12:
-        sliver = (column_positions(shape) - rng.uniform(2, 6)) + (
-            (row_positions(shape) - rng.normal(0, 10)) / 40
-        ) ** 2 * 6
+    nipple = ((rows - outline.nipple[0]) / 5.5) ** 2 + ((columns - outline.nipple[1] + 1.5) / 4.5) ** 2
+    gray += rng.uniform(0.08, 0.25) * np.exp(-(nipple**2))
+    if scene.name == "MLO":
+        return anatomy.draw_pectoral(rng, gray, clutter, outline, scene.who.height)
+    if rng.random() < 0.12:
+        sliver = (columns - rng.uniform(2, 6)) + ((rows - rng.normal(0, 10)) / 40) ** 2 * 6
         gray += 0.22 / (1 + np.exp(np.clip(sliver / 1.2, -30, 30)))
-    gray += lines.calcifications()
-    gray = np.clip(gray, 0, None)
+    return gray
 
-    # Detector: a little blur, then quantum noise that grows with the signal behind it.
+
+def _detected(scene: View, gray: np.ndarray, vendor: Vendor) -> np.ndarray:
+    """Return the displayed gray values in [0, 1]: a little blur, then quantum noise that grows with the signal."""
+    per_mm = scene.size.height / FIELD[0]
     gray = ndimage.gaussian_filter(gray, 0.12 * per_mm)
-    vendor = VENDORS[int(np.random.default_rng([seed, number, 4]).integers(len(VENDORS)))]
-    gray = who.gain * vendor.contrast * gray
+    gray = scene.who.gain * vendor.contrast * gray
     noise = 0.012 * np.sqrt(np.clip(gray, 0.02, 1)) * min(per_mm / 4, 1.2)
-    gray = gray + noise * fine.standard_normal(shape, np.float32)
-    gray = np.clip(1.06 * np.clip(gray, 0, None) ** who.gamma, 0, None)
+    gray = gray + noise * scene.fine.standard_normal(scene.size, np.float32)
+    gray = np.clip(1.06 * np.clip(gray, 0, None) ** scene.who.gamma, 0, None)
     # The top of the display rolls off instead of clipping, as a toe and shoulder curve does.
     gray = np.where(gray > 0.75, 0.75 + 0.25 * np.tanh((gray - 0.75) / 0.25), gray)
-    inside_fine = np.clip(distance * per_mm + 0.5, 0, 1)
-    shown = np.clip(gray * inside_fine, 0, 1)
-    if laterality == "R":
-        shown = shown[:, ::-1]
-    return _finish(shown, seed, number, which, who, vendor, lesions)
+    return np.clip(gray * np.clip(scene.distance * per_mm + 0.5, 0, 1), 0, 1)
 
 
-def _finish(
-    shown: np.ndarray, seed: int, number: int, which: int, who: Patient, vendor: Vendor, lesions: list[Lesion]
-) -> Phantom:
-    """Store the gray values so that the vendor's default window shows them, and write the header."""
-    laterality, view = VIEWS[which]
+def _stored(shown: np.ndarray, vendor: Vendor) -> tuple[np.ndarray, tuple[Window, ...]]:
+    """Return stored values, uint16, and the windows of a vendor, of which the first displays them as `shown`."""
     width = float(vendor.high - vendor.low)
     center = vendor.low + width / 2
     if vendor.function == "SIGMOID":
@@ -146,23 +210,4 @@ def _finish(
         # LINEAR maps center - 1/2 +- (width - 1) / 2 (PS3.3 C.11.2.1.2.1).
         center, width = center + 0.5, width + 1
     windows = [Window(center, width), *(Window(center, width * factor, name) for name, factor in vendor.more)]
-    index = 4 * number + which
-    choice = np.random.default_rng([seed, number, 5, which])
-    header = Header(
-        view=view,
-        laterality=laterality,
-        key=f"phantom-{seed}-{index}-{shown.shape[0]}x{shown.shape[1]}",
-        study=f"phantom-{seed}-{number}",
-        patient=f"PHANTOM^{number:06d}",
-        age=who.age,
-        spacing_mm=FIELD[0] / shown.shape[0],
-        windows=tuple(windows),
-        function=vendor.function,
-        inverted=bool(choice.random() < 0.2),
-        compressed=bool(choice.random() < 0.25),
-        manufacturer=vendor.manufacturer,
-        model=vendor.model,
-        comment="Procedural phantom; shows no person.",
-    )
-    pixels = np.clip(np.rint(stored), 0, 4095).astype(np.uint16)
-    return Phantom(pixels, shown, header, who.density, lesions)
+    return np.clip(np.rint(stored), 0, 4095).astype(np.uint16), tuple(windows)

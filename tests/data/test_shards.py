@@ -11,6 +11,7 @@ import zarr
 
 from mammogan.data.shards import COMPRESSOR, Level, Shard, compress, path_of, write_shard
 from mammogan.data.store import Store, StoreWriter
+from mammogan.errors import StoreError
 
 IMAGES = np.random.default_rng(0).integers(0, 4096, (7, 40, 32)).astype(np.uint16)
 
@@ -59,7 +60,7 @@ def test_a_damaged_shard_is_noticed(array: zarr.Array, tmp_path: Path) -> None:
     path.write_bytes(content)
     level = Level(tmp_path / "group" / "a", (7, 40, 32), 3)
     np.testing.assert_array_equal(level[0], array[0])
-    with pytest.raises(OSError, match="damaged"):
+    with pytest.raises(StoreError, match="damaged"):
         level[3]
 
 

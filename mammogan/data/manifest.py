@@ -1,0 +1,56 @@
+"""Columns of a store's manifest, which has one row per source file, and of a table of labels."""
+
+from __future__ import annotations
+
+from typing import TypedDict, get_args, get_type_hints
+
+import pyarrow as pa
+
+
+class Label(TypedDict, total=False):
+    """Facts about an image that a table states: age in years, density A to D, any view."""
+
+    view: str
+    laterality: str
+    patient: str
+    age: float
+    density: str
+
+
+class Facts(TypedDict, total=False):
+    """One row of the manifest; a fact that is missing or None becomes null."""
+
+    number: int  # position among the sources, 0-based
+    id: str  # first 16 hexadecimal digits of the source's SHA-256, or the name of a generated image
+    index: int | None  # row in the arrays; null where refused
+    reason: str | None  # null where accepted
+    sentence: str | None
+    flags: list[str]  # accepted, but worth a look
+    source_sha256: str
+    place: str  # salted hash of the source's path
+    patient: str  # salted hash
+    instance: str  # salted hash
+    pixels: str  # first 16 hexadecimal digits of the SHA-256 of the finest level
+    split: str
+    view: str | None
+    laterality: str | None  # of the breast, also where the image was mirrored
+    mirrored: bool  # the chest wall was brought to the left edge
+    age: float | None  # years
+    density: str | None  # BI-RADS A to D
+    window_center: float
+    window_width: float
+    window_function: str
+    window_explanation: str | None
+    spacing_mm: float | None  # of one pixel of the largest size in the store, at the detector
+    manufacturer: str
+    model: str
+    source_rows: int
+    source_columns: int
+    photometric: str
+    transfer_syntax: str
+
+
+_ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), list[str]: pa.list_(pa.string())}
+SCHEMA = pa.schema(
+    [(name, _ARROW.get(kind) or _ARROW[get_args(kind)[0]]) for name, kind in get_type_hints(Facts).items()]
+)

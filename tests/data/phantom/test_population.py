@@ -1,0 +1,51 @@
+"""A population holds every variant of a file, whatever the number of workers, and its files show what was drawn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from mammogan.data.dicom import read_mammogram
+from mammogan.data.phantom.patient import VIEWS
+from mammogan.data.phantom.population import write_population
+from mammogan.data.phantom.render import render
+from mammogan.errors import ParameterError
+
+
+def test_bytes_do_not_depend_on_the_workers(phantoms: Path, tmp_path: Path) -> None:
+    write_population(tmp_path, 6, seed=7, height=160, width=128, workers=2)
+    for path in tmp_path.glob("*.dcm"):
+        assert path.read_bytes() == (phantoms / path.name).read_bytes()
+
+
+def test_population_holds_every_variant(phantoms: Path) -> None:
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(phantoms.glob("*.dcm"))]
+    assert len(headers) == 16
+    assert {h.PhotometricInterpretation for h in headers} == {"MONOCHROME1", "MONOCHROME2"}
+    assert "1.2.840.10008.1.2.4.90" in {h.file_meta.TransferSyntaxUID for h in headers}
+    assert len({h.SOPInstanceUID for h in headers}) == 16
+    assert len({h.PatientID for h in headers}) == 4
+    assert {(h.ImageLaterality, h.ViewPosition) for h in headers} == set(VIEWS)
+    with (phantoms / "phantoms.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == sorted(path.name for path in phantoms.glob("*.dcm"))
+
+
+def test_files_show_what_was_drawn(phantoms: Path) -> None:
+    for index in range(8):
+        laterality, view = VIEWS[index % 4]
+        drawn = render(7, index // 4, view, laterality, height=160, width=128)
+        read = read_mammogram((phantoms / f"{index:07d}.dcm").read_bytes())
+        assert (read.facts["view"], read.facts["laterality"]) == (view, laterality)
+        # A sigmoid window cannot reach 0 and 1, and stored values are whole.
+        assert np.abs(read.pixels - drawn.shown).max() < 0.006
+        assert read.facts["spacing_mm"] == pytest.approx(220 / 160)
+
+
+def test_no_phantom_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="--count"):
+        write_population(tmp_path, 0, 0)
