@@ -1,4 +1,4 @@
-"""Pictures that a page shows small and enlarges at a click, with their gray levels as they are."""
+"""Pictures that a page shows small and enlarges at a click, with their gray levels unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mammogan.artifacts.inspection import picture
 
-# The popover is the browser's own (HTML, 6.12): Enter opens and Escape closes it, and no script is needed. Each picture
+# The popover is the browser's own (HTML, 6.12): Enter opens it, Escape closes it, and no script is needed. Each picture
 # is in the page once, as a background, which no dark mode filters; in print the small ones remain.
 STYLE = """<style>
 .gallery { display: flex; flex-wrap: wrap; gap: .5rem; margin: .3rem 0 1rem; }
@@ -26,29 +26,25 @@ STYLE = """<style>
 </style>"""
 
 
-def data_uri(pixels: np.ndarray, bits: int) -> str:
-    """Gray levels as an 8-bit PNG, linear from black to white."""
-    stream = io.BytesIO()
-    picture(pixels, bits).save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
 def gallery(name: str, images: Sequence[np.ndarray], bits: int, captions: Sequence[str]) -> str:
-    """A row of pictures (h, w) that open enlarged, as HTML.
+    """Return a row of pictures that open enlarged, as HTML.
 
     Args:
-        name: of the row, one of its kind on a page: letters and digits.
-        images: unsigned integers of `bits` bits.
-        bits: of the gray grid.
-        captions: one each; read aloud too.
+        name: name of the row, unique on its page: letters and digits.
+        images: (h, w) each, unsigned integers; shown linear from black to white in 8 bits.
+        bits: bits per pixel.
+        captions: caption of each; read aloud too.
     """
     parts = [STYLE, '<div class="gallery">']
     for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        stream = io.BytesIO()
+        picture(image, bits).save(stream, "PNG", optimize=True)
         text, key = escape(caption), f"gallery-{escape(name)}-{k}"
-        style = f"--i:url({data_uri(image, bits)});--a:{image.shape[1]}/{image.shape[0]}"
-        gray = f'<span class="gray" role="img" aria-label="{text}"></span>'
+        source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
         parts.append(
-            f'<div style="{style}"><button type="button" popovertarget="{key}" aria-label="Enlarge: {text}">'
-            f'<span class="gray"></span></button><small>{text}</small><div popover id="{key}">{gray}</div></div>'
+            f'<div style="--i:url({source});--a:{image.shape[1]}/{image.shape[0]}"><button type="button" '
+            f'popovertarget="{key}" aria-label="Enlarge: {text}"><span class="gray"></span></button>'
+            f'<small>{text}</small><div popover id="{key}">'
+            f'<span class="gray" role="img" aria-label="{text}"></span></div></div>'
         )
     return "\n".join([*parts, "</div>"])

@@ -1,4 +1,4 @@
-"""The tables of a labeled inspection, and their few lines of text."""
+"""Tables of a labeled inspection, in words and for the chapter."""
 
 from __future__ import annotations
 
@@ -10,58 +10,90 @@ import pandas as pd
 
 from mammogan.artifacts.inspection import read_key
 from mammogan.artifacts.labels import ANY, agreement, detection, rates, read_labels, views_compared
+from mammogan.atomic import make_folder
 from mammogan.paper.printed import ARTIFACTS, INSPECTED
+from mammogan.report.numbers import keep
+from mammogan.report.results import Results
 
 
 def tables(inspection: str | Path, files: Iterable[str | Path], seed: int = 0) -> dict[str, pd.DataFrame]:
-    """rates, views, agreement and, where the inspection has candidates, detection; see `labels`."""
+    """Return rates, views, agreement and, where the inspection has candidates, detection; see `artifacts.labels`.
+
+    Raises:
+        InspectionError: there is no inspection.
+        TableError: the labels cannot be read, or belong to another inspection.
+    """
     key = read_key(inspection)
     labels = read_labels(files, len(key))
-    found = rates(labels, key)
-    made = {"rates": found, "views": views_compared(found), "agreement": agreement(labels, seed=seed)}
+    rate = rates(labels, key)
+    judged = {"rates": rate, "views": views_compared(rate), "agreement": agreement(labels, seed=seed)}
     scores = Path(inspection) / "candidates.csv"
     if scores.is_file():
-        made["detection"] = detection(labels, pd.read_csv(scores), key)
-    return made
+        judged["detection"] = detection(labels, pd.read_csv(scores), key)
+    return judged
 
 
 def report(inspection: str | Path, files: Iterable[str | Path], out: str | Path, seed: int = 0) -> str:
-    """Write the tables as CSV to a folder and say in lines of text what they hold.
-
-    Raises:
-        InspectionError, LabellingError: no inspection, or labels that do not belong to it.
-    """
-    made = tables(inspection, files, seed)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in made.items():
+    """Write the tables as CSV to a folder, and return what they say in lines of text. Raises the errors of `tables`."""
+    judged, out = tables(inspection, files, seed), Path(out)
+    make_folder(out)
+    for name, table in judged.items():
         table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
     lines = []
-    for row in _overall(made["rates"]).itertuples():
-        text = f"{row.observer}: {row.found} of {row.shown} {row.kind} images"
-        text += f" ({row.view})" if row.view != "all" else ""
-        text += f" with an artifact, {100 * row.rate:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f} %)"
+    for row in _overall(judged["rates"]).itertuples():
+        view = f" ({row.view})" if row.view != "all" else ""
+        share = _percent(row.rate, row.low, row.high)
+        line = f"{row.observer}: {row.found} of {row.shown} {row.kind} images{view} with an artifact, {share}"
         if row.kind == "synthetic" and row.view in ARTIFACTS:
-            text += f"; the paper {100 * ARTIFACTS[row.view] / INSPECTED:.1f} %"
+            line += f"; the paper {100 * ARTIFACTS[row.view] / INSPECTED:.1f} %"
         if not math.isnan(row.excess):
-            text += f"; beyond the real controls {100 * row.excess:.1f} % "
-            text += f"({100 * row.excess_low:.1f} to {100 * row.excess_high:.1f} %)"
-        lines.append(text)
-    for row in _overall(made["views"]).itertuples():
+            line += f"; beyond the real controls {_percent(row.excess, row.excess_low, row.excess_high)}"
+        lines.append(line)
+    for row in _overall(judged["views"]).itertuples():
         lines.append(f"{row.observer}: MLO over CC {row.ratio:.2f}, Fisher's exact test P = {row.p:.3g}")
-    for row in _overall(made["agreement"]).itertuples():
+    for row in _overall(judged["agreement"]).itertuples():
         lines.append(
             f"{row.first} and {row.second}: kappa {row.kappa:.2f} ({row.low:.2f} to {row.high:.2f}) on {row.images} "
             f"images, {100 * row.agree:.0f} % alike"
         )
-    for row in _overall(made["detection"], "detector").itertuples() if "detection" in made else ():
+    for row in _overall(judged["detection"], "detector").itertuples() if "detection" in judged else ():
         lines.append(
             f"{row.observer}: the detectors' ranking has an area under the ROC curve of {row.auc:.2f}, precision "
             f"{row.precision:.2f}, recall {row.recall:.2f}"
         )
-    lines.append(f"The tables are in {out}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"The tables are in {out}"])
 
 
 def _overall(table: pd.DataFrame, column: str = "artifact") -> pd.DataFrame:
     return table[table[column] == ANY]
+
+
+def _percent(rate: float, low: float, high: float) -> str:
+    return f"{100 * rate:.1f} % ({100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the tables of an inspection with labels*.csv in it, and return rates and detection to show.
+
+    Args:
+        results: keeps the tables and the names of the observers.
+        inspection: folder; "" where nobody has labeled.
+        seed: random seed of the bootstrap.
+    """
+    if not inspection:
+        keep(results, {"observers": "none yet"})
+        unknown = "nobody has labeled these images yet"
+        return pd.DataFrame({"labels": [unknown]}), pd.DataFrame({"detectors": [unknown]})
+    judged = tables(inspection, sorted(Path(inspection).glob("labels*.csv")), seed)
+    for name, table in judged.items():
+        results.table(f"labels_{name}", table)
+    rate = judged["rates"]
+    observers = rate["observer"].unique()
+    keep(results, {"observers": ", ".join(observers)})
+    who = ["observer"] if len(observers) > 1 else []
+    columns = [*who, "kind", "view", "artifact", "found", "shown", "rate", "low", "high"]
+    rate = rate.loc[(rate["found"] > 0) | (rate["artifact"] == ANY), columns].set_index("kind")
+    if "detection" not in judged:
+        return rate, pd.DataFrame({"detectors": ["the inspection has no candidates"]})
+    columns = [*who, "detector", "images", "artifacts", "auc", "precision", "recall"]
+    return rate, judged["detection"][columns].set_index("detector").dropna(axis=1, how="all")

@@ -52,17 +52,20 @@ def question_rates(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def table3_residuals(difference: np.ndarray) -> Figure:
-    """Draw re-derived minus printed P of Table 3, one cell per pair of questions; (10, 10), NaN without a printed P."""
+def table3_residuals(cells: pd.DataFrame) -> Figure:
+    """Draw re-derived minus printed P of Table 3 per pair of questions: question, against, printed, re-derived."""
+    # "> .99" is all that is printed of a P value of 1.
+    met = (cells["printed"] == 1) & (cells["re-derived"] > 0.99)
+    difference = (cells["re-derived"] - cells["printed"]).where(~met, 0.0)
+    grid = cells.assign(difference=difference).pivot(index="question", columns="against", values="difference")
+    grid = grid.reindex(index=range(1, 11), columns=range(1, 11))
     figure, axis = plt.subplots(figsize=(5.6, 4.6))
-    reach = float(np.nanmax(np.abs(difference)))
-    image = axis.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for (i, j), value in np.ndenumerate(difference):
-        if np.isfinite(value):
-            axis.text(j, i, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
-    names = [str(question) for question in range(1, 11)]
-    axis.set_xticks(range(10), names)
-    axis.set_yticks(range(10), names)
+    reach = float(difference.abs().max())
+    image = axis.imshow(grid, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    for row, column, value in zip(cells["question"], cells["against"], difference, strict=True):
+        axis.text(column - 1, row - 1, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
+    axis.set_xticks(range(10), grid.columns)
+    axis.set_yticks(range(10), grid.index)
     axis.set(xlabel="question", ylabel="question")
     axis.spines[:].set_visible(False)
     figure.colorbar(image, label="re-derived - printed P (cells: in thousandths)")
@@ -139,21 +142,25 @@ def _plain_ticks(axis: Axes, side: str, ticks: list[float]) -> None:
     axis.minorticks_off()
 
 
-def histogram_ranges(
-    counts: dict[str, np.ndarray], ranges: dict[str, tuple[np.ndarray, np.ndarray]], columns: int = 3
-) -> Figure:
-    """Draw reconstructed histograms of strata; whiskers span all solutions, and a bar without one is determined."""
-    rows = -(-len(counts) // columns)
+def histogram_ranges(table: pd.DataFrame, columns: int = 3) -> Figure:
+    """Draw reconstructed histograms; whiskers span all solutions, and a bar without one is determined.
+
+    Args:
+        table: stratum, right, attempts, lowest, highest.
+        columns: panels per row.
+    """
+    strata = table.groupby("stratum", sort=False)
+    rows = -(-len(strata) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(3.3 * columns, 2.1 * rows), sharex=True, layout="constrained")
-    for axis, (name, bars) in zip(axes.flat, counts.items(), strict=False):
-        low, high = ranges[name]
-        score, undetermined = np.arange(len(bars)), high > low
+    for axis, (name, part) in zip(axes.flat, strata, strict=False):
+        score, bars = part["right"].to_numpy(), part["attempts"].to_numpy()
         axis.bar(score, bars, color=SYNTHETIC, alpha=0.75)
         axis.plot(score, bars.sum() * stats.binom.pmf(score, len(bars) - 1, 0.5), color="0.2", lw=1)
-        axis.vlines(score[undetermined], low[undetermined], high[undetermined], color=REAL, lw=2)
+        undetermined = part[part["highest"] > part["lowest"]]
+        axis.vlines(undetermined["right"], undetermined["lowest"], undetermined["highest"], color=REAL, lw=2)
         axis.set_title(f"{name} ({bars.sum()})", fontsize=9)
         axis.set_xticks(score[::2])
-    for axis in axes.flat[len(counts) :]:
+    for axis in axes.flat[len(strata) :]:
         axis.axis("off")
     figure.supxlabel("right answers of ten", fontsize=9)
     figure.supylabel("attempts", fontsize=9)

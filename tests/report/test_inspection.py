@@ -1,0 +1,82 @@
+"""Tables of an inspection, and the numbers of the chapter that follow from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from breasts import breasts
+
+from mammogan.artifacts.detectors import DETECTORS
+from mammogan.data.images import Images
+from mammogan.report import inspection
+from mammogan.report.results import Results
+
+
+@pytest.fixture(scope="module")
+def population() -> Images:
+    return breasts()
+
+
+@pytest.fixture(scope="module")
+def tables(population: Images) -> dict[str, pd.DataFrame]:
+    return inspection.compare_images(population, population.take(np.arange(64, 80)), most=12, most_real=40, seed=3)
+
+
+def test_a_draw_of_many_real_images_judges_and_the_nearest_is_named_in_the_whole_set(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    assert len(tables["real"]) == 40
+    assert len(tables["synthetic"]) == 12
+    rows = np.random.default_rng(3).permutation(80)[:40]
+    nearest = tables["synthetic"]["nearest"].to_numpy()
+    assert set(nearest) <= set(rows)
+    # An image that is in the draw is its own nearest.
+    own = np.intersect1d(np.arange(64, 76), rows)
+    assert len(own) > 2
+    assert (nearest[own - 64] == own).all()
+    read = inspection.read_tables(inspection.write_tables(tables, tmp_path))
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(read[name], table, rtol=1e-5, check_dtype=False)
+
+
+def test_flags_are_surprises_of_two_or_more(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    results = Results(tmp_path, "artifacts")
+    flags = inspection.flagged(results, tables).set_index(["detector", "kind"])
+    for name in (*DETECTORS, "any"):
+        for kind in ("real", "synthetic"):
+            assert flags.loc[(name, kind), "flagged"] == (tables[kind][name] >= 2).sum()
+    assert results.entries["flagged"]["value"] == pytest.approx(100 * flags.loc[("any", "synthetic"), "share"])
+    assert (flags["low"] <= flags["share"]).all() and (flags["share"] <= flags["high"]).all()
+
+
+def test_images_are_ranked_by_surprise(tables: dict[str, pd.DataFrame], population: Images) -> None:
+    order = inspection.ranked(tables["synthetic"])
+    assert order["any"].is_monotonic_decreasing
+    for _, row in order.iterrows():
+        assert row[row["by"]] == row["any"]
+    html = inspection.ranked_gallery(order, population.pixels, 12, population.pixels)
+    assert html.count("nearest real image") == 18 * 3  # on the button, below it, and enlarged
+    assert f"worst: surprise {order['any'].iloc[0]:.1f}" in html
+    assert inspection.detector_gallery(tables["synthetic"], population.pixels, 12).count("Enlarge:") == 2 * len(
+        DETECTORS
+    )
+
+
+def test_numbers_of_the_chapter(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    results = Results(tmp_path, "artifacts")
+    inspection.paper_rates(results)
+    inspection.nearest_distances(results, tables)
+    inspection.high_frequencies(results, tables["spectra"])
+    compared = inspection.spots_compared(results, tables, 0)
+    values = {key: entry["value"] for key, entry in results.entries.items()}
+    assert values["paper.CC"] == 6.4
+    assert results.entries["paper.MLO"]["verdict"] == "reproduced"
+    assert values["distance.lowest"] == tables["synthetic"]["ratio"].min()
+    top = tables["spectra"].tail(len(tables["spectra"]) // 4)
+    assert values["spectra.top"] == pytest.approx(top["synthetic"].sum() / top["real"].sum())
+    counts = tables["counts"].groupby("set")["spots"].mean()
+    assert values["spots.real"] == pytest.approx(counts["real"])
+    assert compared.loc["synthetic", "mean"] == pytest.approx(counts["synthetic"])

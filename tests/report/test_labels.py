@@ -1,0 +1,48 @@
+"""Labels of two observers in words and as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammogan.errors import InspectionError
+from mammogan.report.labels import observed, report
+from mammogan.report.results import Results
+
+
+@pytest.fixture
+def labeled(tmp_path: Path) -> Path:
+    """An inspection of 20 synthetic and 4 real images, labeled by two observers."""
+    kinds = ["synthetic"] * 20 + ["real"] * 4
+    key = {"number": range(1, 25), "kind": kinds, "view": ["CC", "MLO"] * 12, "id": "x", "index": 0}
+    pd.DataFrame(key).to_csv(tmp_path / "key.csv", index=False)
+    for observer, odd in (("Ada", range(1, 11)), ("Bo", range(1, 9))):
+        rows = [(observer, number, "outline" if number in odd else "") for number in range(1, 25)]
+        columns = ["observer", "number", "artifacts"]
+        pd.DataFrame(rows, columns=columns).to_csv(tmp_path / f"labels_{observer}.csv", index=False)
+    return tmp_path
+
+
+def test_rates_views_and_agreement_in_words(labeled: Path, tmp_path: Path) -> None:
+    text = report(labeled, sorted(labeled.glob("labels*.csv")), tmp_path / "report")
+    assert "Ada: 10 of 20 synthetic images with an artifact, 50.0 % (27.2 to 72.8 %)" in text
+    assert "the paper 6.4 %" in text
+    assert "Ada and Bo: kappa 0.8" in text
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"rates.csv", "views.csv", "agreement.csv"}
+    with pytest.raises(InspectionError):
+        report(tmp_path / "report", [], tmp_path / "other")
+
+
+def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
+    results = Results(tmp_path / "out", "artifacts")
+    rates, detected = observed(results, str(labeled), 0)
+    assert results.entries["observers"]["value"] == "Ada, Bo"
+    assert set(rates["observer"]) == {"Ada", "Bo"}
+    assert rates.loc["synthetic"].query("observer == 'Bo' and view == 'all' and artifact == 'any'")["found"].item() == 8
+    assert "no candidates" in detected.iloc[0, 0]
+    assert (tmp_path / "out" / "data" / "labels_rates.csv").exists()
+    nobody = Results(tmp_path / "none", "artifacts")
+    assert "nobody" in observed(nobody, "", 0)[0].iloc[0, 0]
+    assert nobody.entries["observers"]["value"] == "none yet"
