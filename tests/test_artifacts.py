@@ -24,7 +24,6 @@ from mammogan.artifacts.inspection import contact_sheet, make_inspection, read_k
 from mammogan.data.images import Images, open_images
 from mammogan.data.store import quantize
 from mammogan.errors import InputError, InspectionError
-from mammogan.report.inspection import compare_images
 from mammogan.report.labels import report
 from mammogan.report.provenance import ROOT
 
@@ -440,17 +439,3 @@ def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
         "rates.csv", "views.csv", "agreement.csv", "detection.csv",
     }  # fmt: skip
-
-
-def test_a_draw_of_many_real_images_judges_and_the_nearest_is_named_in_the_whole_set(population: Images) -> None:
-    made = part(population, slice(64, 80))
-    tables = compare_images(population, made, most=12, most_real=40, seed=3)
-    assert len(tables["real"]) == 40
-    assert len(tables["synthetic"]) == 12
-    rows = np.random.default_rng(3).permutation(80)[:40]
-    nearest = tables["synthetic"]["nearest"].to_numpy()
-    assert set(nearest) <= set(rows)
-    # An image that is in the draw is its own nearest.
-    own = np.intersect1d(np.arange(64, 76), rows)
-    assert len(own) > 2
-    assert (nearest[own - 64] == own).all()
