@@ -1,1 +1,5 @@
-"""Measures: arrays of images, moments or features in, numbers out."""
+"""Measures: arrays of images, moments or features in, numbers out.
+
+A `ParameterError` says which argument is not as a docstring requires: too few images, a shape, or a value that is not
+finite (see `validation`).
+"""

@@ -7,14 +7,22 @@ of images per side (see `resampling`). Score, draws and ceiling of a pair share 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
 
-from mammogan.metrics.density import Binned, Densities, Grid, jensen_shannon, normalized_mutual_information, overlap
+from mammogan.metrics.density import (
+    Binned,
+    Densities,
+    Grid,
+    Pairs,
+    jensen_shannon,
+    normalized_mutual_information,
+    overlap,
+)
 from mammogan.metrics.information import MAXIMUM, mutual_information
 from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
 from mammogan.metrics.resampling import ResamplingDesign, scored
@@ -79,17 +87,12 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _density_scores(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    design: ResamplingDesign,
-    pairs: Sequence[tuple[int, int]],
-    count: int,
-    measures: Measures,
+    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Pairs, count: int, measures: Measures
 ) -> pd.DataFrame:
     """Measure the two densities on a grid of `count` cells per side; rows as in `pair_scores`."""
     grid = Grid.around(real[design.compared[0]], synthetic[design.compared[1]], count=count)
 
-    def measure(first: Densities, second: Densities) -> dict[Hashable, float]:
+    def measure(first: Densities, second: Densities) -> dict[tuple[int, int, str], float]:
         return {
             (*axes, name): score(p, q)
             for axes, p, q in zip(pairs, first(pairs), second(pairs), strict=True)
@@ -100,9 +103,7 @@ def _density_scores(
     return _named(scored(Binned(real, grid), Binned(synthetic, grid), measure, design, bounds=bounds))
 
 
-def _label_scores(
-    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Sequence[tuple[int, int]]
-) -> pd.DataFrame:
+def _label_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Pairs) -> pd.DataFrame:
     """Compute 1 - information with the label / ln 2; rows as in `pair_scores`."""
     # Both axes in units of their pooled standard deviation: the neighbors' distance mixes the axes.
     scale = np.concatenate([real[design.compared[0]], synthetic[design.compared[1]]]).std(0)
@@ -114,7 +115,7 @@ def _label_scores(
         columns = sorted(set(axes))  # a pair of a moment with itself is one number: its information is that of the line
         return 1 - mutual_information(first[:, columns], second[:, columns]).information / MAXIMUM
 
-    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[Hashable, float]:
+    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[tuple[int, int, str], float]:
         return dict(zip(names, mapping(partial(score, first, second), pairs), strict=True))
 
     threaded, at_most = partial(measure, mapping=in_threads), (SPACE_DRAW, SPACE_DRAW)
@@ -125,15 +126,12 @@ def pair_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesig
     """Compute Table 1 in four readings, for all 15 pairs of moments, the diagonal included.
 
     Args:
-        real, synthetic: (N, 5) moments.
+        real, synthetic: (N, 5) moments, finite.
         design: images that are compared, and the draws; None compares all images.
 
     Returns:
         one row per pair and reading: i, j (names), reading, the columns of `resampling.summary`, n and n_ceiling
         (images per side of score and ceiling).
-
-    Raises:
-        ParameterError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic))
@@ -148,7 +146,7 @@ def pair_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesig
 def support_coverage(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
     """Compute the coverage of the real support by the synthetic one, for the ten pairs of moments (Figure 6).
 
-    Arguments, rows and errors are those of `pair_scores`; the readings are those of `COVERAGES`.
+    Arguments and rows are those of `pair_scores`; the readings are those of `COVERAGES`.
     """
     real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic))

@@ -15,7 +15,8 @@ FINER = 5  # fine cells per cell, at most
 DENSE = 8  # a kernel wider than one in so many cells is not stored as a sparse matrix
 
 
-Densities = Callable[[Sequence[tuple[int, int]]], Iterator[np.ndarray]]  # pairs of axes -> densities, (count, count)
+Pairs = Sequence[tuple[int, int]]  # of axes
+Densities = Callable[[Pairs], Iterator[np.ndarray]]  # (count, count) each
 
 
 def bandwidth(values: np.ndarray) -> float:
@@ -96,12 +97,10 @@ class Binned:
         """Return `densities` of a subset of the rows."""
         return partial(self.densities, np.sort(rows))  # sorted, so that memory is read in order
 
-    def densities(self, rows: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
-        """Yield the product-Gaussian kernel densities of a subset of the rows, for pairs of axes.
+    def densities(self, rows: np.ndarray, pairs: Pairs) -> Iterator[np.ndarray]:
+        """Yield the product-Gaussian kernel densities of rows, in ascending order, for pairs of axes.
 
-        Args:
-            rows: row numbers in ascending order.
-            pairs: pairs of axes; each gives an array (count, count) of probabilities that sum to 1.
+        A density is an array (count, count) of probabilities that sum to 1.
         """
         width = bandwidths(self.table[rows]) / self.grid.step
         kernels = [_kernel(w, self.grid.count, int(f)) for w, f in zip(width, self._finer, strict=True)]

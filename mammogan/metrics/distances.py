@@ -38,12 +38,9 @@ def _smooth(images: np.ndarray, gain: float = 1.0) -> np.ndarray:
 
 
 def laplacian_sizes(height: int, width: int) -> list[Size]:
-    """Return the sizes of the levels of a Laplacian pyramid, fine to coarse.
+    """Return the sizes of the levels of a Laplacian pyramid, fine to coarse, of images no smaller than a patch.
 
     A size is halved while the shorter side stays at `COARSEST` pixels or more.
-
-    Raises:
-        ParameterError: a side is shorter than a patch.
     """
     check_at_least("The shorter side of the images, in pixels,", min(height, width), PATCH)
     sizes = [Size(height, width)]
@@ -56,11 +53,8 @@ def laplacian_sizes(height: int, width: int) -> list[Size]:
 def laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
     """Return band-pass images, fine to coarse; the last one is the low-pass rest (Burt & Adelson 1983).
 
-    Args:
-        images: (b, h, w), float; any rectangle.
-
-    Returns:
-        arrays (b, h_l, w_l) with the sizes of `laplacian_sizes`. Enlarged and added up, they give the images back.
+    Images (b, h, w), float, any rectangle, give arrays (b, h_l, w_l) with the sizes of `laplacian_sizes`, which,
+    enlarged and added up, give the images back.
     """
     levels = []
     for _ in laplacian_sizes(*images.shape[1:])[1:]:
@@ -84,17 +78,12 @@ def patches(images: ImageStack, bits: int, *, count: int = PATCHES, seed: int = 
     have their patches at the same positions, which removes the chance of the positions from a comparison.
 
     Args:
-        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
-        bits: bits of the gray grid.
+        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
         count: patches per level of an image.
         seed: random seed of the positions.
-        block: images in memory.
 
     Returns:
         one array (n, count, 49) per level, fine to coarse, float32: 25 kB per image and level.
-
-    Raises:
-        ParameterError: no unsigned integer images, or images smaller than a patch.
     """
     check_images(images, side=PATCH)
     sizes = laplacian_sizes(*images.shape[1:])
@@ -124,15 +113,11 @@ def sliced_wasserstein(
     Args:
         real, synthetic: (n, count, 49) of one level, see `patches`. Of the larger set the first images are used, as
             many as the smaller has: give them in random order.
-        projections: number of random directions.
-        seed: random seed of the directions.
+        projections, seed: number of random directions, and their seed.
 
     Returns:
         one distance per name in `NORMALIZATIONS`; 0 for identical sets. Where all patches are one value, the unit of
         gray replaces their standard deviation.
-
-    Raises:
-        ParameterError: no image in a set.
     """
     n = min(len(real), len(synthetic))
     check_at_least("The number of images of a set", n, 1)
@@ -168,8 +153,7 @@ def sliced_wasserstein_table(
     """Compute the sliced Wasserstein distance, times 1000, by level of the pyramid and by normalization.
 
     Args:
-        real, synthetic: (n, h, w), unsigned integer images of one size.
-        bits: bits of the gray grid.
+        real, synthetic, bits: (n, h, w), images of one size, unsigned integers in 0 ... 2^bits - 1.
         design: images that are compared, and the draws; None compares all images with eight draws and splits.
         count: patches per level of an image.
         projections: number of directions; draws use a quarter of them.
@@ -177,19 +161,14 @@ def sliced_wasserstein_table(
     Returns:
         one row per level and normalization: size ("40 x 32"), normalization, and the columns of `resampling.scored`;
         lower is closer, and the ceiling is the distance between two sets of real images.
-
-    Raises:
-        ParameterError: images that differ in size, or too few of them.
     """
     check_same_size(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic), draws=8, splits=8)
     a, b = (patches(images, bits, count=count, seed=design.seed) for images in (real, synthetic))
+    few = partial(sliced_wasserstein, projections=max(projections // 4, 1), seed=design.seed)
+    many = partial(sliced_wasserstein, projections=projections, seed=design.seed)
     rows = []
     for size, first, second in zip(laplacian_sizes(*real.shape[1:]), a, b, strict=True):
-        few, many = (
-            partial(sliced_wasserstein, projections=number, seed=design.seed)
-            for number in (max(projections // 4, 1), projections)
-        )
         limits = dict.fromkeys(NORMALIZATIONS, (0.0, np.inf))
         table = scored(first, second, few, design, whole=many, bounds=limits)
         table = table.rename(columns={"measure": "normalization"})

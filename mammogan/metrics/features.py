@@ -23,13 +23,10 @@ def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 64)
     """Compute the features of every image of a set, (n, d), float64.
 
     Args:
-        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
-        bits: bits of the gray grid.
+        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
         feature: function of images (b, h, w), float32 in [0, 1]; returns (b, d).
-        block: images in memory.
 
     Raises:
-        ParameterError: no unsigned integer images.
         InputError: the feature returns another shape, or a number that is not finite.
     """
     check_images(images)
@@ -45,13 +42,11 @@ def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 64)
 
 
 def gray_features(images: np.ndarray) -> np.ndarray:
-    """Return five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: (b, 93). No network, no download.
+    """Return features of images (b, h, w) in [0, 1], with sides of 4 pixels or more: (b, 93).
 
-    These are not Inception's features: their FID is not comparable with that of another paper. Skewness and the higher
-    moments enter by asinh, variance by its root and power by its logarithm, which tames their tails.
-
-    Args:
-        images: (b, h, w), float in [0, 1]; 4 pixels per side or more.
+    Five moments, the spectrum in 8 bands and a picture of 10 x 8 cells: no network, no download. These are not
+    Inception's features: their FID is not comparable with that of another paper. Skewness and the higher moments enter
+    by asinh, variance by its root and power by its logarithm, which tames their tails.
     """
     b, h, w = images.shape
     gray = np.rint(np.clip(images, 0, 1) * 4095).astype(np.int64)
@@ -70,13 +65,10 @@ def gray_features(images: np.ndarray) -> np.ndarray:
 
 
 def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
-    """Return the image itself, at most 40 pixels long, with mean 0 and length 1: (b, d), to search for copies.
+    """Return images (b, h, w) themselves, `longest` pixels long or less, with mean 0 and length 1: (b, d).
 
-    Brightness, contrast and noise, which a copy may have changed, are removed. A constant image is 0 throughout.
-
-    Args:
-        images: (b, h, w), float in [0, 1].
-        longest: largest length of the longer side, pixels.
+    Made to search for copies: brightness, contrast and noise, which a copy may have changed, are removed. A constant
+    image is 0 throughout.
     """
     b, h, w = images.shape
     step = -(-max(h, w) // longest)

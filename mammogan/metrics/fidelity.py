@@ -6,7 +6,6 @@ reports each next to the same score between real images, at the same number of i
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +17,7 @@ from mammogan.metrics.validation import check_at_least, check_tables
 
 NEIGHBORS = 5  # Naeem 2020
 BLOCK = 1024  # rows of a distance matrix in memory
+POINTS = 8  # sizes of the extrapolation, equally spaced in 1 / n
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,9 @@ def _radii(points: np.ndarray, k: int) -> np.ndarray:
 
 
 def manifold(real: np.ndarray, synthetic: np.ndarray, n_neighbors: int = NEIGHBORS) -> Manifold:
-    """Compute precision, recall, density and coverage of two sets of features, (n, d) and (m, d).
+    """Compute precision, recall, density and coverage of features (n, d) and (m, d), with n and m above `n_neighbors`.
 
     A point on a ball's surface is inside, so that copies of one image are.
-
-    Raises:
-        ParameterError: `n_neighbors` images or fewer in a set, or a feature that is not finite.
     """
     check_at_least("n_neighbors", n_neighbors, 1)
     real, synthetic = check_tables(real, synthetic, n_neighbors + 1)
@@ -135,9 +132,7 @@ class Frechet:
     table: pd.DataFrame
 
 
-def frechet_extrapolated(
-    real: np.ndarray, synthetic: np.ndarray, *, points: int = 8, draws: int = 4, seed: int = 0
-) -> Frechet:
+def frechet_extrapolated(real: np.ndarray, synthetic: np.ndarray, *, draws: int = 4, seed: int = 0) -> Frechet:
     """Compute FID at infinitely many images: the intercept of FID over 1/n (Chong & Forsyth 2020, section 4).
 
     Unlike there, both sets are subsampled alike, so that the real set's share of the bias is removed too. The line is
@@ -146,14 +141,12 @@ def frechet_extrapolated(
 
     Args:
         real, synthetic: (n, d) and (m, d) features, eight rows or more; the smaller set decides n.
-        points: number of sizes, equally spaced in 1/n.
-        draws: subsets per size.
-        seed: random seed of the subsets.
+        draws, seed: subsets per size, and their random seed.
     """
     real, synthetic = check_tables(real, synthetic, 8)
     n = min(len(real), len(synthetic))
     least = min(max(n // 4, 2 * real.shape[1], 4), n // 2)
-    sizes = np.unique(np.rint(1 / np.linspace(1 / least, 1 / n, points)).astype(int))
+    sizes = np.unique(np.rint(1 / np.linspace(1 / least, 1 / n, POINTS)).astype(int))
     rng = np.random.default_rng(seed)
     means = []
     for size in sizes:
@@ -169,37 +162,27 @@ def frechet_extrapolated(
 
 BETTER = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 BETTER |= dict.fromkeys(("KID", "FID", "FID, infinite n"), "lower")
-BOUNDS: dict[Hashable, tuple[float, float]] = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
+BOUNDS = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
 BOUNDS |= dict.fromkeys(("density", "FID"), (0.0, np.inf))
 
 
-def fidelity_table(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    design: ResamplingDesign | None = None,
-    *,
-    n_neighbors: int = NEIGHBORS,
-) -> pd.DataFrame:
+def fidelity_table(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
     """Compute all measures of this module, with intervals and the same scores between real images.
 
     Args:
         real, synthetic: (n, d) and (m, d) features, standardized by the real set if they have different units.
         design: images that are compared, and the draws; None compares all images with 40 draws.
-        n_neighbors: see `manifold`.
 
     Returns:
         one row per measure: measure, better ("higher", "lower"), and the columns of `resampling.scored`.
-
-    Raises:
-        ParameterError: too few images, or a feature that is not finite.
     """
-    real, synthetic = check_tables(real, synthetic, n_neighbors + 1)
+    real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic), draws=40)
 
-    def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[Hashable, float]:
+    def measure(a: np.ndarray, b: np.ndarray, draws: int = 1) -> dict[str, float]:
         fid = frechet_extrapolated(a, b, draws=draws, seed=design.seed)
         distances = {"KID": kernel_distance(a, b), "FID": fid.value, "FID, infinite n": fid.infinite}
-        return {**vars(manifold(a, b, n_neighbors)), **distances}
+        return {**vars(manifold(a, b)), **distances}
 
     table = scored(real, synthetic, measure, design, whole=partial(measure, draws=4), bounds=BOUNDS)
     table.insert(1, "better", [BETTER[name] for name in table["measure"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,8 +37,7 @@ class Information:
 
     Attributes:
         information: nats; may be negative by noise, and for near copies of real images.
-        neighbors: mean of m, the number of points of either class within the distance to the k-th neighbor of the
-            own class; 2k where the classes share one distribution.
+        neighbors: mean of m; 2k where the classes share one distribution.
         equivalent_neighbors: psi^-1(psi(N) - <psi(N_x)> + psi(k) - information), the m that all points would have to
             share; the paper prints it as "average number of neighbors".
     """
@@ -57,11 +56,8 @@ def mutual_information(x: np.ndarray, y: np.ndarray, n_neighbors: int = 3) -> In
     section 3): ties need no jitter, and values that are all alike give 0.
 
     Args:
-        x, y: values of the two classes, (n,) or (n, dimensions); the distance is the largest coordinate's.
+        x, y: values of the two classes, more than k, (n,) or (n, dimensions); the distance is the largest coordinate's.
         n_neighbors: k.
-
-    Raises:
-        ParameterError: a class has k points or fewer, or a value is not finite.
     """
     check_at_least("n_neighbors", n_neighbors, 1)
     a, b = (check_array(values, name, (1, 2), n_neighbors + 1) for name, values in (("x", x), ("y", y)))
@@ -154,37 +150,28 @@ def inverse_digamma(value: float) -> float:
 
 
 def label_information(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    design: ResamplingDesign | None = None,
-    *,
-    n_neighbors: int = 3,
-    permutations: int = 200,
+    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None, *, permutations: int = 200
 ) -> pd.DataFrame:
     """Compute Table 2 with what it lacks: uncertainty, chance, and the scores between two sets of real images.
 
     P is the share of label permutations, of images one by one, that tell as much as the labels do.
 
     Args:
-        real, synthetic: (N, 5) moments.
+        real, synthetic: (N, 5) moments, finite.
         design: images that are compared, and the draws; None compares all images.
-        n_neighbors: see `mutual_information`.
         permutations: number of label permutations for P and chance.
 
     Returns:
         three rows per moment: moment, reading (see `QUANTITIES`), the columns of `resampling.summary`, n, n_ceiling,
         chance (95th percentile of the information under permuted labels) and p. The ratio of an information is that of
         1 - information / ln 2, since the ceiling of an information is about 0.
-
-    Raises:
-        ParameterError: too few images, or a moment that is not finite.
     """
     real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic))
     columns = range(real.shape[1])
 
-    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[Hashable, float]:
-        each = mapping(lambda column: mutual_information(first[:, column], second[:, column], n_neighbors), columns)
+    def measure(first: np.ndarray, second: np.ndarray, mapping: Callable = map) -> dict[tuple[int, str], float]:
+        each = mapping(lambda column: mutual_information(first[:, column], second[:, column]), columns)
         scores = [vars(one) | {CLOSENESS: 1 - one.information / MAXIMUM} for one in each]
         return {(column, name): score for column in columns for name, score in scores[column].items()}
 
@@ -197,7 +184,7 @@ def label_information(
     permuted = permuted_labels(design.size, 2 * design.size, permutations, design.seed)
     for column, score in zip(columns, table.loc[reading == "information", "score"], strict=True):
         values = [real[design.compared[0], column], synthetic[design.compared[1], column]]
-        chance = by_chance(np.concatenate(values), permuted, n_neighbors)
+        chance = by_chance(np.concatenate(values), permuted)
         table.loc[moment == column, "chance"] = float(np.quantile(chance, 0.95))
         table.loc[moment == column, "p"] = float(1 + (chance >= score).sum()) / (1 + permutations)
     return table[reading != CLOSENESS].reset_index(drop=True)
@@ -223,7 +210,7 @@ def by_chance(values: np.ndarray, permutations: list[np.ndarray], n_neighbors: i
     Args:
         values: (n,) values of both classes.
         permutations: (n,) booleans each: the members of the first class among the values in ascending order.
-        n_neighbors: see `mutual_information`.
+        n_neighbors: k.
     """
     x = np.sort(values)
     n = len(x)

@@ -6,7 +6,7 @@ mammograms of different women are near each other too, and only a comparison sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,16 @@ from mammogan.errors import ParameterError
 from mammogan.metrics.validation import check_array, check_lengths, check_tables
 from mammogan.types import Estimate
 
+BOOTSTRAPS = 1000
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20)  # of images that are dropped
+
 
 @dataclass(frozen=True)
 class Nearest:
     """The nearest training image of each image of a set.
 
     Attributes:
-        index: (m,) its row in the training set.
-        distance: (m,) distance to it.
+        index, distance: (m,) its row in the training set, and the distance to it.
         other: (m,) distance to the nearest training image of any other patient.
         reach: (m,) distance of that training image to its own nearest one of another patient.
     """
@@ -50,11 +52,9 @@ class Nearest:
 def _neighbors(
     train: np.ndarray, patients: np.ndarray, queries: np.ndarray, without: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the nearest training image (row, distance) of each query, and the distance to the nearest other patient.
+    """Return row and distance of the nearest training image of each query, and the distance to another patient's.
 
-    Args:
-        train, patients, queries: see `nearest_training`.
-        without: (m, k) patients whose images are not neighbors of each query.
+    Images of the patients `without`, (m, k) for m queries, do not count.
     """
     most = int(np.unique(patients, return_counts=True)[1].max())
     count = min((1 + without.shape[1]) * most + 1, len(train))
@@ -80,12 +80,9 @@ def nearest_training(
 
     Args:
         train: (n, d) features of the training images.
-        patients: (n,) patients of the training images.
+        patients: (n,) patients of the training images: two or more, or three where one is left out.
         queries: (m, d) features of synthetic or held-out images.
         leave_out: (m,) a patient for each query, whose images count as if they were not there.
-
-    Raises:
-        ParameterError: fewer than two patients (three, where one is left out), or a feature that is not finite.
     """
     train, queries = check_tables(train, queries, 1, ("training", "searched"))
     patients = np.asarray(patients)
@@ -152,13 +149,7 @@ def _share(hits: np.ndarray) -> Estimate:
 
 
 def audit(
-    train: np.ndarray,
-    patients: np.ndarray,
-    held_out: np.ndarray | None,
-    synthetic: np.ndarray,
-    *,
-    seed: int = 0,
-    bootstraps: int = 1000,
+    train: np.ndarray, patients: np.ndarray, held_out: np.ndarray | None, synthetic: np.ndarray, *, seed: int = 0
 ) -> Memorization:
     """Search for copies of training images.
 
@@ -168,11 +159,7 @@ def audit(
         held_out: (h, d) features of real images of other patients. None where the generator was trained on all real
             images: then each training image is held out in turn, with all images of its patient.
         synthetic: (m, d) features of generated images.
-        seed: random seed of the bootstrap.
-        bootstraps: resamples for the interval of the distance ratio.
-
-    Raises:
-        ParameterError: an empty set, too few patients, or a feature that is not finite.
+        seed: random seed of the interval of the distance ratio.
     """
     check_tables(train, synthetic, 1, ("training", "synthetic"))
     if held_out is None:
@@ -188,7 +175,7 @@ def audit(
         top, bottom = float(np.median(x)), float(np.median(y))
         return top / bottom if bottom > 0 else (1.0 if top == 0 else np.inf)
 
-    draws = [ratio(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(bootstraps)]
+    draws = [ratio(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(BOOTSTRAPS)]
     low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
     return Memorization(
         synthetic=nearest,
@@ -205,39 +192,31 @@ def pruning(
     distance: np.ndarray,
     scores: Mapping[str, Callable[[np.ndarray], float]],
     *,
-    shares: Sequence[float] = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20),
     artifacts: np.ndarray | None = None,
     draws: int = 10,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score what is left when the farthest synthetic images are dropped: the paper's future work.
 
-    All scores depend on the number of images; each share is scored on as many images as the largest share leaves, drawn
-    at random from those that are kept, so that only the choice differs.
+    All scores depend on the number of images; each of `SHARES` is scored on as many images as the largest one leaves,
+    drawn at random from those that are kept, so that only the choice differs.
 
     Args:
         distance: (m,) distance of each synthetic image from the real ones, such as `outlyingness` of its moments.
         scores: name -> function of the rows that are kept, (k,) in ascending order.
-        shares: shares to drop, in [0, 1); 0 is the score without pruning.
         artifacts: (m,) True where a person found an artifact; None where nobody looked.
-        draws: random subsets per score.
-        seed: random seed of the subsets.
+        draws, seed: random subsets per score, and their seed.
 
     Returns:
         one row per share and score: share, kept, n, score, value, sd (over the subsets). With labels also score
         "artifact rate" over all that are kept, with low and high, its exact 95 % interval.
-
-    Raises:
-        ParameterError: a share outside of [0, 1), a distance that is not a number, or labels of another length.
     """
     distance = check_array(distance, "The distance", infinite=True)
-    if not all(0 <= share < 1 for share in shares) or not len(shares):
-        raise ParameterError(f"The shares to drop are {list(shares)}; give numbers from 0 to below 1.")
     if artifacts is not None:
         check_lengths(images=distance, labels=artifacts)
     rng = np.random.default_rng(seed)
     order = np.argsort(distance, kind="stable")
-    kept = {share: np.sort(order[: max(round(len(order) * (1 - share)), 1)]) for share in shares}
+    kept = {share: np.sort(order[: max(round(len(order) * (1 - share)), 1)]) for share in SHARES}
     n = min(len(rows) for rows in kept.values())
     table = []
     for share, rows in kept.items():

@@ -52,8 +52,7 @@ def moments_of_pixels(pixels: np.ndarray, top: int) -> tuple[float, float, float
     the mean, so that low powers sum up exactly, and moved to the mean by the binomial theorem.
 
     Args:
-        pixels: (n,), unsigned integers.
-        top: highest level of the grid.
+        pixels, top: (n,), unsigned integers, and the highest level of the grid.
     """
     n = pixels.size
     near = np.rint(pixels[:: max(n // NEAR, 1)].mean())
@@ -94,13 +93,9 @@ def image_moments(images: ImageStack, bits: int, block: int = 64) -> np.ndarray:
     Args:
         images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
         bits: bits of the gray grid, the same for sets that are to be compared.
-        block: images in memory.
 
     Returns:
         (n, 5), float64; see `moments_of_counts`.
-
-    Raises:
-        ParameterError: no unsigned integer images, or a gray level beyond the grid.
     """
     check_images(images)
     measure, top = compiled(), 2**bits - 1

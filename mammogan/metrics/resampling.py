@@ -16,10 +16,10 @@ sides of a ceiling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,8 @@ Bounds = tuple[float, float]
 UNBOUNDED: Bounds = (-np.inf, np.inf)
 Values = Sequence[float] | np.ndarray
 Sample = Any  # a set of images as a measure accepts it: an array, or anything that a set gives when indexed by rows
-Measure = Callable[[Sample, Sample], Mapping[Hashable, float]]
+Name = TypeVar("Name")  # of a score
+Measure = Callable[[Sample, Sample], Mapping[Name, float]]
 
 
 def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -48,7 +49,7 @@ def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ResamplingDesign:
-    """The images that are compared, and the draws that give intervals and ceilings.
+    """The images that are compared, 16 real and 8 synthetic ones or more, and the draws for intervals and ceilings.
 
     Args:
         patients: (N,) patient of each real image; the number of real images where patients are not known.
@@ -57,9 +58,6 @@ class ResamplingDesign:
         seed: random seed of all draws.
         draws: number of halves for an interval.
         splits: number of pairs of real sets for a ceiling.
-
-    Raises:
-        ParameterError: too few images, patients, draws or splits.
     """
 
     patients: np.ndarray | int
@@ -97,30 +95,23 @@ class ResamplingDesign:
         most = int(np.bincount(self._codes).max())
         return min((len(self.groups) - most + 1) // 2, self.size)
 
-    def _rng(self, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, purpose])
-
     @cached_property
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the real and of the synthetic images of the score, (n,) each, in ascending order."""
-        rng = self._rng(0)
+        rng = np.random.default_rng([self.seed, 0])
         real = np.sort(shuffled(self._codes, rng)[: self.size])
         return real, np.sort(rng.choice(self.synthetic, self.size, replace=False))
 
     def share(self, at_most: int = 0) -> float:
         """Return r / n of `intervals`."""
-        return self._part(at_most) / self.size
-
-    def _part(self, at_most: int) -> int:
-        return min(self.size // 2, at_most or self.size)
+        return min(self.size // 2, at_most or self.size) / self.size
 
     def intervals(self, at_most: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Draw rows of the real and synthetic images of each draw of an interval.
 
-        Args:
-            at_most: images per side, for measures whose cost grows with them; 0 draws half of those compared.
+        At most `at_most` images per side, for measures whose cost grows with them; 0 draws half of those compared.
         """
-        rng, part = self._rng(1), self._part(at_most)
+        rng, part = np.random.default_rng([self.seed, 1]), min(self.size // 2, at_most or self.size)
         real, synthetic = self.compared
         groups = self._codes[real]
         return [
@@ -130,10 +121,9 @@ class ResamplingDesign:
     def ceilings(self, at_most: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Draw rows (one, two, other) of each split: real images, those of other patients, synthetic images.
 
-        Args:
-            at_most: images per side; 0 draws `half`.
+        At most `at_most` images per side; 0 draws `half`.
         """
-        rng, size = self._rng(2), min(self.half, at_most or self.half)
+        rng, size = np.random.default_rng([self.seed, 2]), min(self.half, at_most or self.half)
         splits = []
         for _ in range(self.splits):
             order = shuffled(self._codes, rng)
@@ -205,11 +195,11 @@ def summary(
 def scored(
     real: Sample,
     synthetic: Sample,
-    measure: Measure,
+    measure: Measure[Name],
     design: ResamplingDesign,
     *,
-    whole: Measure | None = None,
-    bounds: Mapping[Hashable, Bounds] | None = None,
+    whole: Measure[Name] | None = None,
+    bounds: Mapping[Name, Bounds] | None = None,
     at_most: tuple[int, int] = (0, 0),
 ) -> pd.DataFrame:
     """Score two sets by a design: with interval, ceiling, and the ratio of the two.
@@ -220,7 +210,7 @@ def scored(
         design: rows that are compared.
         whole: replaces `measure` for the sets themselves, where it may last longer and use all cores.
         bounds: least and largest value of a score, where it has them.
-        at_most: images per side of the draws and of the splits, see `ResamplingDesign`.
+        at_most: images per side of draws and of splits, see `ResamplingDesign`.
 
     Returns:
         one row per score: measure (its name), the columns of `summary`, n and n_ceiling (images per side of score and
@@ -233,7 +223,7 @@ def scored(
         *((real, one, real, two) for one, two, _ in ceilings),
     ]
 
-    def score(sample: tuple[Sample, np.ndarray, Sample, np.ndarray]) -> Mapping[Hashable, float]:
+    def score(sample: tuple[Sample, np.ndarray, Sample, np.ndarray]) -> Mapping[Name, float]:
         first, one, second, two = sample
         return measure(first[one], second[two])
 

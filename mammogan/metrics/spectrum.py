@@ -14,15 +14,11 @@ def image_spectra(images: ImageStack, block: int = 64) -> tuple[np.ndarray, np.n
     The mean is removed and a Hann window tapers the edges.
 
     Args:
-        images: (n, h, w), gray values, read `block` images at a time; sides of 2 pixels or more.
-        block: images in memory.
+        images: (n, h, w), gray values, with sides of 2 pixels or more, read `block` images at a time.
 
     Returns:
-        frequency in cycles per pixel, (bins,), up to the Nyquist frequency of 0.5, and power, (n, bins); a constant
-        image has power 0.
-
-    Raises:
-        ParameterError: no images (n, h, w), or a side below 2 pixels.
+        frequency in cycles per pixel, (bins,), up to the Nyquist frequency of 0.5, and power, (n, bins), 0 for a
+        constant image.
     """
     check_images(images, integers=False, side=2)
     h, w = images.shape[1:]

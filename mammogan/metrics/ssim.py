@@ -33,21 +33,15 @@ def similarity_scales(height: int, width: int) -> int:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the multi-scale structural similarity of pairs of images: 1 for equal ones (Wang 2003, eq. 7).
+    """Compute the multi-scale structural similarity of pairs of images, (b,): 1 for equal ones (Wang 2003, eq. 7).
 
     K1 = .01, K2 = .03, Gaussian window of 11 pixels; contrast and structure are clipped at 0 before they are weighted.
     Small images have fewer scales (`similarity_scales`). Weights are scaled to sum to 1 (in print 1.0001).
 
     Args:
-        first, second: (b, h, w), float in [0, 1]; odd sides lose their last row or column when halved.
-
-    Returns:
-        (b,).
-
-    Raises:
-        ParameterError: different shapes, sides below 3 pixels, or values that are not finite.
+        first, second: (b, h, w), float in [0, 1], 3 pixels per side or more; odd sides lose one when halved.
     """
-    x, y = (check_array(images, f"The {name} stack", (3,)) for images, name in ((first, "first"), (second, "second")))
+    x, y = check_array(first, "The first stack", (3,)), check_array(second, "The second stack", (3,))
     check_images(x, integers=False, side=3)
     check_same_size(x, y)
     check_lengths(first=x, second=y)
@@ -77,11 +71,10 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Diversity:
-    """Similarity of the images of one set.
+    """Mean MS-SSIM of random pairs of one set; higher is less diverse, 1 is one image over and over.
 
     Attributes:
-        similarity: mean MS-SSIM of random pairs; higher is less diverse, 1 is one image over and over. The interval is
-            normal, and without width where there is one pair.
+        similarity: the mean; its interval is normal, and without width where there is one pair.
         pairs: number of disjoint pairs that were compared.
         scales: number of scales of the measure.
     """
@@ -100,14 +93,10 @@ def diversity(
     is judged by the other's value: mammograms share their outline and a black background, and so are alike by nature.
 
     Args:
-        images: (n, h, w), unsigned integers, of which `BLOCK` pairs are read at a time.
-        bits: bits of the gray grid.
+        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, of which `BLOCK` pairs are read at a time.
         pairs: largest number of pairs; there are no more than n / 2.
         seed: random seed of the pairs.
         groups: (n,) patients; pairs of one patient are left out.
-
-    Raises:
-        ParameterError: fewer than two images, or no pair of two patients.
     """
     check_images(images, least=2)
     n = images.shape[0]

@@ -1,7 +1,4 @@
-"""Validation of arrays and counts, in one place for all measures, in the manner of scikit-learn's `check_X_y`.
-
-Every check raises a `ParameterError` that says what was given and what is needed.
-"""
+"""Checks of arrays and counts: each raises a `ParameterError` that says what was given and what is needed."""
 
 from __future__ import annotations
 
@@ -32,8 +29,7 @@ def check_array(
     """Return an array of numbers as float64.
 
     Args:
-        values: array whose first axis counts images.
-        name: subject of the message, as "The real set".
+        values, name: array whose first axis counts images, and the subject of the message, as "The real set".
         dimensions: numbers of axes that are accepted.
         least: smallest number of images.
         infinite: accept infinity; NaN is always refused.

@@ -25,6 +25,7 @@ def test_regions() -> None:
         assert SUPPORTS["mass"](*densities) == pytest.approx(mass, abs=0.01 if mass else 1e-9)
 
 
+@pytest.mark.slow
 def test_tables_tell_alike_from_unlike() -> None:
     real, alike, other = RNG.normal(size=(120, 5)), RNG.normal(size=(120, 5)), RNG.normal(1.5, 0.5, (120, 5))
     design = ResamplingDesign(120, 120, draws=5, splits=4)

@@ -73,6 +73,7 @@ def test_kernel_distance_has_no_bias() -> None:
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(300)
 
 
+@pytest.mark.slow
 def test_intervals_of_kid_and_of_fid_without_its_bias_cover() -> None:
     kid = kernel_distance(normal(4000, 3, 1), normal(4000, 3, 2, 0.5))
     fid = 3 * 0.5**2
