@@ -186,8 +186,8 @@ def nearest_distances(results: Results, tables: dict[str, pd.DataFrame]) -> None
 def spots_compared(results: Results, tables: dict[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     """Compare number, size, contrast and brightness of bright spots; see `blobs.compare_blobs` for the table."""
     counts, spots = (dict(iter(tables[name].groupby("set"))) for name in ("counts", "spots"))
-    number = [counts[kind]["spots"].to_numpy(int) for kind in ("real", "synthetic")]
-    table = compare_blobs(*number, counts["real"]["patient"].to_numpy(int), seed=seed)
+    real, synthetic = (counts[kind]["spots"].to_numpy(int) for kind in ("real", "synthetic"))
+    table = compare_blobs(real, synthetic, counts["real"]["patient"].to_numpy(int), seed=seed)
     keep(results, {"spots.smallest": float(tables["counts"]["smallest_mm"].min())})
     ends = ("", "_low", "_high")
     for kind in ("real", "synthetic"):

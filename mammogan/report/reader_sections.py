@@ -6,7 +6,7 @@ noted in `StudyAnswers.missing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from mammogan.report import reader_figures
-from mammogan.report.html import Picture
+from mammogan.report.html import Picture, Table
 from mammogan.report.numbers import Number, described
 from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
 from mammogan.report.results import Value
@@ -28,6 +28,13 @@ class Numbers(NamedTuple):
     values: dict[str, Value]
     caption: str = ""
 
+    @property
+    def table(self) -> Table:
+        """Their table, without the columns that hold nothing."""
+        rows = [(value.label, value.plain, *(value.interval or ("", "")), value.how) for value in self.values.values()]
+        data = pd.DataFrame(rows, columns=["quantity", "value", "low", "high", "how"], dtype=object)
+        return Rows(data.loc[:, (data != "").any()], self.caption).table
+
 
 class Rows(NamedTuple):
     """A table with a caption, without which it is kept and not shown; NAME.csv where it has a name."""
@@ -36,8 +43,14 @@ class Rows(NamedTuple):
     caption: str = ""
     name: str = ""
 
+    @property
+    def table(self) -> Table:
+        """The table of a page; cells may break into lines."""
+        header = [str(name).replace("_", " ") for name in self.data]
+        return Table(self.caption, header, self.data.astype(object).to_numpy().tolist())
 
-def numbers(values: dict[str, Number], caption: str = "", **facts: object) -> Numbers:
+
+def numbers(values: Mapping[str, Number], caption: str = "", **facts: object) -> Numbers:
     """Return numbers with the words of a reader study; see `numbers.described`."""
     return Numbers(described("study", values, **facts), caption)
 
@@ -115,7 +128,8 @@ def independence(study: StudyAnswers) -> tuple[Numbers, pd.DataFrame, str]:
     Returns:
         Correlations, their table, and the verdict; a correlation is also added to the warnings of the study.
     """
-    answers, correlated, rows, values = study.table["correct"].to_numpy(), [], [], {}
+    answers, correlated, rows = study.table["correct"].to_numpy(), [], []
+    values: dict[str, Value] = {}
     for name, codes in study.clusters.items() if np.ptp(answers) else ():
         o = proportions.overdispersion(answers, codes)
         values |= described("study", {f"correlation.{name}": o.correlation}, p=o.p)
@@ -162,7 +176,8 @@ def distribution(study: StudyAnswers) -> Iterator[str | Numbers | Picture]:
         pd.DataFrame({"right": cells, "attempts": counts, "by guessing": expected}),
         "Histogram of right answers and densities of groups.",
     )
-    values, facts = {}, {}
+    values: dict[str, Number] = {}
+    facts: dict[str, object] = {}
     try:
         fit = proportions.goodness_of_fit(scores, questions, simulations=study.simulations, seed=study.seed)
         values = {"fit.p": fit.p, "fit.p_monte_carlo": fit.p_monte_carlo}
@@ -235,8 +250,8 @@ def groups(study: StudyAnswers) -> Iterator[Numbers | Rows | Picture]:
     figure = reader_figures.success_rates(table, study.margin)
     yield Picture("groups", figure, caption, table, "Forest plot of groups.")
     for row in table.itertuples():
-        key, counts = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
-        yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counts, sd=row.sd)
+        key, counted = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
+        yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counted, sd=row.sd)
     yield Rows(exact, "Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table")
     if len(clusters):
         clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))

@@ -6,7 +6,7 @@ columns would allow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,34 +14,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from mammogan.report import reader_sections as sections
 from mammogan.report import style
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.reader_answers import StudyAnswers
-from mammogan.report.reader_sections import (
-    Numbers,
-    Rows,
-    Section,
-    demographics,
-    distribution,
-    groups,
-    mixed_model,
-    next_study,
-    over_questions,
-    overall,
-    times,
-)
-from mammogan.report.results import Results, Value
+from mammogan.report.reader_sections import Numbers, Rows, Section
+from mammogan.report.results import Results
 from mammogan.types import Progress, no_progress
 
 SECTIONS: dict[str, Section] = {
-    "Who took part": demographics,
-    "Can readers tell real from synthetic?": overall,
-    "Scores of attempts": distribution,
-    "Over the questions": over_questions,
-    "Groups of readers": groups,
-    "Readers and images as random effects": mixed_model,
-    "Response times": times,
-    "The next study": next_study,
+    "Who took part": sections.demographics,
+    "Can readers tell real from synthetic?": sections.overall,
+    "Scores of attempts": sections.distribution,
+    "Over the questions": sections.over_questions,
+    "Groups of readers": sections.groups,
+    "Readers and images as random effects": sections.mixed_model,
+    "Response times": sections.times,
+    "The next study": sections.next_study,
 }
 FAMILIES = (
     ("equivalence of all answers with guessing", "primary; one test, not adjusted"),
@@ -52,30 +41,19 @@ FAMILIES = (
 )
 
 
-def number_table(caption: str, values: Iterable[Value]) -> Table:
-    """Return the table of some numbers, without the columns that hold nothing."""
-    rows = [(value.label, value.plain, *(value.interval or ("", "")), value.how) for value in values]
-    table = pd.DataFrame(rows, columns=["quantity", "value", "low", "high", "how"], dtype=object)
-    table = table.loc[:, (table != "").any()]
-    return Table(caption, list(table), table.to_numpy().tolist())
-
-
 def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:
     """Write the numbers, tables and figures of a section, and return it as a part of a page."""
     part = Part(title, [])
     for item in section(study):
         if isinstance(item, str):
             part.text = [*part.text, item]
-        elif isinstance(item, Numbers):
-            results.keep(item.values)
-            if item.caption:
-                part.tables.append(number_table(item.caption, item.values.values()))
-        elif isinstance(item, Rows):
-            if item.name:
+        elif isinstance(item, Numbers | Rows):
+            if isinstance(item, Numbers):
+                results.keep(item.values)
+            elif item.name:
                 results.table(item.name, item.data)
             if item.caption:
-                header = [str(name).replace("_", " ") for name in item.data]
-                part.tables.append(Table(item.caption, header, item.data.astype(object).to_numpy().tolist()))
+                part.tables.append(item.table)
         else:
             if study.note:
                 item.figure.suptitle(study.note, y=1.01, va="bottom", fontsize=8)
@@ -84,21 +62,20 @@ def write_section(section: Section, study: StudyAnswers, results: Results, title
     return part
 
 
-def spread(studies: Iterable[StudyAnswers], sections: Iterable[Section]) -> pd.DataFrame:
+def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.DataFrame:
     """Compute how far the numbers of sections differ between studies, e.g. between data sets of one reconstruction.
 
     Returns:
         One row per number: key, number (its label), lowest, median, highest.
     """
-    sections, numbers, labels = list(sections), {}, {}
+    numbers: dict[tuple[str, str], list[float]] = {}
     for study in studies:
-        values = [item.values for section in sections for item in section(study) if isinstance(item, Numbers)]
+        blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Numbers)]
         plt.close("all")
-        for key, value in (pair for block in values for pair in block.items()):
-            labels[key] = value.label
-            for end, number in zip(("", ", low", ", high"), (value.plain, *(value.interval or ())), strict=False):
-                numbers.setdefault(key + end, []).append(number)
-    rows = [(key, labels[key.split(",")[0]], min(n), float(np.median(n)), max(n)) for key, n in numbers.items()]
+        for key, value in (pair for block in blocks for pair in block.items()):
+            for end, number in zip(("", ", low", ", high"), (value.value, *(value.interval or ())), strict=False):
+                numbers.setdefault((key + end, value.label), []).append(float(number))
+    rows = [(*names, min(n), float(np.median(n)), max(n)) for names, n in numbers.items()]
     return pd.DataFrame(rows, columns=["key", "number", "lowest", "median", "highest"])
 
 

@@ -34,12 +34,15 @@ def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Fi
     """Draw Figure 1: a scheme of the two networks, with one real and one synthetic image (h, w); None hides it."""
     figure, axis = plt.subplots(figsize=(9, 4.2))
     axis.axis("off")
-    center = {"ha": "center", "va": "center"}
+
+    def write(x: float, y: float, text: str, size: int = 9) -> None:
+        axis.text(x, y, text, ha="center", va="center", fontsize=size)
+
     for x, y, text in TEXTS:
-        axis.text(x, y, text, fontsize=9, **center)
+        write(x, y, text)
     for x, y, text, color in ((2.6, 0.9, "generator\n$G$", SYNTHETIC), (6.85, 1.75, "discriminator\n$D$", REAL)):
         axis.add_patch(Rectangle((x - 0.75, y - 0.4), 1.5, 0.8, facecolor=color, alpha=0.25))
-        axis.text(x, y, text, fontsize=10, **center)
+        write(x, y, text, 10)
     for start, stop in ARROWS:
         axis.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "lw": 1.2})
     look = {"arrowstyle": "-|>", "color": SYNTHETIC, "ls": "--", "connectionstyle": "arc3,rad=-0.42"}
@@ -51,7 +54,7 @@ def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Fi
     for image, bottom in ((synthetic, 0.2), (real, 2.0)):
         if image is None:
             axis.add_patch(Rectangle((4.55 - half, bottom), 2 * half, 1.25, facecolor="0.9", edgecolor="0.6"))
-            axis.text(4.55, bottom + 0.625, "not shown\nhere", fontsize=8, **center)
+            write(4.55, bottom + 0.625, "not shown\nhere", 8)
         else:
             extent = (4.55 - half, 4.55 + half, bottom, bottom + 1.25)
             axis.imshow(image, extent=extent, vmin=0, vmax=2**bits - 1, zorder=2)
@@ -117,9 +120,9 @@ def shade(axis: Axes, stats: pd.DataFrame) -> None:
         if fading:
             axis.axvspan(start, stop, color="0.5", alpha=0.15, lw=0)
         spans.setdefault(size.replace("x", " x "), []).extend((start, stop))
-    above = {"transform": axis.get_xaxis_transform(), "ha": "center", "fontsize": 7}
+    above = axis.get_xaxis_transform()
     for size, ends in spans.items():
-        axis.text((min(ends) + max(ends)) / 2, 1.01, size, **above)
+        axis.text((min(ends) + max(ends)) / 2, 1.01, size, transform=above, ha="center", fontsize=7)
     axis.set_xlim(0, stats["images"].iloc[-1])
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter("{x:,.0f}")
