@@ -33,16 +33,16 @@ SECONDS = 120.0  # a full mammogram takes less than one
 GIBIBYTES = 4  # beyond what the child needs for itself; 30 megapixels as float64 take 0.24
 AHEAD = 3  # items submitted or waiting per process
 BLOCK = 16  # images per task of a worker
-CACHED = 4_000_000  # bytes of images at a time: what is in the processor's cache need not come from memory again
+CACHED = 4_000_000  # bytes of images at a time, which fit into the cache of the processor
 # mallopt(3): no blocks by mmap, nothing trimmed, grown by 256 MiB at a time, one arena for all threads.
 MALLOC_OPTIONS = ((-4, 0), (-1, -1), (-2, 2**28), (-8, 1))
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory for its next step, where the C library is glibc.
+    """Keep freed memory in this process for its next step, where the C library is glibc.
 
-    Large blocks are otherwise returned to the system when freed and cleared by it when asked for again, which takes
-    much of the time of a step of wide networks, and most of the time to read an image in a worker of Dask.
+    Otherwise large blocks are returned to the system and cleared by it before they are allocated again, which takes
+    much of the time of a step of wide networks, and most of the time of reading an image in a worker of Dask.
     """
     if platform.libc_ver()[0] == "glibc":
         set_option = ctypes.CDLL(None).mallopt
@@ -53,12 +53,12 @@ def keep_memory() -> None:
 def ordered_map(
     submit: Callable[[Item], Handle], result: Callable[[Handle], Value], items: Iterable[Item], processes: int
 ) -> Iterator[Value]:
-    """Yield the results of submitted items in order, with `AHEAD` items per process under way and no more.
+    """Yield the results of submitted items in order, with at most `AHEAD` items per process under way.
 
     Args:
         submit: starts the work on an item.
-        result: waits for what `submit` returned.
-        items: read only as far as work is under way.
+        result: waits for the return value of `submit`.
+        items: read no further than work is under way.
         processes: number of processes that work.
     """
     items = iter(items)
@@ -85,7 +85,7 @@ def in_processes(function: Callable[[Item], Value], items: Iterable[Item], proce
         yield from ordered_map(lambda item: pool.submit(function, item), lambda call: call.result(), items, processes)
 
 
-# Guarded child processes: no file can crash, hang or fill the process that reads many.
+# Guarded child processes: no file can crash, hang or fill the process that reads many files.
 
 
 def _limit_memory() -> None:
@@ -106,9 +106,8 @@ def guarded_pool(processes: int = 1, preload: Sequence[str] = ()) -> ProcessPool
         preload: modules that are loaded once, before children are forked.
     """
     # Fork would copy the locks of other threads; a fork server is clean and, with the modules loaded, as fast.
-    context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
-    if sys.platform != "win32":
-        context.set_forkserver_preload(list(preload))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
     return ProcessPool(max_workers=processes, context=context, initializer=_limit_memory)
 
 
@@ -132,12 +131,12 @@ def close_worker_pool(preload: tuple[str, ...] = ()) -> None:
 def submit_guarded(
     pool: ProcessPool, function: Callable[..., Value], *arguments: object, seconds: float = SECONDS
 ) -> Future[Value]:
-    """Start a call in a child, which is stopped after `seconds`; `guarded_result` waits for it."""
+    """Start a call in a child, which is stopped after `seconds`; see `guarded_result`."""
     return pool.schedule(_call, args=(function, *arguments), timeout=seconds)
 
 
 class _Panicked(Exception):
-    """A decoder written in Rust gave up; its own exception is not an `Exception` and cannot leave the process."""
+    """A decoder written in Rust panicked; its own exception is not an `Exception` and cannot leave the process."""
 
 
 def _call(function: Callable[..., Value], *arguments: object) -> Value:
