@@ -26,10 +26,15 @@ from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.paper import printed
 from mammogan.report import alignment_figures
 from mammogan.report.html import Part, Picture, Table
+from mammogan.report.numbers import described
 from mammogan.report.results import Results, Value
 from mammogan.types import ImageStack
 
-UNDEFINED = "other images, and the paper's definition is unknown"
+ROW = {
+    "": ("score", "low", "high"),
+    ".ceiling": ("ceiling", "ceiling_low", "ceiling_high"),
+    ".ratio": ("ratio", "ratio_low", "ratio_high"),
+}  # columns of `resampling.summary` by end of the key
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,9 @@ class Section(Part):
 
 
 @cache
-def _words() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("mammogan.report").joinpath("words.toml").read_text(encoding="utf-8"))
+def words(name: str) -> dict[str, Any]:
+    """Return a table of words.toml."""
+    return tomllib.loads(files("mammogan.report").joinpath("words.toml").read_text(encoding="utf-8"))[name]
 
 
 def worded(
@@ -125,11 +131,11 @@ def worded(
         values: results by key; those that are not finite, as a ratio to a ceiling of 0, are left out.
         facts: numbers and names in the words.
     """
-    words = _words()[name]
-    captions = {key: " ".join(text.split()).format(**facts) for key, text in words.get("captions", {}).items()}
+    texts = words(name)
+    captions = {key: " ".join(text.split()).format(**facts) for key, text in texts.get("captions", {}).items()}
     return Section(
-        title=words["title"],
-        text=[" ".join(part.split()).format(**facts) for part in words["text"].split("\n\n")],
+        title=texts["title"],
+        text=[" ".join(part.split()).format(**facts) for part in texts["text"].split("\n\n")],
         tables=[Table.of(caption, table) for caption, table in tables.items()],
         pictures=[Picture(key, figure, captions[key], data) for key, (figure, data) in pictures.items()],
         name=name,
@@ -153,35 +159,23 @@ def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: 
         ceiling: name of the score between real images, which for a distance is not a ceiling.
     """
 
-    def column(name: str, low: str, high: str) -> list[str]:
-        return [with_interval(*bounds, digits) for bounds in rows[[name, low, high]].itertuples(index=False, name=None)]
-
-    table = rows[names].copy()
-    table["score"] = column("score", "low", "high")
-    table[f"score, n = {rows['n_ceiling'].iloc[0]}"] = [f"{value:.{digits}f}" for value in rows["score_n"]]
-    table[ceiling] = column("ceiling", "ceiling_low", "ceiling_high")
-    table[f"score / {ceiling}"] = column("ratio", "ratio_low", "ratio_high")
-    return table
+    estimates = (rows[list(columns)].itertuples(index=False, name=None) for columns in ROW.values())
+    score, floor, ratio = ([with_interval(*estimate, digits) for estimate in column] for column in estimates)
+    fewer = [f"{value:.{digits}f}" for value in rows["score_n"]]
+    named = {"score": score, f"score, n = {rows['n_ceiling'].iloc[0]}": fewer, ceiling: floor}
+    return rows[names].assign(**named, **{f"score / {ceiling}": ratio})
 
 
-def summary_values(key: str, row: Any, label: str, how: str, fmt: str = ".3f") -> dict[str, Value]:
-    """Return score, ceiling and ratio of one row with the columns of `resampling.summary`, by key."""
-    rest = (
-        (
-            "ceiling",
-            row.ceiling,
-            (row.ceiling_low, row.ceiling_high),
-            fmt,
-            "ceiling",
-            "between two sets of real images",
-        ),
-        ("ratio", row.ratio, (row.ratio_low, row.ratio_high), ".3f", "of its ceiling", "score over ceiling"),
-    )
-    score = Value(row.score, (row.low, row.high), fmt=fmt, label=label, how=f"{how}, n = {row.n}")
-    return {key: score} | {
-        f"{key}.{end}": Value(value, bounds, fmt=form, label=f"{label}, {kind}", how=f"{why}, n = {row.n_ceiling}")
-        for end, value, bounds, form, kind, why in rest
-    }
+def row_values(key: str, row: Mapping[str, Any], **facts: object) -> dict[str, Value]:
+    """Return score, ceiling and ratio of one row with the columns of `resampling.summary`, by key.
+
+    Args:
+        key: key of the score; those of ceiling and ratio begin with it.
+        row: numbers by column, which the words in numbers.toml may quote.
+        facts: further numbers and names in these words.
+    """
+    numbers = {f"{key}{end}": [row[name] for name in names] for end, names in ROW.items()}
+    return described("alignment", numbers, **row, **facts)
 
 
 def _with_pairs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -209,17 +203,15 @@ def table1_section(scores: pd.DataFrame) -> Section:
     for reading, rows in scores.groupby("reading", sort=False):
         for end, index in (("lowest", rows["ratio"].idxmin()), ("highest", rows["ratio"].idxmax())):
             row = rows.loc[index]
-            how = f"pair {row['pair']}: {row['score_n']:.3f} against {row['ceiling']:.3f}, n = {row['n_ceiling']}"
-            bounds, label = (row["ratio_low"], row["ratio_high"]), f"{end} {reading} over its ceiling"
-            values[f"table1.{reading}.{end}"] = Value(row["ratio"], bounds, fmt=".2f", label=label, how=how)
-    for row in scores.itertuples():
-        key, label = f"scores.{row.reading}.{row.i}.{row.j}", f"{row.reading}, {row.pair}"
-        values |= summary_values(key, row, label, READINGS[row.reading])
-    for row in scores[scores["reading"] == "jsd"].itertuples():
-        paper = float(printed.TABLE1[MOMENT_NAMES.index(row.i), MOMENT_NAMES.index(row.j)])
-        label, bounds = f"Table 1, {row.i} and {row.j}", (row.low, row.high)
-        how = f"1 - sqrt(JSD), n = {row.n}, ceiling {row.ceiling:.3f} at {row.n_ceiling}; {UNDEFINED}"
-        values[f"table1.{row.i}.{row.j}"] = Value(row.score, bounds, paper=paper, fmt=".3f", label=label, how=how)
+            number = {f"table1.{reading}.{end}": row[list(ROW[".ratio"])].tolist()}
+            values |= described("alignment", number, **row)
+    for row in scores.to_dict("records"):
+        i, j, reading = row["i"], row["j"], row["reading"]
+        values |= row_values(f"scores.{reading}.{i}.{j}", row, meaning=READINGS[reading])
+        if reading == "jsd":
+            paper = float(printed.TABLE1[MOMENT_NAMES.index(i), MOMENT_NAMES.index(j)])
+            number = {f"table1.{i}.{j}": Value(row["score"], (row["low"], row["high"]), paper=paper)}
+            values |= described("alignment", number, **row)
     tables = {
         f"{reading}: {meaning}": score_table(scores[scores["reading"] == reading], ["pair"])
         for reading, meaning in READINGS.items()
@@ -231,14 +223,14 @@ def table1_section(scores: pd.DataFrame) -> Section:
 def table2_section(information: pd.DataFrame) -> Section:
     """Return Table 2, whether one moment can tell real from synthetic, from `information.label_information`."""
     values: dict[str, Value] = {}
-    for row in information.itertuples():
-        label = f"{row.reading.replace('_', ' ')} of {row.moment}"
-        values |= summary_values(f"information.{row.moment}.{row.reading}", row, label, QUANTITIES[row.reading])
-        if row.reading == "information":
-            key, bounds = f"table2.{row.moment}.information", (row.low, row.high)
-            paper = float(printed.TABLE2_INFORMATION[MOMENT_NAMES.index(row.moment)])
-            how = f"n = {row.n}; chance reaches {row.chance:.4f}, P = {row.p:.3f}; other images"
-            values[key] = Value(row.score, bounds, paper=paper, fmt=".4f", label=label, how=how)
+    for row in information.to_dict("records"):
+        moment, reading = row["moment"], row["reading"]
+        facts = {"name": reading.replace("_", " "), "meaning": QUANTITIES[reading]}
+        values |= row_values(f"information.{moment}.{reading}", row, **facts)
+        if reading == "information":
+            paper = float(printed.TABLE2_INFORMATION[MOMENT_NAMES.index(moment)])
+            number = {f"table2.{moment}.information": Value(row["score"], (row["low"], row["high"]), paper=paper)}
+            values |= described("alignment", number, **row)
     tables = {}
     for reading, meaning in QUANTITIES.items():
         rows = information[information["reading"] == reading]
@@ -261,19 +253,12 @@ def figure6_section(comparison: Comparison, coverage: pd.DataFrame) -> Section:
         ends = {"lowest": rows["score"].idxmin(), "highest": rows["score"].idxmax()}
         for (end, index), in_print in zip(ends.items(), printed.COVERAGE, strict=True):
             row = rows.loc[index]
-            ceiling = f"ceiling {100 * row['ceiling']:.0f} % at {row['n_ceiling']}; other images"
-            values[f"coverage.{reading}.{end}"] = Value(
-                100 * row["score"],
-                (100 * row["low"], 100 * row["high"]),
-                paper=100 * in_print if reading == "area" else None,
-                unit="%",
-                fmt=".0f",
-                label=f"{end} coverage, {reading}",
-                how=f"pair {row['pair']}, n = {row['n']}; {ceiling}",
-            )
-        for row in rows.itertuples():
-            label = f"coverage by {reading}, {row.pair}"
-            values |= summary_values(f"support.{reading}.{row.i}.{row.j}", row, label, meaning)
+            score, low, high = (100 * row[name] for name in ROW[""])
+            number = Value(score, (low, high), paper=100 * in_print if reading == "area" else None)
+            key = f"coverage.{reading}.{end}"
+            values |= described("alignment", {key: number}, percent=100 * row["ceiling"], **row)
+        for row in rows.to_dict("records"):
+            values |= row_values(f"support.{reading}.{row['i']}.{row['j']}", row, meaning=meaning)
     pictures = {"support": (alignment_figures.support_contours(*comparison.compared), comparison.moments())}
     return worded("coverage", coverage, tables, pictures, values, n=comparison.design.size)
 

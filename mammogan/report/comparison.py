@@ -22,14 +22,14 @@ from mammogan.metrics.resampling import LEAST, ResamplingDesign
 from mammogan.paper import printed
 from mammogan.parallel import map_images
 from mammogan.report import copies, fidelity, style
-from mammogan.report.alignment import Comparison, Section, moment_sections
+from mammogan.report.alignment import Comparison, Section, moment_sections, words
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.ingest import outcomes
-from mammogan.report.results import Results, Value
+from mammogan.report.numbers import keep
+from mammogan.report.results import Results
 from mammogan.types import Progress, Size, no_progress
 
 KINDS = ("real", "synthetic")
-SHOWN = "The figure of nearest neighbors shows real images; pass this report on only where they may be seen."
 
 
 @dataclass(frozen=True)
@@ -150,52 +150,37 @@ def _write(
 ) -> None:
     """Write the report to an empty folder."""
     design, results = comparison.design, Results(folder, "alignment")
-    facts = {
-        "n": Value(design.size, label="images per side"),
-        "n.ceiling": Value(design.half, label="images per side of the ceilings"),
-        "size": Value(f"{size[0]} x {size[1]}", label="size compared at, pixels"),
-        "bits": Value(comparison.bits, label="bits per pixel"),
-        "seed": Value(design.seed, label="seed of all draws"),
-    }
+    facts = {"n": design.size, "n.ceiling": design.half, "size": f"{size[0]} x {size[1]}", "bits": comparison.bits}
+    keep(results, {**facts, "seed": design.seed})
     origins = []
     for kind, store, moments in zip(KINDS, stores, (comparison.real, comparison.synthetic), strict=True):
-        facts[f"fingerprint.{kind}"] = Value(store.fingerprint, label=f"fingerprint of the {kind} store")
+        keep(results, {f"fingerprint.{kind}": store.fingerprint})
         table = pd.DataFrame(moments, columns=list(MOMENT_NAMES))
         table.insert(0, "id", store.manifest["id"].to_numpy())
         results.table(f"moments_{kind}", table)
         origins.append(Table(f"Outcome of the {kind} files", ("outcome", "files", "meaning"), outcomes(store)))
-    results.keep(facts)
     for section in sections:
         section.keep(results)
     results.save()
-    warnings = [SHOWN for section in sections if section.name == "memorization"]
+    shown = any(section.name == "memorization" for section in sections)
     write_page(
         folder / "report.html",
         "How close are two sets of images?",
-        [*lead(comparison, stores, size), *notes(*stores), *warnings],
+        [*lead(comparison, stores, size, shown), *notes(*stores)],
         [*sections, Part("The images", tables=origins)],
         sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
 
 
-def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, int]) -> Iterator[str]:
-    """Yield sentences on what was compared, and on the number next to which each score is given."""
+def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, int], shown: bool) -> list[str]:
+    """Return paragraphs on what was compared; `shown` where a figure shows images of the real set."""
     design = comparison.design
-    yield (
-        f"{design.size} real against {design.size} synthetic images of {size[0]} x {size[1]} pixels and "
-        f"{comparison.bits} bits, drawn from {len(stores[0])} and {len(stores[1])} with seed {design.seed}. Every "
-        f"score has a 95 % interval, from {design.draws} random halves of both sets, and is given next to its ceiling: "
-        f"the score of real images against other real images, of other patients, {design.half} per side "
-        f"({design.splits} splits). Nearest neighbors of pairs use at most {SPACE_DRAW} images per side for interval "
-        "and ceiling."
-    )
-    if design.size > fidelity.MOST:
-        yield f"Texture, features and pruning use {fidelity.MOST} of these images per side, drawn at random."
-    if design.size != printed.IMAGES:
-        yield (
-            f"The paper compared {printed.IMAGES} with {printed.IMAGES} images. Scores rise with the number of images: "
-            f"its numbers are comparable with this report's only with --count {printed.IMAGES}."
-        )
+    facts = {name: getattr(design, name) for name in ("half", "seed", "draws", "splits")}
+    facts |= {"n": design.size, "size": Size(*size), "bits": comparison.bits, "pairs": SPACE_DRAW}
+    facts |= {"real": len(stores[0]), "synthetic": len(stores[1]), "most": fidelity.MOST, "paper": printed.IMAGES}
+    said = {"compared": True, "sampled": design.size > fidelity.MOST, "paper": design.size != printed.IMAGES}
+    texts = words("lead")
+    return [" ".join(texts[name].split()).format(**facts) for name, due in (said | {"shown": shown}).items() if due]
 
 
 def notes(real: Store, synthetic: Store) -> Iterator[str]:

@@ -37,6 +37,7 @@ from mammogan.report import fidelity, style
 from mammogan.report.alignment import Comparison, Section, worded
 from mammogan.report.alignment_figures import pairs_figure
 from mammogan.report.html import Picture, Table
+from mammogan.report.numbers import described
 from mammogan.report.results import Value
 from mammogan.report.style import SYNTHETIC
 
@@ -55,8 +56,8 @@ def search(comparison: Comparison) -> Memorization:
         ParameterError: the comparison has moments and no images.
     """
     stacks, patients = fidelity.both_stacks(comparison), np.asarray(comparison.design.groups)
-    real = extract(stacks[0], comparison.bits, pixel_features)
-    synthetic = extract(Subset(stacks[1], comparison.design.compared[1]), comparison.bits, pixel_features)
+    searched = (stacks[0], Subset(stacks[1], comparison.design.compared[1]))
+    real, synthetic = (extract(images, comparison.bits, pixel_features) for images in searched)
     trained = _trained(comparison)
     held_out = None if trained.all() else real[~trained]
     return audit(real[trained], patients[trained], held_out, synthetic, seed=comparison.design.seed)
@@ -77,19 +78,15 @@ def memorization_section(comparison: Comparison, copies: Memorization) -> Sectio
     trained, rows = _trained(comparison), comparison.design.compared[1]
     worst = copies.worst(WORST)
     worst["synthetic"], worst["training"] = rows[worst["synthetic"]], np.flatnonzero(trained)[worst["training"]]
-    held = "each patient held out in turn" if trained.all() else "of other patients"
-    held = f"{len(copies.held_out.index)} real images, {held}"
-    values = {
-        f"memorization.{key}": Value(value, (low, high), fmt=".3f", label=label, how=how)
-        for key, (value, low, high), label, how in (
-            ("authenticity", copies.authenticity, "share of authentic images", "Alaa 2022, by patient; exact interval"),
-            ("baseline", copies.baseline, "the same of real images", f"{held}; exact interval"),
-            ("distance", copies.distance_ratio, "distance to the training set over that of real images", held),
-            ("nearer", copies.nearer, "nearer to the training set than 95 % of real images", f"{held}; .05 by chance"),
-        )
-    }
     facts = {"synthetic": len(rows), "training": int(trained.sum())}
-    values |= fidelity.caption_values("memorization", **facts, seed=comparison.design.seed)
+    numbers = {name: getattr(copies, name) for name in ("authenticity", "baseline", "nearer")}
+    numbers |= {"distance": copies.distance_ratio, **facts, "seed": comparison.design.seed}
+    control = "each patient held out in turn" if trained.all() else "of other patients"
+    values = described(
+        "alignment",
+        {f"memorization.{key}": number for key, number in numbers.items()},
+        held=f"{len(copies.held_out.index)} real images, {control}",
+    )
     table = copies.table()
     bounds = zip(table["low"], table["high"], strict=True)
     table["value"] = [f"{value:.3f}" for value in table["value"]]
@@ -158,12 +155,13 @@ def pruned_section(rows: pd.DataFrame, seed: int) -> Section:
     table = rows.pivot(index="share", columns="score", values="value")[names].reset_index()
     table.insert(0, "dropped", [f"{100 * share:.0f} %" for share in table.pop("share")])
     facts = {"n": int(rows["n"].min()), "seed": seed}
-    values = fidelity.caption_values("pruning", **facts)
+    values = described("alignment", {f"pruning.{key}": fact for key, fact in facts.items()})
     for name, key in KEYS.items():
         chosen = rows[rows["score"] == name].set_index("share")["value"]
-        for share in (chosen.index.min(), chosen.index.max()):
-            label, how = f"{name}, {100 * share:.0f} % dropped", f"{facts['n']} synthetic images per score"
-            values[f"pruning.{key}.{round(100 * share)}"] = Value(chosen[share], fmt=".3f", label=label, how=how)
+        ends = {
+            f"pruning.{key}.{round(100 * share)}": chosen[share] for share in (min(chosen.index), max(chosen.index))
+        }
+        values |= described("alignment", ends, name=name, n=facts["n"])
     tables, pictures = {"Scores": table.round(3).astype(str)}, {"pruning_scores": (pruning_figure(rows), rows)}
     return worded("pruned", rows, tables, pictures, values, **facts)
 
@@ -235,7 +233,7 @@ def write_sections(comparison: Comparison, folder: Path) -> dict[str, Value]:
             "text": section.text,
             "tables": [(table.caption, table.frame.to_dict("list")) for table in section.tables],
             "pictures": [(picture.name, picture.caption) for picture in section.pictures],
-            "values": {key: _stated(value) for key, value in section.values.items()},
+            "values": {key: value.stated for key, value in section.values.items()},
         }
         write_json(folder / f"{section.name}.json", content)
         tables = {section.name: section.rows, **{picture.name: picture.data for picture in section.pictures}}
@@ -243,11 +241,6 @@ def write_sections(comparison: Comparison, folder: Path) -> dict[str, Value]:
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         values |= section.values
     return values
-
-
-def _stated(value: Value) -> dict[str, object]:
-    """Return the attributes that are given, from which `Value` makes the same value."""
-    return {name: content for name, content in vars(value).items() if content not in (None, "")}
 
 
 def read_section(folder: Path, name: str) -> Section:

@@ -18,7 +18,8 @@ from mammogan.metrics.resampling import ResamplingDesign, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.metrics.ssim import Diversity, diversity
 from mammogan.report import style
-from mammogan.report.alignment import Comparison, Section, score_table, summary_values, with_interval, worded
+from mammogan.report.alignment import Comparison, Section, row_values, score_table, with_interval, worded
+from mammogan.report.numbers import described
 from mammogan.report.results import Value
 from mammogan.report.style import REAL, SYNTHETIC
 from mammogan.types import ImageStack
@@ -26,13 +27,6 @@ from mammogan.types import ImageStack
 DRAWS = 8  # draws per interval and ceiling of texture: each compares patches of many images
 MOST = 1000  # images per side: 128 patches per level of each are in memory
 FLOOR = "real against real"  # name of the score between real images where it is a distance, and so not a ceiling
-FACTS = {
-    "n": "images per side",
-    "half": "images per side of the ceilings",
-    "synthetic": "synthetic images searched",
-    "training": "training images searched",
-    "seed": "seed of all draws",
-}
 FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of gray: not Inception"
 
 
@@ -73,11 +67,6 @@ def sampled(comparison: Comparison, draws: int) -> Sample:
         design = replace(design, patients=design.groups[real], synthetic=len(synthetic))
     design = replace(design, draws=min(design.draws, draws), splits=min(design.splits, draws))
     return Sample(Subset(stacks[0], real), Subset(stacks[1], synthetic), design)
-
-
-def caption_values(name: str, **facts: int) -> dict[str, Value]:
-    """Return results, some of `FACTS`, that the captions of a section quote."""
-    return {f"{name}.{key}": Value(value, label=FACTS[key]) for key, value in facts.items()}
 
 
 def standardized(real: ImageStack, synthetic: ImageStack, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
@@ -127,23 +116,18 @@ def texture_section(
         spectra: result of `mean_spectra`.
     """
     values: dict[str, Value] = {}
-    for row in distances.itertuples():
-        label = f"SWD x 1000, {row.size}, {row.normalization} scale"
-        key = f"swd.{row.size.replace(' ', '')}.{row.normalization}"
-        values |= summary_values(key, row, label, NORMALIZATIONS[row.normalization], ".1f")
+    for row in distances.to_dict("records"):
+        key = f"swd.{row['size'].replace(' ', '')}.{row['normalization']}"
+        values |= row_values(key, row, meaning=NORMALIZATIONS[row["normalization"]])
     alike = []
     for kind, one in similarity.items():
-        label = f"MS-SSIM between {kind} images"
-        how = f"{one.pairs} disjoint pairs, {one.scales} scales; higher is less diverse"
-        values[f"msssim.{kind}"] = Value(one.similarity[0], one.similarity[1:], fmt=".3f", label=label, how=how)
+        values |= described("alignment", {f"msssim.{kind}": one.similarity}, pairs=one.pairs, scales=one.scales)
         alike.append((kind, with_interval(*one.similarity, 3), one.pairs, one.scales))
     radial, apart = spectra
-    how = "root mean square over the bins of the mean radial spectra"
-    values |= summary_values("spectrum", next(apart.itertuples()), "spectra apart, dB", how, ".2f")
+    values |= row_values("spectrum", apart.iloc[0])
     facts = {"n": design.size, "half": design.half, "seed": design.seed}
-    values |= caption_values("texture", **facts)
     finest = distances[distances["normalization"] == "real"].iloc[0]["size"]
-    values["swd.finest"] = Value(finest, label="finest level", how="pixels")
+    values |= described("alignment", {f"texture.{key}": fact for key, fact in facts.items()} | {"swd.finest": finest})
     values["swd.finest.ratio"] = values[f"swd.{finest.replace(' ', '')}.real.ratio"]
     tables = {
         "Distance by level": score_table(distances, ["size", "normalization"], 1, FLOOR),
@@ -189,10 +173,10 @@ def features_section(
         frechet: FID by number of images, from `fidelity.frechet_extrapolated`.
         feature: name of the feature, as the reader sees it.
     """
-    values = caption_values("features", n=design.size, seed=design.seed)
-    for row in measures.itertuples():
-        key = row.measure.replace(", infinite n", ".infinite").lower()
-        values |= summary_values(f"features.{key}", row, row.measure, feature)
+    values = described("alignment", {"features.n": design.size, "features.seed": design.seed})
+    for row in measures.to_dict("records"):
+        key = row["measure"].replace(", infinite n", ".infinite").lower()
+        values |= row_values(f"features.{key}", row, feature=feature)
     tables = {"Measures": score_table(measures, ["measure", "better"], 3, FLOOR)}
     pictures = {"frechet": (frechet_figure(frechet), frechet)}
     facts = {"feature": feature, "most": frechet["n"].max(), "seed": design.seed}

@@ -76,6 +76,11 @@ class Value:
         """Whether the value is a finite number or a text: the ratio to a ceiling of 0 is neither."""
         return isinstance(self.value, str) or math.isfinite(self.value)
 
+    @property
+    def stated(self) -> dict[str, object]:
+        """The attributes that are given, from which `Value` makes the same value."""
+        return {name: given for name, given in vars(self).items() if given not in (None, "")}
+
     def entry(self, key: str) -> dict[str, Any]:
         """Return the entry of results.json; `key` is the label where there is none."""
         entry: dict[str, Any] = {"value": self.plain, "label": self.label or key}
