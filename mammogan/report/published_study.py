@@ -126,22 +126,24 @@ def tie_structures(results: Results, draws: int, seed: int) -> None:
     keep(results, {"board.ties": len(readers.tie_structures(as_text))})
 
 
-def strata_table(made: table4.Reconstruction) -> pd.DataFrame:
+def strata_table(reconstruction: table4.Reconstruction) -> pd.DataFrame:
     """Return the reconstructed histograms: stratum, right, attempts, lowest, highest (over all solutions), first."""
-    tables, ranges = [], made.ranges()
-    for name, (every, first) in made.strata().items():
+    tables, ranges = [], reconstruction.ranges()
+    for name, (every, first) in reconstruction.strata().items():
         low, high = ranges[name]
         cells = {"right": SCORES, "attempts": every, "lowest": low, "highest": high, "first": first}
         tables.append(pd.DataFrame({"stratum": name, **cells}))
     return pd.concat(tables, ignore_index=True)
 
 
-def other_answers(made: table4.Reconstruction, successes: np.ndarray, draws: int, seed: int) -> Iterator[pd.DataFrame]:
+def other_answers(
+    reconstruction: table4.Reconstruction, successes: np.ndarray, draws: int, seed: int
+) -> Iterator[pd.DataFrame]:
     """Yield tables of answers that the reconstruction allows, with random solutions for what is not determined."""
     rng = np.random.default_rng([seed, 1])
-    for number in range(draws):
-        chosen = int(rng.integers(len(made.nonradiologists)))
-        yield table4.draw_answers(replace(made, chosen=chosen), successes, seed + 1 + number)
+    for number in range(1, draws + 1):
+        other = replace(reconstruction, chosen=int(rng.integers(len(reconstruction.nonradiologists))))
+        yield table4.draw_answers(other, successes, seed + number)
 
 
 def shared_images(results: Results, correlation: float = 0.05) -> None:

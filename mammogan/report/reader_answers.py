@@ -30,7 +30,7 @@ class StudyAnswers:
     Attributes:
         table: one row per answer: session, reader, question, correct, and any optional columns (`responses.COLUMNS`).
         margin: margin of equivalence with guessing, in rate of right answers, stated beforehand.
-        simulations: data sets behind each Monte Carlo P value.
+        simulations: data sets per Monte Carlo P value.
         seed: random seed.
         note: sentence that every page and caption carries, e.g. that the answers are a reconstruction.
         missing: {analysis that was left out: reason}; sections add to it.
@@ -91,8 +91,8 @@ class StudyAnswers:
         """Estimate the rate of right answers with readers and images as clusters; None where it is not defined.
 
         Args:
-            rows: (n,) booleans, the answers that count; None takes all.
-            names: factors of `clusters`; None takes all.
+            rows: (n,) booleans, the answers that count; None means all.
+            names: factors of `clusters`; None means all.
         """
         rows = np.ones(len(self.table), bool) if rows is None else rows
         codes = [self.clusters[name][rows] for name in (self.clusters if names is None else names)]

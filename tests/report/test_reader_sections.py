@@ -42,6 +42,7 @@ def test_numbers_equal_scipy(tmp_path: Path) -> None:
     assert (strata["P (Holm)"] >= strata["P"]).all()
 
 
+@pytest.mark.slow
 def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     warned = {}
     for spread in (0.0, 0.9):

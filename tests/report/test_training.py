@@ -52,6 +52,7 @@ def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
     assert training.minutes(training.read_log(tmp_path)) == pytest.approx(71 / 60)
 
 
+@pytest.mark.slow
 def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None:
     kept = training.sheets(run, Schedule(3, 64, 64, 448, (8, 8, 8)))
     assert [(s.images, s.level, s.alpha) for s in kept] == [
@@ -72,6 +73,7 @@ def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None
     assert np.abs(drawn - frames[-1][1] / 4095 * 255).max() <= 1
 
 
+@pytest.mark.slow
 def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     table = training.distances(run, store, projections=32)
     assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
