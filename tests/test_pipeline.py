@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import textwrap
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -17,9 +14,7 @@ from mammogan.errors import PipelineError
 from mammogan.pipeline import Pipeline
 from mammogan.pipeline.book import build_book
 from mammogan.pipeline.stages import _lock, run
-from mammogan.report import provenance
 from mammogan.report.provenance import ROOT
-from mammogan.report.results import Results, verdict
 
 FIRST = """
 from pathlib import Path
@@ -69,6 +64,7 @@ def value(root: Path, build: str, stage: str, key: str) -> float:
     return json.loads((root / "runs" / build / stage / "results.json").read_text())[key]["value"]
 
 
+@pytest.mark.slow
 def test_runs_once_and_again_only_where_something_changed(root: Path) -> None:
     pipeline = Pipeline(root=root)
     lines: list[str] = []
@@ -88,6 +84,7 @@ def test_runs_once_and_again_only_where_something_changed(root: Path) -> None:
     assert set(run(Pipeline(root=root), only="01", force=True, echo=lines.append)) == {"01_one"}
 
 
+@pytest.mark.slow
 def test_profiles_have_folders_of_their_own(root: Path, tmp_path: Path) -> None:
     run(Pipeline(root=root), echo=lambda _: None)
     run(Pipeline("large", root=root), echo=lambda _: None)
@@ -109,6 +106,7 @@ def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None
     assert "the data folder" in Pipeline(data=data, root=root).why("01_one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
@@ -158,6 +156,7 @@ def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
     assert set(run(Pipeline("alone", root=root), echo=lambda _: None)) == {"01_one", "02_two"}
 
 
+@pytest.mark.slow
 def test_what_runs_beside_a_failure_is_finished(root: Path) -> None:
     notebook(root / "notebooks/01_one.ipynb", 'source = ""\nout = ""\nn = 1', "1 / 0")
     late = 'import time\nfrom mammogan.report.results import Results\ntime.sleep(3)\nResults(out, "training").save();'
@@ -191,33 +190,6 @@ def test_two_runs_at_once_are_refused(root: Path) -> None:
         run(Pipeline(root=root))
 
 
-def test_code_hash_follows_imports_and_only_them() -> None:
-    readers = provenance.code_hash(["from mammogan.paper import table3"])
-    assert readers == provenance.code_hash(["import mammogan.paper.table3"])
-    assert readers != provenance.code_hash(["from mammogan.stats import mixed"])
-    names = {path.name for path in provenance.imports(["import mammogan.gan.training"])}
-    assert {"training.py", "networks.py", "store.py"} <= names
-    assert "coverage.py" not in names
-    assert provenance.code_hash(["from mammogan.pipeline import stage_output"]) == provenance.code_hash(
-        ["import mammogan"]
-    )
-
-
-def test_results(tmp_path: Path) -> None:
-    results = Results(tmp_path, "chapter")
-    results.value("a", 1.0, interval=(0.5, 1.5), paper=1.05, tolerance=0.05)
-    with pytest.raises(ValueError, match="stored already"):
-        results.value("a", 2)
-    with pytest.raises(ValueError, match="finite"):
-        results.value("b", float("nan"))
-    entry = json.loads(results.save().read_text())["chapter.a"]
-    assert entry["verdict"] == "reproduced"
-    assert entry["interval"] == [0.5, 1.5]
-    assert verdict(1.0, 1.2, 0.1) == "not reproduced"
-    assert verdict(1.0, 1.2, None) == "cannot be compared"
-    assert verdict(1.0, None, 0.1) is None
-
-
 def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
     pipeline = Pipeline()
     for name in pipeline.stages:
@@ -231,31 +203,3 @@ def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
     for profile in yaml.safe_load((ROOT / "pipeline.yaml").read_text())["profiles"]:
         for name in pipeline.stages:
             Pipeline(profile).check_parameters(name)
-
-
-class Finalized:
-    """Garbage whose end lets another thread run, whatever the one that collects it was about."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-    def __del__(self) -> None:
-        time.sleep(0.0005)
-
-
-def test_imports_are_found_by_several_threads_at_once() -> None:
-    source = Path(provenance.__file__).read_text()
-    once = provenance.imported_names(source)
-
-    def work(_: int) -> bool:
-        for _ in range(5):
-            Finalized()
-        return provenance.imported_names(source) == once
-
-    before = gc.get_threshold()
-    gc.set_threshold(200)
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            assert all(pool.map(work, range(40)))
-    finally:
-        gc.set_threshold(*before)
