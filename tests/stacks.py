@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from noise import pictures
 
 from mammogan.metrics.moments import image_moments
 from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.report.alignment import Comparison
 
 
-def noise(count: int = 120) -> np.ndarray:
+def stack(count: int = 120) -> np.ndarray:
     """Return smooth noise about a level per image, (count, 20, 16), 12 bits."""
-    rng = np.random.default_rng(0)
-    smooth = gaussian_filter(rng.normal(size=(count, 20, 16)), (0, 1.5, 1.5))
-    level = rng.normal(0, 150, (count, 1, 1))
-    return (1800 + level + 400 * smooth / smooth.std()).clip(0, 4095).astype(np.uint16)
+    level = np.random.default_rng(1).normal(0, 150, (count, 1, 1))
+    return (pictures(count, 20, 16, smooth=1.5) + level).clip(0, 4095).astype(np.uint16)
 
 
 def compare(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from stacks import compare, noise
+from stacks import compare, stack
 
 from mammogan.errors import InputError, ParameterError
 from mammogan.report import copies, fidelity
@@ -20,7 +20,7 @@ from mammogan.report.results import Results
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
-    return noise()
+    return stack()
 
 
 @pytest.mark.slow

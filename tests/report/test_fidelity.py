@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stacks import compare, noise
+from stacks import compare, stack
 
 from mammogan.report import copies, fidelity
 
 
 def test_of_many_images_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fidelity, "MOST", 20)
-    images = noise()
+    images = stack()
     comparison = compare(images[:60], images[60:])
     real, synthetic, design = fidelity.sampled(comparison, 3)
     assert (len(real), len(synthetic), design.size, design.draws) == (40, 20, 20, 3)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from damage_sensitivity import DAMAGES, Damage, detectable, power_of, quantized, sensitivity
 from scipy.ndimage import gaussian_filter
-
-from mammogan.report.sensitivity import seen, sensitivity_figure
 
 BY_NAME = {damage.name: damage for damage in DAMAGES}
 
@@ -31,6 +28,7 @@ def table(images: np.ndarray):
     return found.set_index(["damage", "measure"])
 
 
+@pytest.mark.slow
 def test_each_damage_is_seen_where_it_should_be(table) -> None:
     effect = table["effect"]
     assert effect["blur", "SWD finest, real scale"] > 2 and effect["blur", "spectrum, dB"] > 2
@@ -45,23 +43,6 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
 
 
-def test_who_sees_what_is_said_in_words() -> None:
-    rows = [
-        ("copies", "FID", -9.0, 10.0),
-        ("copies", "precision", 4.0, 20.0),
-        ("copies", "authenticity", -7.0, 8.0),
-        ("copies", "spectrum, dB", -0.1, np.inf),
-        ("blur", "FID", 5.0, 0.3),
-        ("blur", "precision", -6.0, 0.1),
-        ("blur", "authenticity", 0.2, np.inf),
-        ("blur", "spectrum, dB", 8.0, 0.1),
-    ]
-    given = pd.DataFrame(rows, columns=["damage", "measure", "effect", "detectable"]).assign(unit="px", largest=0.5)
-    words = seen(given, most=2).set_index("damage")
-    assert words.loc["copies"].tolist() == ["up to 0.5 px", "authenticity (8)", "FID; precision", "spectrum, dB"]
-    assert words.loc["blur"].tolist() == ["up to 0.5 px", "spectrum, dB (0.1); precision (0.1)", "", "authenticity"]
-
-
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
     nothing = Damage("nothing", "", 1.0, apply=lambda pictures, strength, rng: pictures)
     found = sensitivity(images, n=60, draws=6, factors=(1.0,), damages=[nothing])
@@ -69,8 +50,7 @@ def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
     assert found["power"].median() < 0.15
 
 
-def test_the_figure_and_what_is_refused(table, images: np.ndarray) -> None:
-    assert len(sensitivity_figure(table.reset_index()).axes) == 1
+def test_too_few_images_are_refused(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="cannot be drawn from 160"):
         sensitivity(images, n=81)
 
