@@ -15,6 +15,14 @@ from mammogan.paper.printed import ARTIFACTS, INSPECTED
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results
 
+SENTENCES = {
+    "views": "{observer}: MLO over CC {ratio:.2f}, Fisher's exact test P = {p:.3g}",
+    "agreement": "{first} and {second}: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) on {images} images, "
+    "{agree:.0%} alike",
+    "detection": "{observer}: the detectors' ranking has an area under the ROC curve of {auc:.2f}, "
+    "precision {precision:.2f}, recall {recall:.2f}",
+}
+
 
 def tables(inspection: str | Path, files: Iterable[str | Path], seed: int = 0) -> dict[str, pd.DataFrame]:
     """Return rates, views, agreement and, where the inspection has candidates, detection; see `artifacts.labels`.
@@ -49,18 +57,9 @@ def report(inspection: str | Path, files: Iterable[str | Path], out: str | Path,
         if not math.isnan(row.excess):
             line += f"; beyond the real controls {_percent(row.excess, row.excess_low, row.excess_high)}"
         lines.append(line)
-    for row in _overall(judged["views"]).itertuples():
-        lines.append(f"{row.observer}: MLO over CC {row.ratio:.2f}, Fisher's exact test P = {row.p:.3g}")
-    for row in _overall(judged["agreement"]).itertuples():
-        lines.append(
-            f"{row.first} and {row.second}: kappa {row.kappa:.2f} ({row.low:.2f} to {row.high:.2f}) on {row.images} "
-            f"images, {100 * row.agree:.0f} % alike"
-        )
-    for row in _overall(judged["detection"], "detector").itertuples() if "detection" in judged else ():
-        lines.append(
-            f"{row.observer}: the detectors' ranking has an area under the ROC curve of {row.auc:.2f}, precision "
-            f"{row.precision:.2f}, recall {row.recall:.2f}"
-        )
+    for name, sentence in SENTENCES.items():
+        rows = _overall(judged[name], "detector" if name == "detection" else "artifact") if name in judged else None
+        lines += [] if rows is None else [sentence.format(**row) for row in rows.to_dict("records")]
     return "\n".join([*lines, f"The tables are in {out}"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
@@ -56,20 +57,14 @@ def table3_residuals(cells: pd.DataFrame) -> Figure:
     """Draw re-derived minus printed P of Table 3 per pair of questions: question, against, printed, re-derived."""
     # "> .99" is all that is printed of a P value of 1.
     met = (cells["printed"] == 1) & (cells["re-derived"] > 0.99)
-    difference = (cells["re-derived"] - cells["printed"]).where(~met, 0.0)
-    grid = cells.assign(difference=difference).pivot(index="question", columns="against", values="difference")
+    residual = cells.assign(residual=1000 * (cells["re-derived"] - cells["printed"]).where(~met, 0.0))
+    grid = residual.pivot(index="question", columns="against", values="residual")
     grid = grid.reindex(index=range(1, 11), columns=range(1, 11))
-    figure, axis = plt.subplots(figsize=(5.6, 4.6))
-    reach = float(difference.abs().max())
-    image = axis.imshow(grid, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for row, column, value in zip(cells["question"], cells["against"], difference, strict=True):
-        axis.text(column - 1, row - 1, f"{1000 * value:.1f}", ha="center", va="center", fontsize=6)
-    axis.set_xticks(range(10), grid.columns)
-    axis.set_yticks(range(10), grid.index)
+    figure, axis = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
+    look = {"cmap": "RdBu_r", "center": 0, "annot": True, "fmt": ".1f", "annot_kws": {"fontsize": 6}}
+    sns.heatmap(grid, ax=axis, cbar_kws={"label": "re-derived - printed P, thousandths"}, **look)
     axis.set(xlabel="question", ylabel="question")
-    axis.spines[:].set_visible(False)
-    figure.colorbar(image, label="re-derived - printed P (cells: in thousandths)")
-    figure.tight_layout()
+    axis.tick_params(left=False, bottom=False, labelrotation=0)
     return figure
 
 
@@ -106,14 +101,9 @@ def score_distribution(counts: np.ndarray, questions: int, groups: dict[str, np.
 def response_times(table: pd.DataFrame) -> Figure:
     """Draw the time to each answer by question, right and wrong answers apart; columns question, seconds, correct."""
     figure, axis = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
-    questions = sorted(table["question"].unique())
-    for correct, label, color, shift in ((1, "right", REAL, -0.19), (0, "wrong", SYNTHETIC, 0.19)):
-        times = [table.loc[(table["question"] == q) & (table["correct"] == correct), "seconds"] for q in questions]
-        box = axis.boxplot(times, positions=np.arange(len(questions)) + shift, widths=0.32, sym=".", patch_artist=True)
-        plt.setp(box["boxes"], facecolor=color, alpha=0.55)
-        plt.setp(box["medians"], color="black")
-        axis.fill_between([], [], color=color, alpha=0.55, label=label)
-    axis.set_xticks(range(len(questions)), [str(question) for question in questions])
+    answers = table.assign(answer=table["correct"].map({1: "right", 0: "wrong"}))
+    look = {"palette": {"right": REAL, "wrong": SYNTHETIC}, "boxprops": {"alpha": 0.55}, "fliersize": 3, "gap": 0.15}
+    sns.boxplot(answers, x="question", y="seconds", hue="answer", hue_order=["right", "wrong"], ax=axis, **look)
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     _plain_ticks(axis, "y", [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if low <= t <= high])
