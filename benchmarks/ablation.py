@@ -35,7 +35,7 @@ from mammogan.gan import augment, checkpoints
 from mammogan.gan.config import Config
 from mammogan.gan.dataset import RealImages
 from mammogan.gan.device import configure_device
-from mammogan.gan.networks import Architecture, Discriminator
+from mammogan.gan.networks import Discriminator
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.training import Run
 from mammogan.metrics.distances import patches, sliced_wasserstein
@@ -76,13 +76,13 @@ def blocks(images: np.ndarray, length: int) -> Iterator[np.ndarray]:
 
 def distance(held: np.ndarray, images: np.ndarray, bits: int) -> float:
     """Mean over bands and blocks of the sliced Wasserstein distance (x 1000) from the held-out images."""
-    real = patches(held, bits).levels
+    real = patches(held, bits)
     return float(
         np.mean(
             [
                 sliced_wasserstein(a, b)["real"]
                 for block in blocks(images, len(held))
-                for a, b in zip(real, patches(block, bits).levels, strict=True)
+                for a, b in zip(real, patches(block, bits), strict=True)
             ]
         )
     )
@@ -114,7 +114,7 @@ def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str
     (undone, seed), store = job, Store.open(path)
     torch.set_num_threads(1)
     config = Config().changed({**WHOLE, **UNDONE[undone], "total_images": images, "seed": seed})
-    run = Run(store, folder / f"{undone}-{seed}", config, configure_device("cpu"))
+    run = Run.open(store, folder / f"{undone}-{seed}", config, configure_device("cpu"))
     run.train()
     sampler = Sampler.open(run.folder)
     real = Real(store, sampler.size)
@@ -130,11 +130,9 @@ def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str
 @torch.no_grad()
 def overfitting(run: Path, store: Store, sampler: Sampler) -> float:
     """r_v of the newest discriminator, over all images of the splits that it knows and does not know."""
-    newest = checkpoints.latest(run)
-    assert newest is not None
-    tensors, state = newest
-    critic = Discriminator(Architecture.from_dict(state["architecture"]))
-    critic.load_state_dict(checkpoints.part(tensors, "discriminator"))
+    newest = checkpoints.trained(run)
+    critic = Discriminator(newest.architecture)
+    critic.load_state_dict(newest.part("discriminator"))
 
     def score(images: torch.Tensor, labels: torch.Tensor) -> float:
         return float(critic(images, sampler.level, 1.0, labels).mean())

@@ -174,16 +174,15 @@ def directly_stepped(pair: Pair) -> None:
 
 def trained(run: Path, store: Store) -> tuple[Pair, Tensor]:
     """The newest checkpoint of a run with real images of its last level, and as many other ones."""
-    found = checkpoints.latest(run)
-    if not found or not any(name.startswith("discriminator/") for name in found[0]):
+    newest = checkpoints.trained(run)
+    if not newest.part("discriminator"):
         raise SystemExit(f"{run} has no checkpoint with a discriminator; give a run that `mammogan train` made.")
-    tensors, state = found
-    architecture = Architecture.from_dict(state["architecture"])
+    architecture = newest.architecture
     nets = {"average": Generator(architecture), "discriminator": Discriminator(architecture)}
     for name, net in nets.items():
-        net.load_state_dict(checkpoints.part(tensors, name))
+        net.load_state_dict(newest.part(name))
     level = Sampler.open(run).level
-    images = RealImages(store, store.sizes[level], state["config"]["split"], seed=0).batch(0, 2 * IMAGES)[0]
+    images = RealImages(store, store.sizes[level], newest.config.split, seed=0).batch(0, 2 * IMAGES)[0]
     return Pair(nets["average"], nets["discriminator"], level, images[:IMAGES]), images[IMAGES:]
 
 
@@ -234,7 +233,7 @@ def measure(run: Path, store: Store, repeats: int, results: Results) -> None:
         change = 100 * apart(whole, pair.on(real).gradient())
         results.value(name, change, unit="%", fmt=".2g", how=GRADIENT)
     sets = [(images[:, 0].numpy() + 1) * (top / 2) for images in (pair.real, in_8_bits(pair.real), others)]
-    fine = [patches(np.rint(images).astype(np.uint16), store.bits).levels[0] for images in sets]
+    fine = [patches(np.rint(images).astype(np.uint16), store.bits)[0] for images in sets]
     for name, second in (("bits.distance", fine[1]), ("bits.floor", fine[2])):
         distance = sliced_wasserstein(fine[0], second)["real"]
         results.value(name, distance, how="sliced Wasserstein distance x 1000, finest band")

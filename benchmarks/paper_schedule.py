@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from training import PEAK, paper_schedule
 
 from mammogan.gan.config import PRECISIONS
-from mammogan.gan.cost import Counter, count, images_by_level
+from mammogan.gan.cost import Counter, count_step
 from mammogan.gan.losses import gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator
 from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
@@ -56,9 +56,9 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     total = penalties = 0.0
-    for level, images in enumerate(images_by_level(schedule)):
+    for level, images in enumerate(schedule.images_by_level):
         batch = schedule.batches[level]
-        cost, penalty = count(architecture, level, batch, alpha=1.0), penalty_flop(architecture, level, batch)
+        cost, penalty = count_step(architecture, level, batch, alpha=1.0), penalty_flop(architecture, level, batch)
         total += images * cost.flop
         penalties += images * penalty
         height, width = architecture.size(level)

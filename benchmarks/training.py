@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from mammogan.data.store import Store
 from mammogan.gan import networks
 from mammogan.gan.config import Config
-from mammogan.gan.cost import count, images_by_level
+from mammogan.gan.cost import count_step
 from mammogan.gan.dataset import RealImages
 from mammogan.gan.device import allow_tf32, configure_device
 from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
@@ -236,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     architecture = Architecture(base=(4, 4) if options.square else (5, 4))
     schedule = paper_schedule()
-    paper = images_by_level(schedule)
+    paper = schedule.images_by_level
     if options.device != "cpu":
         options.device = "cuda:0" if options.device == "cuda" else options.device
         torch.cuda.set_device(options.device)
@@ -272,7 +272,7 @@ def main() -> None:
         if not peak.keys() - RIVALS:
             print(f"level {level}: nothing of ours could be measured", flush=True)
             continue
-        cost = count(architecture, level, batch, alpha=1.0)
+        cost = count_step(architecture, level, batch, alpha=1.0)
         row = {"level": level, "size": architecture.size(level), "batch": batch, "flop": cost.flop}
         row |= {"peak_bytes": cost.peak_bytes} | ({"images": paper[level]} if options.paper else {})
         if options.store:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mammogan.cli.shared import Bars, Device, Force, Seed, clear, key_values
-from mammogan.errors import OutputError, require
+from mammogan.errors import require
+
+if TYPE_CHECKING:
+    from mammogan.gan.cost import LevelPlan
 
 app = typer.Typer()
 
@@ -23,7 +26,7 @@ def train(
     ] = None,
     device: Device = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Train nothing: print what each level costs on this device.")
+        bool, typer.Option("--dry-run", help="Train nothing: print the cost of each level on this device.")
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")] = False,
 ) -> None:
@@ -39,21 +42,23 @@ def train(
 
     if tensorboard:
         require("tensorboard", "tensorboard")
+    if tensorboard:
+        require("tensorboard", "tensorboard")
     config = preset(profile).changed(key_values("--set", settings))
     if dry_run:
-        from mammogan.gan.cost import plan, table
+        from mammogan.gan.cost import plan
 
+        levels = []
         with Bars() as bars:
-            rows = []
-            for row in plan(Store.open(store), config, configure_device(device)):
-                rows.append(row)
-                bars("levels", len(rows), 0, f"{row.size[0]} x {row.size[1]}")
-        print(table(rows))
+            for level in plan(Store.open(store), config, configure_device(device)):
+                levels.append(level)
+                bars("levels", len(levels), 0, str(level.size))
+        print(plan_table(levels))
         return
-    training = Run(Store.open(store), run, config, configure_device(device))
+    training = Run.open(Store.open(store), run, config, configure_device(device))
     board = None
     if tensorboard and not distributed.rank():
-        from mammogan.gan.tensorboard import Board
+        from mammogan.cli.tensorboard import Board
 
         board = Board(run, training.images, training.store.bits)
     with Bars() as bars:
@@ -62,7 +67,32 @@ def train(
         board.close()
     if not distributed.rank():
         print(f"{training.images} images seen; the run is {run}")
-    distributed.stop()
+    distributed.leave()
+
+
+def plan_table(levels: list[LevelPlan]) -> str:
+    """Return a plan as text, one line per level."""
+    from mammogan.gan.networks import GROUP
+
+    head = f"{'level':>12} {'maps':>5} {'parameters':>11} {'memory':>8} {'GFLOP':>8} {'batch':>6} {'images':>11}"
+    lines = [f"{head} {'step':>9} {'time':>9}"]
+    for level in levels:
+        step = f"{level.seconds:.3g} s" if level.seconds else "-" if level.fits else "!"
+        lines.append(
+            f"{level.size!s:>12} {level.maps:>5} {sum(level.cost.parameters):>11,} "
+            f"{level.cost.peak_bytes / 1e9:>5.2f} GB {level.cost.flop / 1e9:>8.3g} {level.batch:>6} "
+            f"{level.images:>11,} {step:>9} {level.hours:>7.3g} h"
+        )
+    hours = sum(level.hours for level in levels)
+    lines.append(f"in all {hours:.3g} hours; GFLOP are per image, memory is per step in float32")
+    if any(not level.fits for level in levels):
+        lines.append(
+            f"! the device has too little memory: minibatches of more than {GROUP} can be computed in pieces, as with "
+            f"--set micro={GROUP}; otherwise use another device"
+        )
+    if any(level.seconds is None and level.fits for level in levels):
+        lines.append("a step without a time was too long to try; the time of its level follows from its arithmetic")
+    return "\n".join(lines)
 
 
 @app.command()
@@ -79,34 +109,20 @@ def sample(
     interpolate: Annotated[
         int, typer.Option(min=0, metavar="STEPS", help="Images from one latent vector to the next, on the sphere.")
     ] = 0,
-    first: Annotated[int, typer.Option(min=0, help="Index of the first image, to share a seed out.")] = 0,
-    at: Annotated[
-        int | None, typer.Option(metavar="IMAGES", help="Draw as the run stood after so many images.")
-    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="Index of the first image, to share a seed between commands.")] = 0,
+    at: Annotated[int | None, typer.Option(metavar="IMAGES", help="Draw as the run was after so many images.")] = None,
     device: Device = "",
     force: Force = False,
 ) -> None:
     """Draw images from a trained generator; the same command continues one that was cut off."""
+    from mammogan.gan import sampling
     from mammogan.gan.device import configure_device
-    from mammogan.gan.sampling import sample as draw
 
     clear(out, force)
+    draw = sampling.Draw(count, seed, first, interpolate, view, density, at)
     with Bars() as bars:
-        made = draw(
-            run,
-            out,
-            count,
-            seed,
-            form,
-            configure_device(device),
-            bars,
-            first=first,
-            steps=interpolate,
-            view=view,
-            density=density,
-            at=at,
-        )
-    print(f"{count} images in {made}")
+        written = sampling.sample(run, out, draw, form, configure_device(device), bars)
+    print(f"{count} images in {written}")
 
 
 @app.command()
@@ -114,7 +130,7 @@ def reference(
     run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
     real: Annotated[Path, typer.Option(help="Store of its training images.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    origin: Annotated[str, typer.Option(help='What the images are: "cdd-cesm" or "phantoms".')],
+    origin: Annotated[str, typer.Option(help='Origin of the images: "cdd-cesm" or "phantoms".')],
     count: Annotated[int, typer.Option(min=10, help="Synthetic images to measure.")] = 1000,
     seed: Seed = 1,
     force: Force = False,
@@ -122,15 +138,5 @@ def reference(
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
     from mammogan.report.reference import export
 
-    if not force or not out.exists():
-        export(run, real, out, origin, count=count, seed=seed)
-    else:
-        if (out / "labels").exists():
-            raise OutputError(f"{out / 'labels'} would be lost with {out}; move it away, or give another --out.")
-        # What is there goes once its successor stands.
-        aside = out.with_name(f".{out.name}.aside")
-        clear(aside, force)
-        export(run, real, aside, origin, count=count, seed=seed)
-        clear(out, force)
-        aside.rename(out)
+    export(run, real, out, origin, count=count, seed=seed, force=force)
     print(f"The reference is {out}")

@@ -10,17 +10,25 @@ from mammogan.parallel import keep_memory
 
 
 def allow_tf32(use: bool) -> None:
-    """Whether a GPU may round factors of float32 to TF32; PyTorch lets it do so in convolutions unless told."""
+    """Let a GPU round factors of float32 to TF32, or not; PyTorch's default allows it in convolutions."""
     kind = "tf32" if use else "ieee"
     torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.fp32_precision = kind
 
 
 def configure_device(name: str = "") -> str:
-    """`name`, or the best device of this machine; also makes CPU runs repeat bit for bit, and float32 be float32."""
+    """Configure this process to compute reproducibly, and return the device to compute on.
+
+    Sets, for the whole process: deterministic algorithms of PyTorch, so that runs on a processor repeat bit for bit; no
+    TF32, so that float32 is float32; the environment variable CUBLAS_WORKSPACE_CONFIG, which deterministic products on
+    a GPU need; and options of the C library's malloc, so that freed memory is kept.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1"; empty chooses the best device of this machine.
+    """
     allow_tf32(False)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Deterministic algorithms fill fresh memory before it is written, for programs that read it too early.
+    # Deterministic algorithms fill fresh memory before it is written, in case a program reads it too early.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_memory()

@@ -1,6 +1,6 @@
-"""WGAN-GP with drift, as the original trains (Gulrajani et al. 2017; Karras et al. 2018, A.1), and R1 beside it.
+"""WGAN-GP with drift, as the original trains (Gulrajani et al. 2017; Karras et al. 2018, A.1), and as a choice R1.
 
-R1 goes with the non-saturating loss (Mescheder et al. 2018).
+R1 is combined with the non-saturating loss (Mescheder et al. 2018).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LOSSES = ("wgan-gp", "r1")
 
 
 def generator_loss(fake_scores: Tensor, kind: str = "wgan-gp") -> Tensor:
-    """Mean of -D(G(z)), or of its logistic form for "r1"; scores (N,) -> scalar."""
+    """Return the mean of -D(G(z)), or of its logistic form for "r1"; scores (N,) -> scalar."""
     return (-fake_scores if kind == "wgan-gp" else F.softplus(-fake_scores)).mean()
 
 
 def scores_of_both(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores of real and of generated images from one pass, which reads D's weights once: (N,) and (N,).
+    """Score real and generated images in one pass, which reads D's weights once: (N,) and (N,).
 
-    The images are laid out so that each group over which D takes a standard deviation (every (N / 4)-th image) holds
+    The images are arranged so that each group over which D computes a standard deviation (every (N / 4)-th image) holds
     images of one kind, as it would in two passes.
     """
     n = len(real)
@@ -44,51 +44,42 @@ def scores_of_both(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor) -
 
 
 def _full(x: Tensor) -> Tensor:
-    """In float32, or in float64 where it is so."""
+    """Convert to float32; float64 is kept."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _gradient(scores: Tensor, images: Tensor) -> Tensor:
+def _gradient(critic: Critic, images: Tensor, labels: Tensor) -> Tensor:
+    images.requires_grad_(True)
+    scores = critic(images, labels)
     with no_weight_gradients():
         return torch.autograd.grad(scores.sum(), images, create_graph=True)[0]
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor) -> Tensor:
-    """(|grad D(x)| - target)^2 / target^2 at points x between real and generated images, one an image: (N,).
+    """Return (|grad D(x)| - target)^2 / target^2 at points x between real and generated images, one per image: (N,).
 
-    Args:
-        critic: images (N, C, H, W) and labels (N, k) -> scores (N,).
-        real, fake: (N, C, H, W).
-        labels: (N, k); k = 0 where there are none.
-        mix: (N,), uniform in [0, 1]; 0 is the real image.
+    The critic maps images (N, C, H, W) and labels (N, k), k = 0 without labels, to scores (N,); `mix` (N,) is uniform
+    in [0, 1], and 0 is the real image.
     """
     # The penalty is a difference of squares near zero: half precision loses it.
     with torch.autocast(real.device.type, enabled=False):
-        between = torch.lerp(_full(real), _full(fake), mix.reshape(-1, 1, 1, 1)).requires_grad_(True)
-        gradient = _gradient(critic(between, labels), between)
-        norm = gradient.square().sum((1, 2, 3)).sqrt()
+        between = torch.lerp(_full(real), _full(fake), mix.reshape(-1, 1, 1, 1))
+        norm = _gradient(critic, between, labels).square().sum((1, 2, 3)).sqrt()
         return (norm - TARGET).square() / TARGET**2
 
 
 def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
-    """Squared norm of grad D(x) at real images, one an image: (N,)."""
+    """Return the squared norm of grad D(x) at real images, one per image: (N,)."""
     with torch.autocast(real.device.type, enabled=False):
-        images = _full(real).requires_grad_(True)
-        gradient = _gradient(critic(images, labels), images)
-        return gradient.square().sum((1, 2, 3))
+        return _gradient(critic, _full(real), labels).square().sum((1, 2, 3))
 
 
 def discriminator_loss(
     critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor, kind: str = "wgan-gp"
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of the discriminator and its parts, each a mean over the minibatch.
+    """Return the loss of the discriminator, and {"real_score", "fake_score", "penalty"} detached.
 
-    Args:
-        critic, real, fake, labels, mix: as for `gradient_penalty`.
-        kind: one of `LOSSES`.
-
-    Returns:
-        the scalar loss; {"real_score", "fake_score", "penalty"} detached.
+    All are means over the minibatch; arguments as in `gradient_penalty`, `kind` one of `LOSSES`.
     """
     real_scores, fake_scores = (_full(scores) for scores in scores_of_both(critic, real, fake, labels))
     if kind == "wgan-gp":

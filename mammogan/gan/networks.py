@@ -1,41 +1,44 @@
 """Generator and discriminator of the progressively grown GAN (Karras et al. 2018), for a base grid of any shape.
 
-Arithmetic follows the authors' implementation (tkarras/progressive_growing_of_gans, commit 2504c3f; networks.py),
-whose squares of powers of two become (5 x 4) x 2^level here. Axes in comments: N images, C maps, H rows, W columns.
+The arithmetic is that of the authors' implementation (tkarras/progressive_growing_of_gans, commit 2504c3f;
+networks.py), with (5 x 4) x 2^level pixels in place of squares. Axes: N images, C maps, H rows, W columns.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mammogan.errors import ParameterError
 from mammogan.gan.ops.conv2d_gradfix import convolve
+from mammogan.types import Size
 
 LEAK = 0.2  # slope of leaky ReLU, networks.py:47
-GROUP = 4  # images over which D takes a standard deviation, networks.py:127
+GROUP = 4  # images over which D computes a standard deviation, networks.py:127
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What fixes the shape of both networks.
+    """Shape of both networks.
 
     Attributes:
-        base: (height, width) of level 0; the paper's 1280 x 1024 is (5, 4) doubled eight times.
-        levels: number of levels, level l being base x 2^l.
+        base: size of level 0; the paper's 1280 x 1024 is 5 x 4 doubled eight times.
+        levels: number of levels; level l has base x 2^l pixels.
         channels: channels of the image; 1 for gray.
         latent: length of the latent vector.
-        labels: length of the label vector that both networks are given; 0 for none.
+        labels: length of the label vector that both networks receive; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
-        position_bias: the first layer has a bias for every pixel, as PyTorch ports have, not one a map.
+        position_bias: the first layer has one bias per pixel, as in PyTorch ports, not one per map.
     """
 
-    base: tuple[int, int] = (5, 4)
+    base: tuple[int, int] = Size(5, 4)
     levels: int = 9
     channels: int = 1
     latent: int = 512
@@ -46,29 +49,28 @@ class Architecture:
     position_bias: bool = False
 
     def maps(self, level: int) -> int:
-        """Feature maps of a level; level -1 is the width of D's dense layer."""
+        """Return the number of feature maps of a level; level -1 is the width of D's dense layer."""
         return max(min(self.fmap_base // 2 ** (level + 1), self.fmap_max), 1)
 
-    def size(self, level: int) -> tuple[int, int]:
-        """(height, width) of a level, in pixels."""
-        return self.base[0] * 2**level, self.base[1] * 2**level
+    def size(self, level: int) -> Size:
+        """Return the size of a level, pixels."""
+        return Size(self.base[0] * 2**level, self.base[1] * 2**level)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able form, from which `from_dict` makes the same architecture."""
+    def to_dict(self) -> dict[str, object]:
+        """Return a form that JSON can store and `from_dict` reads."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Architecture:
-        return cls(**{**content, "base": tuple(content["base"])})
+    def from_dict(cls, content: Mapping[str, Any]) -> Architecture:
+        """Return the architecture that `to_dict` stored."""
+        return replace(cls(), **{**content, "base": Size(*content["base"])})
 
 
 class Equalized(nn.Module):
     """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan in): equalized learning rate (4.1).
 
-    Args:
-        shape: of the weight, (out, in) or (out, in, kh, kw).
-        gain: He's constant, sqrt(2), except where the original sets another.
-        bias: number of biases; not scaled, and 0 at the start.
+    The weight is (out, in) or (out, in, kh, kw); the gain is He's constant, sqrt(2), unless the original sets another;
+    `bias` is the number of biases, default out, which are not scaled and 0 at the start.
     """
 
     def __init__(self, *shape: int, gain: float = math.sqrt(2), bias: int | None = None) -> None:
@@ -79,6 +81,7 @@ class Equalized(nn.Module):
 
     @property
     def scaled(self) -> Tensor:
+        """Weight as the layer uses it."""
         return self.weight * self.scale
 
 
@@ -96,15 +99,19 @@ class Conv(Equalized):
         return convolve(x, self.scaled, self.bias)
 
 
-class UpConv(Equalized):
-    """Doubling by nearest neighbor, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
-
-    Fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
-    """
+class ScalingConv(Equalized):
+    """A 3 x 3 convolution that changes the size, fused or as a step of its own."""
 
     def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
         super().__init__(outgoing, incoming, 3, 3)
         self.fused = fused
+
+
+class UpConv(ScalingConv):
+    """Doubling by nearest neighbor, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
+
+    If fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
@@ -112,17 +119,13 @@ class UpConv(Equalized):
         return convolve(x, self.scaled, self.bias, "up")
 
 
-class DownConv(Equalized):
+class DownConv(ScalingConv):
     """A 3 x 3 convolution, activation and halving: (N, in, H, W) -> (N, out, H/2, W/2).
 
-    Fused, convolution and halving are one convolution of stride 2 with the 4 x 4 mean of the kernel's four shifts, and
-    activation follows (networks.py:104-115). As a step of its own, halving comes last (networks.py:245 and 255): the
-    mean of activated pixels is not the activated mean, so these are two different functions, as in the original.
+    If fused, convolution and halving are one convolution of stride 2 with the 4 x 4 mean of the kernel's four shifts,
+    and activation follows (networks.py:104-115). Otherwise halving comes last (networks.py:245 and 255): the mean of
+    activated pixels is not the activated mean, so these are two different functions, as in the original.
     """
-
-    def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
-        super().__init__(outgoing, incoming, 3, 3)
-        self.fused = fused
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
@@ -131,22 +134,23 @@ class DownConv(Equalized):
 
 
 def upscale(x: Tensor) -> Tensor:
-    """Nearest neighbor, twice the size: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    """Double by nearest neighbor: (N, C, H, W) -> (N, C, 2H, 2W)."""
     return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 def downscale(x: Tensor) -> Tensor:
-    """Mean of 2 x 2 pixels: (N, C, H, W) -> (N, C, H/2, W/2)."""
+    """Average 2 x 2 pixels: (N, C, H, W) -> (N, C, H/2, W/2)."""
     return F.avg_pool2d(x, 2)
 
 
 def activate(x: Tensor) -> Tensor:
+    """Apply leaky ReLU."""
     return F.leaky_relu(x, LEAK)
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """Each pixel's vector of maps at unit mean square (4.2; networks.py:120)."""
-    # Autocast takes squares and roots in float32 on a GPU; products, and so the maps, stay what they are.
+    """Normalize each pixel's vector of maps to unit mean square (4.2; networks.py:120)."""
+    # Autocast computes squares and roots in float32 on a GPU; products, and so the maps, keep their type.
     mean = (x * x).mean(1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     return x * torch.rsqrt(mean + eps).to(x)
 
@@ -154,16 +158,13 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
 def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:
     """Append one map that holds the standard deviation over a group of images: (N, C, H, W) -> (N, C+1, H, W).
 
-    A group takes every (N / group)-th image, as the original's reshape to [group, N / group] does, and its variance is
-    biased (section 3; networks.py:127-139).
-
-    Raises:
-        ValueError: N is larger than `group` and no multiple of it.
+    A group consists of every (N / group)-th image, as in the original's reshape to [group, N / group], and its variance
+    is biased (section 3; networks.py:127-139). ParameterError if N is larger than `group` and not a multiple of it.
     """
     n, c, h, w = x.shape
     group = min(group, n)
     if n % group:
-        raise ValueError(f"A minibatch of {n} cannot be split into groups of {group}; use a multiple of {group}.")
+        raise ParameterError(f"A minibatch of {n} is not divisible into groups of {group}; use a multiple of {group}.")
     y = x.reshape(group, n // group, c, h, w)
     y = ((y - y.mean(0)).square().mean(0) + eps).sqrt().mean((1, 2, 3))  # [N / group]
     return torch.cat([x, y.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)], 1)
@@ -172,14 +173,14 @@ def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor
 class Generator(nn.Module):
     """Latent vectors (N, latent) -> images (N, channels, H, W), linear; black is -1 and white 1.
 
-    Every level exists from the start; `forward` runs as many as it is asked for.
+    Every level exists from the start; `forward` runs those up to its argument `level`.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = a = architecture
         h, w = a.base
-        # One bias a map, added after the reshape; the gain makes up for the dense layer's fan-in (networks.py:184-186).
+        # One bias per map, added after the reshape; the gain corrects the dense layer's fan-in (networks.py:184-186).
         biases = a.maps(0) * (h * w if a.position_bias else 1)
         self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=biases)
         self.first = Conv(a.maps(0), a.maps(0), 3, 3)
@@ -189,14 +190,10 @@ class Generator(nn.Module):
         self.to_image = nn.ModuleList(Conv(a.channels, a.maps(level), 1, 1, gain=1) for level in range(a.levels))
 
     def forward(self, z: Tensor, level: int, alpha: float = 1.0, labels: Tensor | None = None) -> Tensor:
-        """Draw images at `level`.
+        """Draw images at `level`, 0 ... levels - 1, from normal vectors z (N, latent), which are normalized here.
 
-        Args:
-            z: (N, latent), normal; normalized to the sphere here.
-            level: 0 ... levels - 1.
-            alpha: weight of the level's own image against the one of the level below, enlarged; 1 after the fade.
-            labels: (N, labels); joined to the latent vector before it is normalized, as in the original
-                (networks.py:180).
+        Alpha is the weight of the level's own image against the enlarged one of the level below, 1 after the fade.
+        Labels (N, labels) are joined to z before normalization, as in the original (networks.py:180).
         """
         a = self.architecture
         h, w = a.base
@@ -236,7 +233,7 @@ class Discriminator(nn.Module):
         """Score images of `level`; `alpha` and `labels` as in `Generator.forward`.
 
         Labels enter by projection (Miyato & Koyama 2018, equation 3). The original's auxiliary classifier rewards
-        images that are typical of their class, which narrows the very distribution that this project measures.
+        images that are typical of their class, which narrows the distribution that this project measures.
         """
         x = activate(self.from_image[level](image))
         for stage in range(level, 0, -1):

@@ -1,17 +1,17 @@
 """Images from a trained generator: any number, each a function of (seed, index), as PNG, store, DICOM or film.
 
-Nothing depends on how many images are drawn or on where a command was cut off: minibatches lie on a fixed grid of
-indices, and only one of them is in memory at a time.
+Nothing depends on how many images are drawn or on where a command was cut off: minibatches are aligned to a fixed grid
+of indices, and only one of them is in memory at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,19 +20,26 @@ import torch
 from mammogan.data.geometry import overview
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import StoreWriter
-from mammogan.errors import RunError
+from mammogan.errors import ParameterError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import CONDITIONS
-from mammogan.gan.dataset import labels_of, to_gray
-from mammogan.gan.networks import Architecture, Generator
-from mammogan.gan.schedule import Schedule
-from mammogan.gan.writers import Drawn, Files
-from mammogan.types import Progress, no_progress
+from mammogan.gan.dataset import Kind, Population, labels_of, to_gray
+from mammogan.gan.networks import Generator
+from mammogan.gan.writers import Draw, ImageFolder
+from mammogan.types import Progress, Size, no_progress
 
 FORMATS = ("png", "zarr", "dicom", "film")
-FILM_STEPS = 15  # pictures from one latent vector to the next, where none are asked for
-# A detector is some 240 mm high; serves for DICOM where the real images state no spacing.
+FILM_STEPS = 15  # default number of images from one latent vector to the next
+# A detector is some 240 mm high; used in DICOM if the real images state no spacing.
 DETECTOR_MM = 240
+
+
+class KindShare(NamedTuple):
+    """Share of one view and density among the drawn images; None if unknown."""
+
+    view: str | None
+    density: str | None
+    share: float
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,14 @@ class Sampler:
     """A trained generator, ready to draw.
 
     Attributes:
-        generator: the running average of the weights.
-        level, alpha: where the run stood.
-        bits: of the gray grid of the real images.
+        generator: running average of the weights.
+        level, alpha: level of the images, and its share against the level below.
+        bits: bits of the gray levels of the real images.
         images: images that D had seen.
-        conditions: facts that the generator is told.
-        kinds: columns of `CONDITIONS` and "share": what the real images are, as far as it is known of a drawn one.
-        height_mm: of an image; None where the real images state no pixel spacing.
-        steps: interpolation: images from one latent vector to the next; 0 draws each from its own vector.
+        conditions: facts that the generator receives.
+        kinds: kinds of the drawn images.
+        height_mm: height of an image; None if the real images state no pixel spacing.
+        steps: interpolation, see `Draw`.
     """
 
     generator: Generator
@@ -56,142 +63,99 @@ class Sampler:
     bits: int
     images: int
     conditions: tuple[str, ...]
-    kinds: pd.DataFrame
+    kinds: tuple[KindShare, ...]
     height_mm: float | None
     steps: int = 0
 
     @classmethod
     def open(cls, run: str | Path, device: str = "cpu", at: int | None = None) -> Sampler:
-        """Load the newest checkpoint of a run, or a generator that it kept on the way.
-
-        Args:
-            run: folder of the run.
-            device: where to draw.
-            at: images seen, one of `checkpoints.generators`; None takes the newest checkpoint.
-
-        Raises:
-            RunError: there is none.
-        """
-        run = Path(run)
-        if at is None:
-            found = checkpoints.latest(run, device)
-            if not found:
-                raise RunError(f"There is no trained generator in {run}; train one with `mammogan train --run {run}`.")
-            tensors, state = found
-        else:
-            kept = checkpoints.generators(run)
-            if at not in kept:
-                raise RunError(
-                    f"{run} kept no generator at {at} images; it kept {', '.join(map(str, kept)) or 'none'}."
-                )
-            tensors, state = checkpoints.load(kept[at], device)
-        generator = Generator(Architecture.from_dict(state["architecture"])).to(device).requires_grad_(False)
-        generator.load_state_dict({k: v.float() for k, v in checkpoints.part(tensors, "average").items()})
-        c = state["config"]
-        schedule = Schedule(c["levels"], c["stable_images"], c["fade_images"], c["total_images"], tuple(c["batches"]))
-        phase = schedule.at(state["images"])
-        conditions = tuple(c.get("condition", "").replace(",", " ").split())
-        population = state.get("population", {"kinds": [], "height_mm": None})
-        return cls(
-            generator,
-            state.get("level", phase.level),
-            state.get("alpha", phase.alpha),
-            state["bits"],
-            state["images"],
-            conditions,
-            kinds_known(population["kinds"], conditions),
-            population["height_mm"],
-        )
+        """Load the newest checkpoint of a run, or the generator that it kept at `at` images; see `trained`."""
+        checkpoint = checkpoints.trained(run, device, at)
+        state, config = checkpoint.state, checkpoint.config
+        generator = Generator(checkpoint.architecture).to(device).requires_grad_(False)
+        generator.load_state_dict({key: value.float() for key, value in checkpoint.part("average").items()})
+        phase = config.schedule.at(state["images"])
+        level, alpha = state.get("level", phase.level), state.get("alpha", phase.alpha)
+        population = state.get("population") or Population(kinds=[], height_mm=None)
+        kinds = kind_shares(population["kinds"], config.conditions)
+        bits, images, height_mm = state["bits"], state["images"], population["height_mm"]
+        return cls(generator, level, alpha, bits, images, config.conditions, kinds, height_mm)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the images."""
+    def size(self) -> Size:
+        """Size of the images, pixels."""
         return self.generator.architecture.size(self.level)
 
     @property
     def spacing_mm(self) -> float | None:
-        """Of one pixel, at the detector."""
-        return self.height_mm and self.height_mm / self.size[0]
+        """Size of one pixel at the detector."""
+        return self.height_mm and self.height_mm / self.size.height
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that stand for this generator: a hash of its weights and where it stood."""
+        """16 hexadecimal digits that identify this generator: a hash of its weights and of its level."""
         digest = hashlib.sha256(f"{self.level} {self.alpha} {self.bits}".encode())
         for name, tensor in sorted(self.generator.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def only(self, **facts: str) -> Sampler:
-        """Draw only images of these facts, as view="MLO"; an empty one leaves the fact as in the training data.
+        """Return a sampler of only these facts, as view="MLO"; an empty one is drawn as in the training data.
 
-        Raises:
-            RunError: the generator cannot tell, or has seen no such image.
+        ParameterError if it is not a view or density, RunError if the generator cannot draw only these.
         """
         kinds = self.kinds
         for name, value in facts.items():
             if not value:
                 continue
             if value not in CONDITIONS[name]:
-                raise RunError(f"A {name} is {' or '.join(CONDITIONS[name])}, not {value!r}.")
-            kinds = kinds[kinds[name] == value]
-            if not len(kinds):
-                known = sorted(set(self.kinds[name].dropna()))
-                why = f"it has seen {' and '.join(known)}" if known else f"it was not told the {name}"
-                raise RunError(f"The generator cannot draw {name} {value} ({why}); train with condition={name}.")
-        return replace(self, kinds=kinds.assign(share=kinds["share"] / kinds["share"].sum()))
-
-    @cached_property
-    def _shares(self) -> np.ndarray:
-        """Of the kinds up to each; kept, for a data frame takes half a millisecond to say it of every image."""
-        return self.kinds["share"].cumsum().to_numpy(float)
-
-    @cached_property
-    def _known(self) -> list[dict[str, str | None]]:
-        """View and density of each kind."""
-        return self.kinds[list(CONDITIONS)].to_dict("records")
+                raise ParameterError(f"The {name} must be {' or '.join(CONDITIONS[name])}, not {value!r}.")
+            kinds = tuple(kind for kind in kinds if getattr(kind, name) == value)
+            if not kinds:
+                seen = sorted({getattr(kind, name) for kind in self.kinds} - {None})
+                reason = f"it has seen {' and '.join(seen)}" if seen else f"it was not trained with condition={name}"
+                raise RunError(f"The generator cannot draw {name} {value} ({reason}); train with condition={name}.")
+        total = np.sum([kind.share for kind in kinds])
+        return replace(self, kinds=tuple(kind._replace(share=float(kind.share / total)) for kind in kinds))
 
     def _vector(self, seed: int, index: int) -> tuple[np.ndarray, int]:
-        """Latent vector and row of `kinds` of (seed, index)."""
+        """Draw a latent vector and a position in `kinds`."""
         rng = np.random.default_rng([seed, index])
         z = rng.standard_normal(self.generator.architecture.latent, np.float32)
-        kind = int(np.searchsorted(self._shares, rng.random(), side="right"))
-        return z, min(kind, len(self._shares) - 1)
+        kind = int(np.searchsorted(np.cumsum([kind.share for kind in self.kinds]), rng.random(), side="right"))
+        return z, min(kind, len(self.kinds) - 1)
 
-    def _ends(self, index: int) -> tuple[int, int, float]:
-        """The two vectors between which an image lies, and where: t in [0, 1)."""
-        if not self.steps:
-            return index, index, 0.0
-        first, step = divmod(index, self.steps)
-        return first, first + 1, step / self.steps
+    def _input(self, seed: int, index: int) -> tuple[np.ndarray, list[tuple[int, float]]]:
+        """Draw the latent vector of an image, and the kinds that it is between with their weights."""
+        first, step = divmod(index, self.steps or 1)
+        t = step / (self.steps or 1)
+        (a, kind), (b, other) = self._vector(seed, first), self._vector(seed, first + 1)
+        return slerp(a, b, t), [(kind, 1 - t), (other, t)]
 
     def inputs(self, seed: int, indices: range) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latent vectors (N, latent) and labels (N, k): the i-th depends on (seed, i) alone."""
-        labels = labels_of(self.kinds, self.conditions)
-        vectors, told = [], []
-        for index in indices:
-            first, second, t = self._ends(index)
-            (a, kind), (b, other) = self._vector(seed, first), self._vector(seed, second)
-            vectors.append(slerp(a, b, t))
-            told.append((1 - t) * labels[kind] + t * labels[other])
-        return torch.from_numpy(np.stack(vectors)), torch.from_numpy(np.stack(told).astype(np.float32))
+        """Draw latent vectors (N, latent) and labels (N, k): those of an image depend on seed and index alone."""
+        of_kinds = labels_of(pd.DataFrame(self.kinds), self.conditions)
+        vectors, mixtures = zip(*(self._input(seed, index) for index in indices), strict=True)
+        labels = np.stack([sum(weight * of_kinds[kind] for kind, weight in mixture) for mixture in mixtures])
+        return torch.from_numpy(np.stack(vectors)), torch.from_numpy(labels.astype(np.float32))
 
     def facts(self, seed: int, index: int) -> dict[str, str | None]:
-        """What is known of an image: view and density; None where nothing is, as half way from CC to MLO."""
-        first, second, t = self._ends(index)
-        rows = [self._known[self._vector(seed, end)[1]] for end in ((first, second) if t else (first,))]
-        return {name: rows[0][name] if len({row[name] for row in rows}) == 1 else None for name in CONDITIONS}
+        """Return view and density of an image; None if unknown, as between CC and MLO."""
+        kinds = [self.kinds[kind] for kind, weight in self._input(seed, index)[1] if weight]
+        values = {name: {getattr(kind, name) for kind in kinds} for name in CONDITIONS}
+        return {name: ends.pop() if len(ends) == 1 else None for name, ends in values.items()}
 
     @property
     def batch(self) -> int:
-        """Images a minibatch: as many as four of 1280 x 1024 have pixels, so that memory does not grow with size."""
+        """Images per minibatch: as many as have the pixels of four of 1280 x 1024, so that memory is bounded."""
         h, w = self.size
         return max(min(4 * 1280 * 1024 // (h * w), 64), 1)
 
     @torch.no_grad()
     def draw(self, count: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
-        """Yield the images `start` ... `start + count` of a seed: (h, w), uint16 on the gray grid of the real ones.
+        """Yield the images `start` ... `start + count` of a seed: (h, w), uint16, gray levels as of the real ones.
 
-        Minibatches lie on a fixed grid and are always whole: sums of another length may round otherwise.
+        Minibatches are aligned to a fixed grid and always whole: sums of another length may round otherwise.
         """
         device = next(self.generator.parameters()).device
         for first in range(start - start % self.batch, start + count, self.batch):
@@ -201,9 +165,9 @@ class Sampler:
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Point at the share `t` of the great circle from a to b (Shoemake 1985); its length lies between theirs.
+    """Return the point at the share `t` of the great circle from a to b (Shoemake 1985), of intermediate length.
 
-    A straight line would leave the shell on which normal vectors of many dimensions lie.
+    A straight line would leave the shell on which normal vectors of many dimensions concentrate.
     """
     if t == 0:
         return a
@@ -216,116 +180,84 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     return (((1 - t) * lengths[0] + t * lengths[1]) * direction).astype(a.dtype)
 
 
-def kinds_known(kinds: list[dict[str, Any]], conditions: tuple[str, ...]) -> pd.DataFrame:
-    """Kinds of real images -> kinds of drawn ones, with their shares.
+def kind_shares(kinds: list[Kind], conditions: tuple[str, ...]) -> tuple[KindShare, ...]:
+    """Return the kinds of drawn images with their shares, from the kinds of real images (`dataset.population`).
 
-    A fact of a drawn image is known where the generator was told it, or where all real images share it.
-
-    Args:
-        kinds: view, density and count of each kind, see `reals.population`.
-        conditions: facts that the generator is told.
-
-    Raises:
-        RunError: the generator is told facts, and the checkpoint does not say how frequent they are.
+    A fact of a drawn image is known if it is one of the conditions, which the generator receives, or if all real images
+    share it. RunError if there are conditions, and early versions did not store how frequent they are.
     """
     if conditions and not kinds:
-        raise RunError("The checkpoint does not say what the real images were; train on with this version.")
-    table = pd.DataFrame(kinds or [{"count": 1}]).reindex(columns=[*CONDITIONS, "count"])
-    for name in CONDITIONS:
-        if name not in conditions and table[name].nunique(dropna=False) > 1:
-            table[name] = None
-    table = table.groupby(list(CONDITIONS), dropna=False, as_index=False)["count"].sum()
-    table = table.astype(object).where(table.notna(), None)
-    counts = table.pop("count").astype(float)
-    return table.assign(share=counts / counts.sum())
+        raise RunError("The checkpoint does not state what the real images were; train on with this version.")
+    facts = [((kind["view"], kind["density"]), kind["count"]) for kind in kinds] or [((None, None), 1)]
+    is_known = [name in conditions or len({fact[i] for fact, _ in facts}) == 1 for i, name in enumerate(CONDITIONS)]
+    counts: Counter[tuple[str | None, str | None]] = Counter()
+    for (view, density), count in facts:
+        counts[view if is_known[0] else None, density if is_known[1] else None] += count
+    ordered = sorted(counts, key=lambda fact: [(value is None, value or "") for value in fact])
+    return tuple(KindShare(*fact, counts[fact] / counts.total()) for fact in ordered)
 
 
 def sample(
     run: str | Path,
     out: str | Path,
-    count: int,
-    seed: int,
+    draw: Draw,
     form: str = "zarr",
     device: str = "cpu",
     progress: Progress = no_progress,
-    *,
-    first: int = 0,
-    steps: int = 0,
-    view: str = "",
-    density: str = "",
-    at: int | None = None,
 ) -> Path:
     """Write images of a run to the folder `out`; the same command continues one that was cut off.
 
     Args:
         run: folder of the run.
         out: folder to write. A folder of files may be continued to a larger count; a finished store is closed.
-        count: number of images.
-        seed: of the latent vectors, and of views and densities.
+        draw: images to draw.
         form: "png" (16 bits, gray levels spread over the full range), "zarr" (a store with its pyramid), "dicom" or
             "film" (PNG, and an animated WebP of 8 bits made from them).
-        device: where to draw.
+        device: device to draw on.
         progress: counts "images".
-        first: index of the first image, so that several machines can share a seed.
-        steps: interpolation: images from one latent vector to the next; 0 for none.
-        view, density: draw only these; empty draws them as frequent as in the training data.
-        at: images seen, to draw from a generator that the run kept on the way; None takes the newest.
 
     Returns:
         the folder, or the film.
 
     Raises:
-        RunError: no trained generator, a count below 1, an unknown form, facts that the generator was not told, or a
-            folder that holds something else.
+        ParameterError: an unknown form.
+        RunError: no trained generator, or facts that it did not receive.
+        OutputError: the folder holds something else.
     """
     if form not in FORMATS:
-        raise RunError(f"Images are written as {' or '.join(FORMATS)}, not as {form!r}.")
-    if count < 1 or first < 0 or steps < 0:
-        raise RunError(f"{count} images from index {first} with {steps} steps cannot be drawn; a count is 1 or more.")
-    sampler = Sampler.open(run, device, at).only(view=view, density=density)
-    if form == "dicom" and any(value is None for value in sampler.kinds["view"]):
+        raise ParameterError(f"The format must be {' or '.join(FORMATS)}, not {form!r}.")
+    sampler = Sampler.open(run, device, draw.at).only(view=draw.view, density=draw.density)
+    views = {kind.view for kind in sampler.kinds}
+    if form == "dicom" and None in views:
         raise RunError(
             "A DICOM mammogram states its view, and this generator does not know it; give --view to a run that was "
             "trained with condition=view, or write png or zarr."
         )
-    if form == "dicom" and steps and sampler.kinds["view"].nunique() > 1:
+    if form == "dicom" and draw.steps and len(views) > 1:
         raise RunError("Images between CC and MLO have no view that DICOM can state; add --view.")
-    sampler = replace(sampler, steps=steps or (FILM_STEPS if form == "film" else 0))
-    made_by = {
-        "by": "sample",
-        "generator": sampler.fingerprint,
-        "images": sampler.images,
-        "seed": seed,
-        "first": first,
-        "steps": sampler.steps,
-        "view": view,
-        "density": density,
-    }
+    draw = replace(draw, steps=draw.steps or (FILM_STEPS if form == "film" else 0))
+    sampler, out = replace(sampler, steps=draw.steps), Path(out)
+    made_by = draw.record(sampler.fingerprint, sampler.images)
     if form == "zarr":
-        return _write_store(sampler, Path(out), count, made_by, progress)
-    with Files(Path(out), {**made_by, "format": form}) as files:
-        start = first + files.done
-        for index, image in enumerate(sampler.draw(max(count - files.done, 0), seed, start), start):
-            spacing = sampler.spacing_mm or DETECTOR_MM / sampler.size[0]
-            files.add(Drawn(image, sampler.bits, index, _facts(sampler, seed, index, image), spacing, files.made_by))
-            progress("images", files.done, count)
-        return files.film() if form == "film" else files.out
-
-
-def _facts(sampler: Sampler, seed: int, index: int, image: np.ndarray) -> dict[str, str | None]:
-    """View, density, and the laterality that the image shows: the chest wall of a left breast is at the left."""
-    return {**sampler.facts(seed, index), "laterality": chest_side(overview(image))}
-
-
-def _write_store(sampler: Sampler, out: Path, count: int, made_by: dict[str, Any], progress: Progress) -> Path:
-    top, seed = 2**sampler.bits - 1, made_by["seed"]
-    with StoreWriter(out, *sampler.size, sampler.bits, {**made_by, "count": count}) as writer:
-        if not writer.complete:
-            done = writer.images
-            start = made_by["first"] + done
-            for index, image in enumerate(sampler.draw(count - done, seed, start), start):
+        with StoreWriter(out, *sampler.size, sampler.bits, {**made_by, "count": draw.count}) as writer:
+            done = draw.count if writer.complete else writer.images
+            for index, pixels, facts in _images(sampler, draw, done):
                 # The pyramid is made from the rounded gray levels: what a reader of the image would compute.
-                facts = _facts(sampler, seed, index, image)
-                writer.accept(image / top, id=f"synthetic-{seed}-{index}", spacing_mm=sampler.spacing_mm, **facts)
-                progress("images", index + 1 - made_by["first"], count)
-    return out
+                levels, name = pixels / (2**sampler.bits - 1), f"synthetic-{draw.seed}-{index}"
+                writer.accept(levels, id=name, spacing_mm=sampler.spacing_mm, **facts)
+                progress("images", index + 1 - draw.first, draw.count)
+        return out
+    spacing = sampler.spacing_mm or DETECTOR_MM / sampler.size.height
+    with ImageFolder(out, draw, {**made_by, "format": form}, sampler.bits, spacing) as folder:
+        for index, pixels, facts in _images(sampler, draw, folder.done):
+            folder.add(index, pixels, facts)
+            progress("images", folder.done, draw.count)
+        return folder.film() if form == "film" else out
+
+
+def _images(sampler: Sampler, draw: Draw, done: int) -> Iterator[tuple[int, np.ndarray, dict[str, str | None]]]:
+    """Yield index, pixels and facts of the images that are not done yet."""
+    start = draw.first + done
+    for index, pixels in enumerate(sampler.draw(max(draw.count - done, 0), draw.seed, start), start):
+        # The laterality is the one that the image shows: the chest wall of a left breast is at the left.
+        yield index, pixels, {**sampler.facts(draw.seed, index), "laterality": chest_side(overview(pixels))}

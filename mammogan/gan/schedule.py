@@ -1,22 +1,24 @@
-"""Images seen -> level, fade, minibatch: the progressive schedule as a pure function, so that resuming cannot drift."""
+"""The progressive schedule as a pure function of the images seen, so that resuming cannot drift."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+
+from mammogan.errors import ParameterError
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Where a run stands.
+    """State of the schedule at one moment.
 
     Attributes:
-        level: the level that is trained, 0 for the base.
+        level: level that is trained, 0 for the base.
         alpha: share of that level in the image, below 1 while it fades in.
-        batch: images a minibatch.
-        optimizer_epoch: changes where both Adams start afresh: at the start and at the end of each fade
-            (train.py:137,221 of the original).
+        batch: images per minibatch.
+        optimizer_epoch: number of the phase; both Adams start afresh when it changes, at the start and at the end of
+            each fade (train.py:137,221 of the original).
     """
 
     level: int
@@ -27,16 +29,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Stable at the base, then for each level a fade and a stable phase; the last lasts to the end (train.py:41-72).
+    """Stable at the base, then for each level a fade and a stable phase; the last one ends the run (train.py:41-72).
 
-    Args:
-        levels: number of levels.
+    Attributes:
         stable_images, fade_images: images shown to D in each phase.
         total_images: images shown to D in the whole run.
         batches: minibatch of each level.
 
     Raises:
-        ValueError: `batches` has not one entry a level, or a number is not positive.
+        ParameterError: `batches` does not have one entry per level, or a number is not positive.
     """
 
     levels: int
@@ -47,21 +48,26 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if len(self.batches) != self.levels:
-            raise ValueError(f"{self.levels} levels need {self.levels} minibatch sizes, not {len(self.batches)}.")
+            raise ParameterError(f"{self.levels} levels need {self.levels} entries of batches, not {self.batches}.")
         if min(self.stable_images, self.fade_images, self.total_images, *self.batches) < 1:
-            raise ValueError("Phases and minibatches must hold one image or more.")
+            raise ParameterError("stable_images, fade_images, total_images and batches must be 1 or more.")
 
     @property
     def boundaries(self) -> list[int]:
-        """Images seen at which the phases after the first begin: fade, stable, fade, stable ..."""
+        """Images seen at which each phase after the first begins: fade, stable, fade, stable ..."""
         lengths = [self.stable_images, *([self.fade_images, self.stable_images] * (self.levels - 1))]
         return list(accumulate(lengths))[:-1]
 
+    @property
+    def images_by_level(self) -> list[int]:
+        """Images of the run at each level, its fade included."""
+        edges = [0, *self.boundaries[::2], self.total_images]
+        return [max(min(b, self.total_images) - a, 0) for a, b in pairwise(edges)]
+
     def at(self, images: int) -> Phase:
-        """The phase after `images` images were seen."""
-        position = bisect_right(self.boundaries, images)
+        """Return the phase after `images` images were seen."""
+        boundaries = self.boundaries
+        position = bisect_right(boundaries, images)
         level = (position + 1) // 2
-        alpha = 1.0
-        if position % 2:
-            alpha = (images - self.boundaries[position - 1]) / self.fade_images
+        alpha = (images - boundaries[position - 1]) / self.fade_images if position % 2 else 1.0
         return Phase(level, alpha, self.batches[level], position)

@@ -1,14 +1,14 @@
-"""A finished run without its training images: what a chapter shows of it, and the small copy that can be published."""
+"""A finished run without its training images: the facts that a chapter shows, and a small copy for publication."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from mammogan import atomic
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
@@ -21,10 +21,9 @@ class Snapshot:
     """Facts of a run, read from its newest checkpoint.
 
     Attributes:
-        config, schedule, architecture: of the run.
-        images: shown so far.
+        images: images shown to D so far.
         skipped: updates with a gradient that was not finite.
-        bits: of the gray grid.
+        bits: bits of the gray levels.
         weights: {"generator": number of weights, "discriminator": ...}.
     """
 
@@ -38,34 +37,20 @@ class Snapshot:
 
     @classmethod
     def open(cls, run: str | Path) -> Snapshot:
-        """Read a run.
-
-        Raises:
-            RunError: it has no checkpoint.
-        """
-        found = checkpoints.latest(Path(run))
-        if not found:
-            raise RunError(f"There is no trained generator in {run}; train one with `mammogan train --run {run}`.")
-        state = found[1]
-        c = state["config"]
-        architecture = Architecture.from_dict(state["architecture"])
+        """Read a run; RunError if it has no checkpoint."""
+        checkpoint = checkpoints.trained(run)
+        config, architecture, state = checkpoint.config, checkpoint.architecture, checkpoint.state
         with torch.device("meta"):
             nets = {"generator": Generator(architecture), "discriminator": Discriminator(architecture)}
-        return cls(
-            Config().changed(c),
-            Schedule(c["levels"], c["stable_images"], c["fade_images"], c["total_images"], tuple(c["batches"])),
-            architecture,
-            state["images"],
-            state["skipped"],
-            state["bits"],
-            {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()},
-        )
+        weights = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
+        images, skipped, bits = state["images"], state["skipped"], state["bits"]
+        return cls(config, config.schedule, architecture, images, skipped, bits, weights)
 
 
 def publish_run(run: str | Path, out: str | Path) -> Path:
-    """Copy what of a run can be published: the averaged generator in half precision, logs, settings and sample sheets.
+    """Copy what can be published of a run: the averaged generator in half precision, logs, settings and sample sheets.
 
-    The copy is a run folder: `Sampler.open` and `Snapshot.open` read it; it cannot be trained on.
+    The copy is a run folder: `Sampler.open` and `Snapshot.open` read it; training cannot continue it.
 
     Args:
         run: folder of the run.
@@ -75,22 +60,17 @@ def publish_run(run: str | Path, out: str | Path) -> Path:
         the file of weights.
 
     Raises:
-        RunError: no checkpoint, or a weight that half precision cannot hold.
+        RunError: no checkpoint, or a weight that half precision cannot represent.
     """
     run, out = Path(run), Path(out)
-    found = checkpoints.latest(run)
-    if not found:
-        raise RunError(f"There is no trained generator in {run}; train one with `mammogan train --run {run}`.")
-    tensors, state = found
+    tensors, state = checkpoints.trained(run)
     half = {name: t.half() for name, t in tensors.items() if name.startswith("average/")}
     if not all(bool(t.isfinite().all()) for t in half.values()):
-        raise RunError(f"A weight of {run} is too large for half precision; publish it as it is.")
-    (out / "checkpoints").mkdir(parents=True)
-    path = checkpoints.checkpoint_path(out, state["images"])
-    checkpoints.save(path, half, state)
-    (out / "config.json").write_text(json.dumps({"config": state["config"], "bits": state["bits"]}, indent=1) + "\n")
-    for name in checkpoints.LOGS:
-        if (run / name).is_file():
-            (out / name).write_text(checkpoints.logged(run / name, state["images"]))
+        raise RunError(f"A weight of {run} is too large for half precision; publish the run itself.")
+    atomic.make_folder(out / "checkpoints")
     shutil.copytree(run / "samples", out / "samples")
-    return path
+    atomic.write_json(out / "config.json", {"config": state["config"], "bits": state["bits"]})
+    for log in (run / name for name in checkpoints.LOGS):
+        if log.is_file():
+            atomic.write_text(out / log.name, checkpoints.lines_until(log, state["images"]))
+    return checkpoints.save_run(out, half, state)

@@ -6,175 +6,178 @@ import csv
 import fcntl
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from mammogan import atomic
 from mammogan.data import dicom_writer
+from mammogan.data.dicom_writer import Device, Encoding, Header, Identity
 from mammogan.data.store import quantize
-from mammogan.errors import RunError
+from mammogan.errors import OutputError, ParameterError
 
-FOLDER = 1000  # files a sub-folder
+FOLDER = 1000  # files per sub-folder
 RECORD, TABLE, FILM = "sample.json", "images.csv", "film.webp"
 COLUMNS = ("file", "view", "laterality", "density", "seed", "index")
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One drawn image.
+class Draw:
+    """Images to draw.
 
     Attributes:
-        pixels: (h, w), uint16.
-        bits: of its gray grid.
-        index: its place in the sequence of its seed.
-        facts: view, laterality and density; None where not known.
-        spacing_mm: of one pixel.
-        made_by: what drew it, see `Files`.
-    """
-
-    pixels: np.ndarray
-    bits: int
-    index: int
-    facts: dict[str, str | None]
-    spacing_mm: float
-    made_by: dict[str, Any]
-
-    @property
-    def comment(self) -> str:
-        """A sentence that no one can take the image for a patient's after."""
-        return (
-            "Synthetic: drawn by a generative network, shows no patient. "
-            f"Generator {self.made_by['generator']}, seed {self.made_by['seed']}, image {self.index}."
-        )
-
-
-def write_png(path: Path, image: Drawn) -> None:
-    """16 bits, gray levels spread over the full range."""
-    info = PngInfo()
-    info.add_text("Description", image.comment)
-    spread = (image.pixels.astype(np.uint32) * 65535 // (2**image.bits - 1)).astype(np.uint16)
-    # Level 1 takes a small part of the usual level's time, for a few hundredths more space.
-    Image.fromarray(spread).save(path, "PNG", compress_level=1, pnginfo=info)
-
-
-def write_dicom(path: Path, image: Drawn) -> None:
-    """A mammogram marked as synthetic; the same generator, seed and index give the same UIDs, others give others."""
-    made_by, facts = image.made_by, image.facts
-    parts = [made_by[name] for name in ("generator", "seed", "steps", "view", "density")]
-    key = " ".join(map(str, ["synthetic", *parts, image.index]))
-    header = dicom_writer.Header(
-        view=facts["view"] or "",
-        laterality=facts["laterality"] or "",
-        key=key,
-        study=key,
-        patient=f"SYNTHETIC^{made_by['seed']}-{image.index}",
-        spacing_mm=image.spacing_mm,
-        model="generative network",
-        synthetic=True,
-        comment=image.comment,
-    )
-    dicom_writer.write(path, image.pixels, header, image.bits)
-
-
-WRITERS: dict[str, Callable[[Path, Drawn], None]] = {".png": write_png, ".dcm": write_dicom}
-
-
-class Files:
-    """A folder of image files: sample.json says how they are made, images.csv lists those that are done.
-
-    Files are in sub-folders of `FOLDER`, named by index. A row of the table is written after its file is in place; a
-    kill between the two leaves a file that is written again.
-
-    Args:
-        out: the folder.
-        made_by: what makes the images; only the same may continue.
-
-    Attributes:
-        done: images that are done.
+        count: number of images.
+        seed: random seed of the latent vectors, and of views and densities.
+        first: index of the first image, so that several machines can share a seed.
+        steps: interpolation: images from one latent vector to the next; 0 draws each from its own vector.
+        view, density: draw only these; empty draws them as frequently as in the training data.
+        at: images seen, to draw from a generator that the run kept during training; None uses the newest checkpoint.
 
     Raises:
-        RunError: the folder holds something else, or another process writes to it.
+        ParameterError: a number is out of its range.
     """
 
-    def __init__(self, out: Path, made_by: dict[str, Any]) -> None:
-        self.out, self.made_by = out, made_by
+    count: int
+    seed: int = 0
+    first: int = 0
+    steps: int = 0
+    view: str = ""
+    density: str = ""
+    at: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, lowest in {"count": 1, "seed": 0, "first": 0, "steps": 0}.items():
+            if getattr(self, name) < lowest:
+                raise ParameterError(f"The {name} of images to draw must be {lowest} or more.")
+
+    def record(self, generator: str, images: int) -> dict[str, object]:
+        """Return what identifies the images, but for their number: only the same may continue a folder of them.
+
+        Args:
+            generator: fingerprint of the generator.
+            images: images that D had seen.
+        """
+        choice = {name: getattr(self, name) for name in ("seed", "first", "steps", "view", "density")}
+        return {"by": "sample", "generator": generator, "images": images, **choice}
+
+
+class ImageFolder:
+    """A folder of image files: sample.json says how they are drawn, images.csv lists those that are done.
+
+    Files are in sub-folders of `FOLDER`, named by index. A row of the table is written after its file is complete; a
+    kill between the two leaves a file that is written again. Use it as a context manager.
+
+    Args:
+        out: folder to write.
+        draw: images to draw.
+        made_by: their `Draw.record`, and "format": "png", "dicom" or "film".
+        bits: bits of the gray levels.
+        spacing_mm: size of a pixel.
+
+    Attributes:
+        done: number of images that are done.
+
+    Raises:
+        OutputError: the folder holds something else, cannot be written, or another process writes to it.
+    """
+
+    def __init__(self, out: Path, draw: Draw, made_by: dict[str, object], bits: int, spacing_mm: float) -> None:
+        self.out, self.draw, self.made_by, self.bits, self.spacing_mm = out, draw, made_by, bits, spacing_mm
+        self.suffix = ".dcm" if made_by["format"] == "dicom" else ".png"
         record = out / RECORD
         if record.is_file():
             if json.loads(record.read_text()) != made_by:
-                raise RunError(f"{out} holds images that were drawn otherwise; give another folder or add --force.")
+                raise OutputError(f"{out} holds images that were drawn otherwise; give another folder or add --force.")
         elif out.is_dir() and any(entry.name != f".{RECORD}.aside" for entry in out.iterdir()):
-            raise RunError(f"{out} is not empty; give another folder or add --force.")
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            aside = out / f".{RECORD}.aside"
-            aside.write_text(json.dumps(made_by, indent=1) + "\n")
-            aside.replace(record)
-        self._table = (out / TABLE).open("a+b")
+            raise OutputError(f"{out} is not empty; give another folder or add --force.")
+        atomic.make_folder(out)
+        atomic.write_json(record, made_by)
+        with atomic.writing(out / TABLE):
+            self._table = (out / TABLE).open("a+b")
         try:
             fcntl.flock(self._table, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"Another process writes to {out}; wait for it or stop it.") from None
-        self.done = self._resume() - 1
-        if self.done < 0:
-            self._row(COLUMNS)
-            self.done = 0
-
-    def _resume(self) -> int:
-        """Cut off a line that is not whole; returns the number of lines."""
+            raise OutputError(f"Another process writes to {out}; wait for it or stop it.") from None
+        # A line that is not whole was cut off by a kill.
         self._table.seek(0)
-        lines = end = 0
-        for line in self._table:
-            if line.endswith(b"\n"):
-                lines, end = lines + 1, end + len(line)
-        self._table.truncate(end)
-        return lines
+        lengths = [len(line) for line in self._table if line.endswith(b"\n")]
+        self._table.truncate(sum(lengths))
+        if not lengths:
+            self._add_row(COLUMNS)
+        self.done = max(len(lengths) - 1, 0)
 
-    def _row(self, row: Sequence[Any]) -> None:
+    def _add_row(self, row: Sequence[object]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
-        self._table.write(text.getvalue().encode())
-        self._table.flush()
+        with atomic.writing(self.out / TABLE):
+            self._table.write(text.getvalue().encode())
+            self._table.flush()
 
     def name(self, index: int) -> str:
-        """Path of an image below the folder."""
-        suffix = ".dcm" if self.made_by["format"] == "dicom" else ".png"
-        return f"{index // FOLDER:05d}/{self.made_by['seed']}-{index:08d}{suffix}"
+        """Return the path of an image relative to the folder."""
+        return f"{index // FOLDER:05d}/{self.draw.seed}-{index:08d}{self.suffix}"
 
-    def add(self, image: Drawn) -> None:
-        """Put one file in place, whole, and note it."""
-        target = self.out / self.name(image.index)
-        target.parent.mkdir(exist_ok=True)
-        aside = target.with_name(f".aside{target.suffix}")
-        WRITERS[target.suffix](aside, image)
-        aside.replace(target)
-        known = {**image.facts, "file": self.name(image.index), "seed": self.made_by["seed"], "index": image.index}
-        self._row([known[column] for column in COLUMNS])
+    def add(self, index: int, pixels: np.ndarray, facts: dict[str, str | None]) -> None:
+        """Write one image (h, w), uint16, and list it; facts are view, laterality and density, None if unknown."""
+        name = self.name(index)
+        comment = (
+            "Synthetic: drawn by a generative network, shows no patient. "
+            f"Generator {self.made_by['generator']}, seed {self.draw.seed}, image {index}."
+        )
+        atomic.make_folder((self.out / name).parent)
+        with atomic.replacing(self.out / name) as aside:
+            if self.suffix == ".dcm":
+                dicom_writer.write(aside, pixels, self._header(index, facts, comment), Encoding(self.bits))
+            else:
+                write_png(aside, pixels, self.bits, comment)
+        values = {**facts, "file": name, "seed": self.draw.seed, "index": index}
+        self._add_row([values[column] for column in COLUMNS])
         self.done += 1
 
-    def film(self, seconds: float = 0.08, quality: int = 90) -> Path:
-        """Join all images to one animated WebP of 8 bits, `seconds` each, running for ever."""
+    def _header(self, index: int, facts: dict[str, str | None], comment: str) -> Header:
+        """Return the facts of a DICOM file; its UIDs depend on the generator, the index and what was asked for."""
+        draw, patient = self.draw, f"SYNTHETIC^{self.draw.seed}-{index}"
+        parts = ("synthetic", self.made_by["generator"], draw.seed, draw.steps, draw.view, draw.density, index)
+        key = " ".join(map(str, parts))
+        return Header(
+            view=facts["view"] or "",
+            laterality=facts["laterality"] or "",
+            identity=Identity(key, key, patient),
+            device=Device(model="generative network"),
+            spacing_mm=self.spacing_mm,
+            synthetic=True,
+            comment=comment,
+        )
 
-        def pictures() -> Iterator[Image.Image]:
-            for index in range(self.made_by["first"], self.made_by["first"] + self.done):
+    def film(self, milliseconds: int = 80, quality: int = 90) -> Path:
+        """Join all images to one animated WebP of 8 bits, `milliseconds` each, that repeats without end."""
+
+        def frames() -> Iterator[Image.Image]:
+            for index in range(self.draw.first, self.draw.first + self.done):
                 with Image.open(self.out / self.name(index)) as picture:
                     yield Image.fromarray(quantize(np.asarray(picture) / 65535, 8).astype(np.uint8))
 
-        target = self.out / FILM
-        aside = self.out / f".{FILM}"
-        rest = pictures()
-        next(rest).save(
-            aside, "WEBP", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, quality=quality
-        )
-        aside.replace(target)
-        return target
+        rest = frames()
+        options = {"append_images": rest, "duration": milliseconds, "loop": 0, "quality": quality}
+        with atomic.replacing(self.out / FILM) as aside:
+            next(rest).save(aside, "WEBP", save_all=True, **options)
+        return self.out / FILM
 
-    def __enter__(self) -> Files:
+    def __enter__(self) -> ImageFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._table.close()
+
+
+def write_png(path: Path, pixels: np.ndarray, bits: int, comment: str) -> None:
+    """Write a PNG of 16 bits, gray levels spread over the full range."""
+    info = PngInfo()
+    info.add_text("Description", comment)
+    spread = (pixels.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16)
+    # Level 1 needs a small part of the usual level's time, and a few hundredths more space.
+    Image.fromarray(spread).save(path, "PNG", compress_level=1, pnginfo=info)

@@ -1,69 +1,62 @@
-"""Convolutions whose derivatives of every order are convolutions: the penalty differentiates twice.
+"""Convolutions whose derivatives of every order are convolutions again: the gradient penalty differentiates twice.
 
-PyTorch writes the second derivative by the weights as a convolution with a kernel of the image's size, for which no
-library has fast code. It is a derivative of the first order by other arguments, so the two functions below are closed
-under differentiation and need nothing else.
+PyTorch computes the second derivative by the weights as a convolution with a kernel of the image's size, for which no
+library has fast code. It is also a first derivative by other arguments, so the two functions below are closed under
+differentiation and need nothing else. Idea and name: conv2d_gradfix.py of StyleGAN2-ADA (Karras et al. 2020).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.grad import conv2d_weight
 
-from mammogan.gan.ops import winograd
+from mammogan.gan.ops import Context, winograd
 
 Kind = Literal["same", "up", "down"]
 
-# Maps from which multiplying less outweighs the transforms; benchmarks/convolution.py measures it.
+# Maps from which fewer multiplications outweigh the transforms; benchmarks/convolution.py measures it.
 NARROWEST = 256
-_said = {"plain_convolutions": False, "no_weight_gradients": False}
+_switches = {"plain_convolutions": False, "no_weight_gradients": False}
 
 
 @contextmanager
-def _saying(what: str) -> Iterator[None]:
-    before, _said[what] = _said[what], True
+def _switched_on(name: str) -> Iterator[None]:
+    before, _switches[name] = _switches[name], True
     try:
         yield
     finally:
-        _said[what] = before
+        _switches[name] = before
 
 
 def plain_convolutions() -> AbstractContextManager[None]:
-    """No Winograd inside: to count, or to compare."""
-    return _saying("plain_convolutions")
+    """Avoid Winograd's convolutions inside the context, to count or to compare."""
+    return _switched_on("plain_convolutions")
 
 
 def no_weight_gradients() -> AbstractContextManager[None]:
-    """No derivatives by weights inside: a function of ours cannot see that autograd.grad asks for none."""
-    return _saying("no_weight_gradients")
+    """Compute no derivatives by weights inside the context; a function cannot see that autograd.grad needs none."""
+    return _switched_on("no_weight_gradients")
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Tensor:
-    """Convolution with zero padding, of the image as it is, doubled before, or halved after.
+    """Convolve x (N, in, H, W) with a weight (out, in, k, k), k 1 or 3, and zero padding.
 
-    Args:
-        x: (N, in, H, W).
-        weight: (out, in, k, k), k 1 or 3; 3 for "up" and "down".
-        bias: (out,).
-        kind: "same"; "up", each pixel is repeated twice in both axes before; "down", 2 x 2 pixels are averaged after.
-            Both are one strided convolution with the 4 x 4 sum of the kernel's four shifts.
-
-    Returns:
-        (N, out, H, W), (N, out, 2H, 2W) or (N, out, H/2, W/2).
+    "same" returns (N, out, H, W); "up", (N, out, 2H, 2W): each pixel is repeated twice in both axes before; "down",
+    (N, out, H/2, W/2): 2 x 2 pixels are averaged after. These two, of k 3, are one strided convolution with the 4 x 4
+    sum of the kernel's four shifts.
     """
     if torch.is_autocast_enabled(x.device.type):
-        kept = torch.get_autocast_dtype(x.device.type)
-        x, weight, bias = x.to(kept), weight.to(kept), bias.to(kept)
-    narrow = min(weight.shape[:2]) < NARROWEST
-    if not (_said["plain_convolutions"] or narrow or x.dtype != torch.float32 or x.is_cuda) and winograd.fits(
-        x, weight, kind
-    ):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    wide = min(weight.shape[:2]) >= NARROWEST and x.dtype == torch.float32 and not x.is_cuda
+    if wide and not _switches["plain_convolutions"] and winograd.fits(x, weight, kind):
         return winograd.convolve(x, weight, kind) + bias.reshape(1, -1, 1, 1)
     if kind == "same":
         return _Convolution.apply(x, weight, bias, 1, False)
@@ -74,7 +67,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Te
 
 
 def four_shifts(kernel: Tensor) -> Tensor:
-    """Sum of a 3 x 3 kernel's placements at the four corners of a 4 x 4 one: (o, i, 3, 3) -> (o, i, 4, 4)."""
+    """Sum the placements of a 3 x 3 kernel at the four corners of a 4 x 4 one: (o, i, 3, 3) -> (o, i, 4, 4)."""
     padded = F.pad(kernel, (1, 1, 1, 1))
     return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
 
@@ -83,22 +76,22 @@ class _Convolution(Function):
     """conv2d, or its transpose, of (x, weight, bias or None); kernels of 1, 3 and 4 are padded by 0, 1 and 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, transposed: bool) -> Tensor:
+    def forward(ctx: Context, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.transposed = stride, transposed
         operation = F.conv_transpose2d if transposed else F.conv2d
         return operation(x, weight, bias, stride=stride, padding=(weight.shape[-1] - 1) // 2)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Context, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         (grad,), (x, weight) = grads, ctx.saved_tensors
         by_x = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
             by_x = _Convolution.apply(grad, weight, None, ctx.stride, not ctx.transposed)
-        if ctx.needs_input_grad[1] and not _said["no_weight_gradients"]:
+        if ctx.needs_input_grad[1] and not _switches["no_weight_gradients"]:
             into, out = (grad, x) if ctx.transposed else (x, grad)
             by_weight = _ByWeight.apply(into, out, weight.shape, ctx.stride)
-        if ctx.needs_input_grad[2] and not _said["no_weight_gradients"]:
+        if ctx.needs_input_grad[2] and not _switches["no_weight_gradients"]:
             by_bias = grad.sum((0, 2, 3))
         return by_x, by_weight, by_bias, None, None
 
@@ -107,17 +100,13 @@ class _ByWeight(Function):
     """Derivative of sum(conv2d(x, weight) * grad) by the weight: bilinear in x and grad."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, grad: Tensor, shape: torch.Size, stride: int) -> Tensor:
+    def forward(ctx: Context, x: Tensor, grad: Tensor, shape: torch.Size, stride: int) -> Tensor:
         ctx.save_for_backward(x, grad)
         ctx.stride = stride
-        padding = (shape[-1] - 1) // 2
-        return torch.ops.aten.convolution_backward(
-            grad, x, x.new_empty(1).expand(shape), None, (stride,) * 2, (padding,) * 2, (1, 1), False, (0, 0), 1,
-            (False, True, False),
-        )[1]  # fmt: skip
+        return conv2d_weight(x, shape, grad, stride=stride, padding=(shape[-1] - 1) // 2)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Context, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (weight,), (x, grad) = grads, ctx.saved_tensors
         by_x = _Convolution.apply(grad, weight, None, ctx.stride, True) if ctx.needs_input_grad[0] else None
         by_grad = _Convolution.apply(x, weight, None, ctx.stride, False) if ctx.needs_input_grad[1] else None

@@ -1,0 +1,24 @@
+"""What a GPU may round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from gan_runs import SHORT
+
+from mammogan.data.store import Store
+from mammogan.gan.config import Config
+from mammogan.gan.device import configure_device
+from mammogan.gan.training import Run
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16,tf32"])
+def test_a_gpu_rounds_factors_only_where_it_may(store: Store, tmp_path: Path, precision: str) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "precision": precision}))
+    run.step(run.schedule.at(0))
+    kinds = {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision}
+    assert kinds == {"tf32" if "tf32" in precision else "ieee"}
+    configure_device("cpu")
+    assert {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}

@@ -1,0 +1,39 @@
+"""Losses by hand, and one pass of D in place of two."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from mammogan.gan.losses import discriminator_loss, gradient_penalty, scores_of_both
+from mammogan.gan.networks import Architecture, Discriminator
+
+TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
+
+
+def test_penalty_of_a_linear_critic() -> None:
+    slope = torch.randn(1, 1, 5, 4, dtype=torch.float64)
+    real, fake = torch.randn(2, 6, 1, 5, 4)
+    none = torch.zeros(6, 0)
+    penalty = gradient_penalty(lambda x, _: (x.double() * slope).sum((1, 2, 3)), real, fake, none, torch.rand(6))
+    expected = (slope.norm() - 1) ** 2
+    torch.testing.assert_close(penalty.double(), expected.expand(6), rtol=1e-5, atol=1e-6)
+    loss, parts = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6))
+    gradient = (1 / 20**0.5 - 1) ** 2
+    by_hand = fake.mean() - real.mean() + 10 * gradient + 0.001 * real.mean((1, 2, 3)).square().mean()
+    torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
+    assert set(parts) == {"real_score", "fake_score", "penalty"}
+    loss, _ = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6), "r1")
+    means = real.mean((1, 2, 3)), fake.mean((1, 2, 3))
+    by_hand = F.softplus(-means[0]).mean() + F.softplus(means[1]).mean() + 10 / 2 / 20
+    torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_over_real_and_generated_is_two() -> None:
+    torch.manual_seed(2)
+    d = Discriminator(Architecture(**{**vars(TINY), "labels": 2})).double()
+    real, fake = torch.randn(2, 8, 1, 10, 8, dtype=torch.float64)
+    labels = F.one_hot(torch.arange(8) % 2, 2).double()
+    both = scores_of_both(lambda x, y: d(x, 1, 0.5, y), real, fake, labels)
+    for scores, images in zip(both, (real, fake), strict=True):
+        torch.testing.assert_close(scores, d(images, 1, 0.5, labels), rtol=1e-12, atol=1e-12)

@@ -1,0 +1,152 @@
+"""Generator and discriminator against a slow, plain reference in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mammogan.errors import ParameterError
+from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
+
+TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
+
+
+def lrelu(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+def norm(x: torch.Tensor) -> torch.Tensor:
+    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
+
+
+def plain_conv(layer: nn.Module, x: torch.Tensor, gain: float = 2**0.5) -> torch.Tensor:
+    """A convolution by its definition: weight scaled, then a sum over shifted copies."""
+    weight = layer.weight * gain / np.sqrt(layer.weight[0].numel())
+    reach = weight.shape[-1] // 2
+    padded = F.pad(x, (reach,) * 4)
+    h, w = x.shape[2:]
+    out = 0
+    for dy in range(weight.shape[2]):
+        for dx in range(weight.shape[3]):
+            out = out + torch.einsum("nchw,oc->nohw", padded[:, :, dy : dy + h, dx : dx + w], weight[:, :, dy, dx])
+    return out
+
+
+def bias(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return x + layer.bias.reshape(1, -1, 1, 1)
+
+
+def grow(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def shrink(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+
+
+def plain_generator(g: Generator, z: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
+    maps, (h, w) = g.architecture.maps(0), g.architecture.base
+    weight = g.dense.weight * (2**0.5 / 4) / np.sqrt(g.architecture.latent)
+    x = (norm(z) @ weight.T).reshape(-1, maps, h, w)
+    x = norm(lrelu(bias(g.dense, x)))
+    x = norm(lrelu(bias(g.first, plain_conv(g.first, x))))
+    pictures = [bias(g.to_image[0], plain_conv(g.to_image[0], x, 1))]
+    for stage in range(level):
+        x = norm(lrelu(bias(g.up[stage], plain_conv(g.up[stage], grow(x)))))
+        x = norm(lrelu(bias(g.conv[stage], plain_conv(g.conv[stage], x))))
+        pictures.append(bias(g.to_image[stage + 1], plain_conv(g.to_image[stage + 1], x, 1)))
+    return pictures[level] if level == 0 else (1 - alpha) * grow(pictures[level - 1]) + alpha * pictures[level]
+
+
+def plain_stddev(x: torch.Tensor, size: int = 4) -> torch.Tensor:
+    n = len(x)
+    size = min(size, n)
+    groups = n // size
+    maps = torch.zeros(n, 1, *x.shape[2:], dtype=x.dtype)
+    for g in range(groups):
+        members = list(range(g, n, groups))  # strided, as the original's reshape to [group, N / group]
+        part = x[members]
+        maps[members] = torch.sqrt(((part - part.mean(0)) ** 2).mean(0) + 1e-8).mean()
+    return torch.cat([x, maps], 1)
+
+
+def plain_discriminator(d: Discriminator, image: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
+    x = lrelu(bias(d.from_image[level], plain_conv(d.from_image[level], image)))
+    for stage in range(level, 0, -1):
+        x = lrelu(bias(d.conv[stage - 1], plain_conv(d.conv[stage - 1], x)))
+        x = plain_conv(d.down[stage - 1], x)
+        if d.architecture.fused:  # halving inside the convolution, the activation after it
+            x = lrelu(bias(d.down[stage - 1], shrink(x)))
+        else:
+            x = shrink(lrelu(bias(d.down[stage - 1], x)))
+        if stage == level:
+            below = d.from_image[level - 1]
+            x = alpha * x + (1 - alpha) * lrelu(bias(below, plain_conv(below, shrink(image))))
+    x = lrelu(bias(d.last, plain_conv(d.last, plain_stddev(x))))
+    x = lrelu(x.flatten(1) @ (d.dense.weight * (2 / d.dense.weight.shape[1]) ** 0.5).T + d.dense.bias)
+    return (x @ (d.score.weight / d.score.weight.shape[1] ** 0.5).T + d.score.bias)[:, 0]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (1, 0.0), (1, 0.4), (2, 0.7), (2, 1.0)])
+def test_networks_equal_the_plain_reference(fused: bool, level: int, alpha: float) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(**{**vars(TINY), "fused": fused})
+    g, d = Generator(architecture).double(), Discriminator(architecture).double()
+    for parameter in [*g.parameters(), *d.parameters()]:
+        nn.init.normal_(parameter)  # biases too: zeros would hide their place
+    z = torch.randn(8, 6, dtype=torch.float64)
+    image = g(z, level, alpha)
+    assert image.shape == (8, 1, *architecture.size(level))
+    torch.testing.assert_close(image, plain_generator(g, z, level, alpha), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        d(image, level, alpha), plain_discriminator(d, image, level, alpha), rtol=1e-10, atol=1e-10
+    )
+
+
+def test_fused_scaling_is_scaling_and_convolution() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(2, 3, 10, 8, dtype=torch.float64)
+    fused, plain = UpConv(3, 5, True).double(), UpConv(3, 5, False).double()
+    plain.load_state_dict(fused.state_dict())
+    torch.testing.assert_close(fused(x), plain(x), rtol=1e-12, atol=1e-12)
+    # Halving and convolving commute; halving and activating do not.
+    fused, plain = DownConv(3, 5, True).double(), DownConv(3, 5, False).double()
+    plain.load_state_dict(fused.state_dict())
+    torch.testing.assert_close(fused(x), lrelu(shrink(plain_conv(fused, x))), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(plain(x), shrink(lrelu(plain_conv(plain, x))), rtol=1e-12, atol=1e-12)
+    assert (fused(x) - plain(x)).abs().max() > 0.01
+
+
+def test_stddev_groups_are_strided() -> None:
+    x = torch.randn(8, 3, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(minibatch_stddev(x), plain_stddev(x))
+    with pytest.raises(ParameterError, match="multiple of 4"):
+        minibatch_stddev(x[:6])
+
+
+def test_labels_reach_both_networks() -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(levels=2, latent=6, labels=2, fmap_base=32, fmap_max=8)
+    g, d = Generator(architecture).double(), Discriminator(architecture).double()
+    z = torch.randn(4, 6, dtype=torch.float64)
+    one, other = (torch.eye(2, dtype=torch.float64)[[k] * 4] for k in (0, 1))
+    # The same weights without labels, given latents and labels joined.
+    plain = Generator(Architecture(levels=2, latent=8, fmap_base=32, fmap_max=8)).double()
+    plain.load_state_dict(g.state_dict())
+    torch.testing.assert_close(g(z, 1, 0.3, one), plain(torch.cat([z, one], 1), 1, 0.3))
+    image = g(z, 1, 1.0, one)
+    assert (image - g(z, 1, 1.0, other)).abs().max() > 1e-3
+    # Miyato & Koyama 2018, equation 3: scores of two labels differ by a linear function of D's last features.
+    blind = Discriminator(Architecture(levels=2, latent=6, fmap_base=32, fmap_max=8)).double()
+    blind.load_state_dict({k: v for k, v in d.state_dict().items() if k != "embed"})
+    features = []
+    blind.score.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    base = blind(image, 1)
+    for k, labels in enumerate((one, other)):
+        expected = base + features[0] @ d.embed[:, k] / d.embed.shape[0] ** 0.5
+        torch.testing.assert_close(d(image, 1, 1.0, labels), expected)

@@ -1,0 +1,193 @@
+"""Drawn images are functions of seed and index, in every format."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gan_runs import read_table
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mammogan.data.metadata import Labels, is_labels
+from mammogan.data.segmentation import chest_side
+from mammogan.data.store import Store
+from mammogan.errors import ParameterError, RunError
+from mammogan.gan.networks import Generator
+from mammogan.gan.sampling import KindShare, Sampler, kind_shares, sample, slerp
+from mammogan.gan.writers import Draw
+
+
+def test_images_do_not_depend_on_how_many_are_drawn(run: Path) -> None:
+    sampler = Sampler.open(run)
+    assert sampler.size == (20, 16)
+    whole = np.stack(list(sampler.draw(2 * sampler.batch, 5)))
+    for count, start in ((1, 0), (7, 3), (5, sampler.batch - 2)):
+        np.testing.assert_array_equal(np.stack(list(sampler.draw(count, 5, start))), whole[start : start + count])
+    assert not np.array_equal(whole[0], whole[1])
+    assert not np.array_equal(next(sampler.draw(1, 6)), whole[0])
+
+
+def test_views_are_as_frequent_as_in_the_training_data(run: Path, store: Store) -> None:
+    sampler = Sampler.open(run)
+    real = store.manifest["view"].value_counts(normalize=True)
+    assert {"CC", "MLO"} == {kind.view for kind in sampler.kinds}
+    for view in ("CC", "MLO"):
+        assert sum(kind.share for kind in sampler.kinds if kind.view == view) == pytest.approx(real[view])
+    kinds = kind_shares(
+        [{"view": "CC", "density": "A", "count": 30}, {"view": "MLO", "density": None, "count": 10}], ("view",)
+    )
+    facts = [replace(sampler, kinds=kinds).facts(1, index) for index in range(2000)]
+    share = np.mean([fact["view"] == "CC" for fact in facts])
+    assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 2000)
+    assert {fact["density"] for fact in facts} == {None}  # not a condition of the generator
+
+
+def test_a_chosen_view_reaches_the_generator_and_keeps_the_vectors(run: Path) -> None:
+    sampler = Sampler.open(run)
+    z, labels = sampler.inputs(3, range(6))
+    assert [("CC", "MLO")[row.argmax()] for row in labels.numpy()] == [sampler.facts(3, i)["view"] for i in range(6)]
+    for view, expected in (("CC", [1.0, 0.0]), ("MLO", [0.0, 1.0])):
+        chosen = sampler.only(view=view)
+        same, told = chosen.inputs(3, range(6))
+        torch.testing.assert_close(same, z, rtol=0, atol=0)
+        assert told.tolist() == [expected] * 6
+        assert {chosen.facts(3, i)["view"] for i in range(6)} == {view}
+    cc, mlo = (np.stack(list(sampler.only(view=view).draw(4, 3))) for view in ("CC", "MLO"))
+    assert not np.array_equal(cc, mlo)
+    with pytest.raises(RunError, match="it was not trained with condition=density"):
+        sampler.only(density="B")
+    with pytest.raises(ParameterError, match="view must be CC or MLO, not 'ML'"):
+        sampler.only(view="ML")
+
+
+def test_facts_are_known_if_they_are_conditions_or_all_share_them() -> None:
+    kinds = [{"view": "MLO", "density": d, "count": n} for d, n in (("A", 1), ("B", 3))]
+    assert kind_shares(kinds, ()) == (KindShare("MLO", None, 1.0),)
+    assert kind_shares(kinds, ("density",)) == (KindShare("MLO", "A", 0.25), KindShare("MLO", "B", 0.75))
+    assert kind_shares([], ()) == (KindShare(None, None, 1.0),)
+    mixed = [{"view": None, "density": "A", "count": 1}, {"view": "CC", "density": "A", "count": 1}]
+    assert [kind.view for kind in kind_shares(mixed, ("view",))] == ["CC", None]
+    with pytest.raises(RunError, match="does not state what the real images were"):
+        kind_shares([], ("view",))
+
+
+@given(st.integers(0, 10**6), st.floats(0.01, 0.99), st.floats(0.2, 5))
+def test_slerp_walks_the_great_circle(seed: int, t: float, scale: float) -> None:
+    a, b = np.random.default_rng(seed).standard_normal((2, 16))
+    b *= scale
+    unit = [x / np.linalg.norm(x) for x in (a, slerp(a, b, t), b)]
+    whole = np.arccos(unit[0] @ unit[2])
+    assert np.arccos(unit[0] @ unit[1]) == pytest.approx(t * whole, abs=1e-6)
+    assert np.arccos(unit[1] @ unit[2]) == pytest.approx((1 - t) * whole, abs=1e-6)
+    lengths = [np.linalg.norm(x) for x in (a, slerp(a, b, t), b)]
+    assert lengths[1] == pytest.approx((1 - t) * lengths[0] + t * lengths[2])
+
+
+def test_slerp_of_known_vectors() -> None:
+    half = slerp(np.array([2.0, 0, 0]), np.array([0, 2.0, 0]), 0.5)
+    np.testing.assert_allclose(half, [np.sqrt(2), np.sqrt(2), 0])
+    a = np.array([1.0, 2, 3])
+    np.testing.assert_allclose(slerp(a, a, 0.3), a)
+
+
+def test_interpolation_passes_through_the_images_of_the_seed(run: Path) -> None:
+    sampler = Sampler.open(run)
+    between = replace(sampler, steps=4)
+    plain, film = np.stack(list(sampler.draw(4, 9))), np.stack(list(between.draw(13, 9)))
+    np.testing.assert_array_equal(film[::4], plain)
+    jumps = np.abs(np.diff(film.astype(int), axis=0)).mean((1, 2))
+    whole = np.abs(np.diff(plain.astype(int), axis=0)).mean((1, 2))
+    assert jumps.max() < whole.max()
+    views = [sampler.facts(9, i)["view"] for i in range(4)]
+    assert len(set(views)) == 2
+    for index, (first, second) in enumerate(pairwise(views)):
+        assert between.facts(9, 4 * index)["view"] == first
+        assert between.facts(9, 4 * index + 2)["view"] == (first if first == second else None)
+
+
+def test_formats_hold_the_same_gray_levels(run: Path, tmp_path: Path) -> None:
+    drawn = Store.open(sample(run, tmp_path / "zarr", Draw(9, 5), "zarr"))
+    assert (len(drawn), drawn.bits, drawn.sizes[-1]) == (9, 12, (20, 16))
+    images = drawn.images()[:]
+    np.testing.assert_array_equal(images, np.stack(list(Sampler.open(run).draw(9, 5))))
+    folder = sample(run, tmp_path / "png", Draw(9, 5), "png")
+    table = read_table(folder)
+    assert [row["view"] for row in table] == drawn.manifest["view"].tolist()
+    assert [row["laterality"] for row in table] == [chest_side(image) for image in images]
+    for row, image in zip(table, images, strict=True):
+        with Image.open(folder / row["file"]) as picture:
+            assert picture.mode == "I;16"
+            assert "shows no patient" in picture.text["Description"]
+            np.testing.assert_array_equal(np.rint(np.asarray(picture) / 65535 * 4095), image)
+    # Ingest reads the table by itself.
+    assert is_labels(folder / "images.csv")
+    labels = Labels([folder / "images.csv"])
+    for row in table:
+        facts = labels.get(folder / row["file"]) or {}
+        assert (facts["view"], facts["laterality"]) == (row["view"], row["laterality"])
+
+
+def test_dicom_needs_a_view(untold: Path, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="trained with condition=view"):
+        sample(untold, tmp_path / "a", Draw(2, 5), "dicom")
+    with pytest.raises(RunError, match="train with condition=view"):
+        sample(untold, tmp_path / "a", Draw(2, 5, view="MLO"), "dicom")
+    with pytest.raises(RunError, match="add --view"):
+        sample(run, tmp_path / "a", Draw(2, 5, steps=4), "dicom")
+    assert not (tmp_path / "a").exists()
+    folder = sample(run, tmp_path / "b", Draw(5, 5, steps=4, view="MLO"), "dicom")
+    assert {row["view"] for row in read_table(folder)} == {"MLO"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("count", 0), ("seed", -1), ("first", -1), ("steps", -1)])
+def test_images_that_cannot_be_drawn_are_refused(run: Path, tmp_path: Path, name: str, value: int) -> None:
+    with pytest.raises(ParameterError, match=f"The {name} of images to draw must be"):
+        Draw(**{"count": 1, name: value})
+    with pytest.raises(ParameterError, match="format must be png or zarr or dicom or film, not 'jpeg'"):
+        sample(run, tmp_path / "a", Draw(1), "jpeg")
+
+
+def test_minibatches_shrink_where_images_are_large(run: Path) -> None:
+    sampler = Sampler.open(run)
+    architecture = replace(sampler.generator.architecture, levels=9, fmap_max=1)
+    large = replace(sampler, generator=Generator(architecture), level=8)
+    assert (sampler.batch, large.batch) == (64, 4)
+
+
+def peak(run: Path, out: Path, count: int, form: str) -> int:
+    tracemalloc.start()
+    try:
+        sample(run, out, Draw(count, 5), form)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["png", "zarr"])
+def test_memory_does_not_grow_with_the_count(run: Path, tmp_path: Path, form: str) -> None:
+    peak(run, tmp_path / "warm", 64, form)
+    few, many = (peak(run, tmp_path / str(count), count, form) for count in (128, 640))
+    # 512 more images of 20 x 16 would be 327 kB of gray levels alone.
+    assert many - few < 150_000
+
+
+def test_samples_depend_on_seed_and_index_alone(run: Path, tmp_path: Path) -> None:
+    sampler = Sampler.open(run)
+    assert sampler.size == (20, 16)
+    few, many = list(sampler.draw(3, 5)), list(sampler.draw(7, 5))
+    for one, other in zip(few, many, strict=False):
+        np.testing.assert_array_equal(one, other)
+    drawn = Store.open(sample(run, tmp_path / "s", Draw(7, 5)))
+    assert (len(drawn), drawn.bits, drawn.sizes[-1]) == (7, 12, (20, 16))
+    folder = sample(run, tmp_path / "png", Draw(2, 5), "png")
+    assert len(list(folder.rglob("*.png"))) == 2
+    with pytest.raises(RunError, match="no trained generator"):
+        Sampler.open(tmp_path / "nothing")

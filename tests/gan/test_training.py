@@ -1,0 +1,171 @@
+"""A run that is killed ends bit for bit as an unbroken one; what stops a run is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gan_runs import AUGMENTED, SCRIPT, SHORT, TOLD, arguments, assert_same_end
+
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.store import Store
+from mammogan.errors import OutputError, RunError
+from mammogan.gan import checkpoints
+from mammogan.gan.config import Config
+from mammogan.gan.sampling import Sampler
+from mammogan.gan.training import Run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill_at", [100, 230, 330])
+def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
+    store: Store, finished: Path, tmp_path: Path, kill_at: int
+) -> None:
+    kill_and_continue(arguments(store, tmp_path / "killed", SHORT), kill_at)
+    assert_same_end(tmp_path / "killed", finished)
+
+
+@pytest.mark.slow
+def test_killed_run_with_augmentation_ends_bit_for_bit_where_an_unbroken_one_ends(
+    split_store: Store, tmp_path: Path
+) -> None:
+    whole, killed = (arguments(split_store, tmp_path / name, AUGMENTED) for name in ("whole", "killed"))
+    subprocess.run([sys.executable, "-c", SCRIPT, *whole, "0"], check=True)
+    kill_and_continue(killed, 230)
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    assert checkpoints.trained(tmp_path / "whole").state["augment_p"] > 0
+
+
+def kill_and_continue(words: list[str], kill_at: int) -> None:
+    """Kill a run once it has seen `kill_at` images, and let the same command end it."""
+    folder, command = Path(words[1]), [sys.executable, "-c", SCRIPT, *words]
+    broken = subprocess.Popen([*command, "0.05"])
+    log = folder / "stats.jsonl"
+    deadline = time.time() + 90
+    while time.time() < deadline:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if lines and lines[-1].endswith("}") and json.loads(lines[-1])["images"] >= kill_at:
+            break
+        time.sleep(0.01)
+    os.kill(broken.pid, signal.SIGKILL)
+    broken.wait()
+    assert checkpoints.trained(folder).state["images"] < SHORT["total_images"]
+    subprocess.run([*command, "0"], check=True)
+
+
+def test_another_store_or_setting_is_refused(store: Store, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match=r"other settings \(ema\)"):
+        Run.open(store, run, Config().changed({**TOLD, "ema": 0.5}))
+    with pytest.raises(RunError, match="4 levels up to 40 x 32; set levels=4"):
+        Run.open(store, run, Config().changed({**TOLD, "levels": 9}))
+    monkeypatch.setattr(Store, "fingerprint", "another")
+    with pytest.raises(RunError, match="a run with another store"):
+        Run.open(store, run, Config().changed(TOLD))
+
+
+def test_a_run_may_go_on_in_smaller_pieces(store: Store, run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    Run.open(store, folder, Config().changed({**TOLD, "micro": 4}))
+    assert json.loads((folder / "config.json").read_text())["config"]["micro"] == 4
+
+
+def test_learning_rates_are_the_levels(store: Store, tmp_path: Path) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed(SHORT))
+    assert run.config.learning_rate == (0.001, 0.002, 0.002)
+    rates = []
+    for images in (0, 64, 479):
+        phase = run.schedule.at(images)
+        run.step(phase)
+        rates.append((phase.level, run.adam_g.param_groups[0]["lr"], run.adam_d.param_groups[0]["lr"]))
+    assert rates == [(0, 0.001, 0.001), (1, 0.002, 0.002), (2, 0.002, 0.002)]
+
+
+def test_too_little_memory_says_what_to_do(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(run: Run, phase: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = Run.open(store, tmp_path / "run", Config().changed(SHORT))
+    monkeypatch.setattr(Run, "step", too_much)
+    with pytest.raises(RunError, match="8 images at a time; continue with --set micro=4"):
+        run.train()
+    # Four images are the fewest: the groups of D's standard deviation.
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "micro": 4}))
+    with pytest.raises(RunError, match="4 images at a time; continue on a device that has more"):
+        run.train()
+
+
+@pytest.mark.parametrize("what", ["config.json", "samples/000000000000.npy", "stats.jsonl"])
+def test_a_full_disk_is_reported_whatever_is_written(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    sentence = f"The disk of .*{what} is full; free space there and run the same command again"
+    if what == "config.json":
+        monkeypatch.setattr(os, "fsync", full)
+    elif what == "stats.jsonl":
+        (tmp_path / "run" / what).mkdir(parents=True)  # no more writable than a full disk
+        sentence = f"{what} cannot be written .Is a directory.; correct that and run again"
+    else:
+        monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OutputError, match=sentence):
+        Run.open(store, tmp_path / "run", Config().changed(SHORT)).train()
+
+
+def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Path) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed(SHORT))
+    before = [p.clone() for p in run.discriminator.parameters()]
+    loss = sum((p * float("nan")).sum() for p in run.discriminator.parameters())
+    loss.backward()
+    run._update(run.adam_d)
+    assert run.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, run.discriminator.parameters(), strict=True))
+    run.skipped = 100
+    with pytest.raises(RunError, match="non-finite"):
+        run._update(run.adam_d)
+
+
+def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # "meta" stands for a GPU: an operation that mixes it with the processor fails. It has no values and no autocast.
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: True)
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: devices.append(tensor.device.type) or 0.5)
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *args: False)
+    devices: list[str] = []
+    run = Run.open(split_store, tmp_path / "run", Config().changed(AUGMENTED), "meta")
+    phase = run.schedule.at(96)
+    assert 0 < phase.alpha < 1
+    run._steer_augmentation(phase, run.step(phase), 8)
+    assert set(devices) == {"meta"}
+
+
+def test_a_store_that_cannot_grow_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    odd = ingest([phantoms], tmp_path / "odd", Settings(height=75, width=60))
+    with pytest.raises(RunError, match="halve only down to 75 x 60; ingest at a size"):
+        Run.open(odd, tmp_path / "run", Config())
+    assert not (tmp_path / "run").exists()
+
+
+def test_generators_are_kept_at_the_end_of_each_phase(run: Path) -> None:
+    kept = checkpoints.generators(run)
+    assert list(kept) == [64, 128, 192, 256, 320, 384, 448]
+    sizes = [Sampler.open(run, at=images).size for images in kept]
+    assert sizes == [(5, 4), (10, 8), (10, 8), (20, 16), (20, 16), (20, 16), (20, 16)]
+    assert {Sampler.open(run, at=images).alpha for images in kept} == {1}
+    last, newest = Sampler.open(run, at=448), Sampler.open(run)
+    difference = np.abs(next(last.draw(1, 0)).astype(int) - next(newest.draw(1, 0)))
+    assert difference.max() <= 20  # half precision, of 4095
+    assert last.fingerprint != newest.fingerprint
+    with pytest.raises(RunError, match="kept no generator at 65"):
+        Sampler.open(run, at=65)
