@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -144,8 +144,9 @@ def worded(
     )
 
 
-def with_interval(value: float, low: float, high: float, digits: int) -> str:
+def with_interval(estimate: Sequence[float], digits: int) -> str:
     """Return a number and its 95 % interval as text, "undefined" where the number is not finite."""
+    value, low, high = estimate
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(value) else "undefined"
 
 
@@ -158,11 +159,10 @@ def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: 
         digits: decimals.
         ceiling: name of the score between real images, which for a distance is not a ceiling.
     """
-
     estimates = (rows[list(columns)].itertuples(index=False, name=None) for columns in ROW.values())
-    score, floor, ratio = ([with_interval(*estimate, digits) for estimate in column] for column in estimates)
+    score, between, ratio = ([with_interval(estimate, digits) for estimate in column] for column in estimates)
     fewer = [f"{value:.{digits}f}" for value in rows["score_n"]]
-    named = {"score": score, f"score, n = {rows['n_ceiling'].iloc[0]}": fewer, ceiling: floor}
+    named = {"score": score, f"score, n = {rows['n_ceiling'].iloc[0]}": fewer, ceiling: between}
     return rows[names].assign(**named, **{f"score / {ceiling}": ratio})
 
 

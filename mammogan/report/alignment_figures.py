@@ -40,26 +40,23 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
     order = np.random.default_rng(0).permutation(len(real) + len(synthetic))
     points = np.concatenate([real, synthetic])[order]
     colors = np.repeat([REAL, SYNTHETIC], [len(real), len(synthetic)])[order]
-    for row in range(5):
-        for column in range(5):
-            axis = axes[row, column]
-            if column > row:
-                axis.axis("off")
-                continue
-            if column == row:
-                both = np.concatenate([real[:, row], synthetic[:, row]])
-                bins = np.histogram_bin_edges(both, 30)
-                for values, color in ((real, REAL), (synthetic, SYNTHETIC)):
-                    axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=color, alpha=0.45)
-                axis.set_yticks([])
-                axis.spines["left"].set_visible(False)
-            else:
-                axis.scatter(points[:, column], points[:, row], s=size, c=colors, alpha=0.45, lw=0, rasterized=True)
-            axis.tick_params(labelsize=6)
-            if row == 4:
-                axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
-            if column == 0 and row > 0:
-                axis.set_ylabel(MOMENT_LABELS[row], fontsize=8)
+    for (row, column), axis in np.ndenumerate(axes):
+        if column > row:
+            axis.axis("off")
+            continue
+        if column == row:
+            bins = np.histogram_bin_edges(points[:, row], 30)
+            for values, color in ((real, REAL), (synthetic, SYNTHETIC)):
+                axis.hist(values[:, row], bins, density=True, histtype="stepfilled", color=color, alpha=0.45)
+            axis.set_yticks([])
+            axis.spines["left"].set_visible(False)
+        else:
+            axis.scatter(points[:, column], points[:, row], s=size, c=colors, alpha=0.45, lw=0, rasterized=True)
+        axis.tick_params(labelsize=6)
+        if row == 4:
+            axis.set_xlabel(MOMENT_LABELS[column], fontsize=8)
+        if column == 0 and row > 0:
+            axis.set_ylabel(MOMENT_LABELS[row], fontsize=8)
     handles = [Line2D([], [], marker="o", ls="", color=color) for color in (REAL, SYNTHETIC)]
     figure.legend(handles, ["real", "synthetic"], loc=(0.62, 0.78), fontsize=11)
     figure.tight_layout(pad=0.4)
@@ -83,11 +80,10 @@ def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
     figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3))
     for axis, (title, score, ceiling) in zip(axes, panels, strict=True):
         axis.imshow(score, cmap="viridis", vmin=0, vmax=1)
-        for i in range(5):
-            for j in range(i, 5):
-                text = f"{score[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
-                color = "white" if score[i, j] < 0.55 else "black"
-                axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+        for i, j in zip(*np.triu_indices(5), strict=True):
+            text = f"{score[i, j]:.2f}" + (f"\n/{ceiling[i, j]:.2f}" if ceiling is not None else "")
+            color = "white" if score[i, j] < 0.55 else "black"
+            axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
         axis.set_xticks(range(5), MOMENT_NAMES)
         axis.set_yticks(range(5), MOMENT_NAMES)
         axis.set_title(title)

@@ -47,18 +47,16 @@ def margin_effect(real: np.ndarray, synthetic: np.ndarray, margins: Iterable[flo
         margins: reach of the grid beyond the pooled range, in bandwidths of the wider kernel.
     """
     # Takes a second to load, which the chapter that asks for windows need not wait for.
-    from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORT_PERCENTILE, percentile_region
-    from mammogan.metrics.density import Grid, bandwidth, density
+    from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORTS
+    from mammogan.metrics.density import Grid, bandwidths, density
 
     effect = {}
     for margin in margins:
         shares = []
         for i, j in PAIRS:
             a, b = real[:, [i, j]], synthetic[:, [i, j]]
-            h = np.max([[bandwidth(x[:, axis]) for axis in (0, 1)] for x in (a, b)], axis=0)
-            pooled = np.concatenate([a, b])
-            grid = Grid(pooled.min(0) - margin * h, pooled.max(0) + margin * h, SUPPORT_GRID)
-            p, q = (percentile_region(density(x, grid), SUPPORT_PERCENTILE) for x in (a, b))
-            shares.append(float((p & q).sum() / p.sum()))
+            reach, pooled = margin * np.maximum(bandwidths(a), bandwidths(b)), np.concatenate([a, b])
+            grid = Grid(pooled.min(0) - reach, pooled.max(0) + reach, SUPPORT_GRID)
+            shares.append(SUPPORTS["area"](density(a, grid), density(b, grid)))
         effect[margin] = float(np.median(shares))
     return effect

@@ -150,8 +150,8 @@ def _write(
 ) -> None:
     """Write the report to an empty folder."""
     design, results = comparison.design, Results(folder, "alignment")
-    facts = {"n": design.size, "n.ceiling": design.half, "size": f"{size[0]} x {size[1]}", "bits": comparison.bits}
-    keep(results, {**facts, "seed": design.seed})
+    keep(results, {"n": design.size, "n.ceiling": design.half, "size": str(Size(*size))})
+    keep(results, {"bits": comparison.bits, "seed": design.seed})
     origins = []
     for kind, store, moments in zip(KINDS, stores, (comparison.real, comparison.synthetic), strict=True):
         keep(results, {f"fingerprint.{kind}": store.fingerprint})

@@ -122,7 +122,7 @@ def texture_section(
     alike = []
     for kind, one in similarity.items():
         values |= described("alignment", {f"msssim.{kind}": one.similarity}, pairs=one.pairs, scales=one.scales)
-        alike.append((kind, with_interval(*one.similarity, 3), one.pairs, one.scales))
+        alike.append((kind, with_interval(one.similarity, 3), one.pairs, one.scales))
     radial, apart = spectra
     values |= row_values("spectrum", apart.iloc[0])
     facts = {"n": design.size, "half": design.half, "seed": design.seed}

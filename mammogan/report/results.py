@@ -81,9 +81,9 @@ class Value:
         """The attributes that are given, from which `Value` makes the same value."""
         return {name: given for name, given in vars(self).items() if given not in (None, "")}
 
-    def entry(self, key: str) -> dict[str, Any]:
+    def entry(self, key: str) -> dict[str, object]:
         """Return the entry of results.json; `key` is the label where there is none."""
-        entry: dict[str, Any] = {"value": self.plain, "label": self.label or key}
+        entry: dict[str, object] = {"value": self.plain, "label": self.label or key}
         entry |= {"unit": self.unit, "format": self.fmt, "how": self.how}
         if self.interval is not None:
             entry["interval"] = [float(bound) for bound in self.interval]
@@ -104,7 +104,7 @@ class Results:
     def __init__(self, out: str | Path, chapter: str) -> None:
         self.out = Path(out)
         self.chapter = chapter
-        self.entries: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, dict[str, object]] = {}
         self.prefix = ""
         for folder in (self.out, self.out / "figures", self.out / "data"):
             make_folder(folder)
