@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -131,7 +131,7 @@ def close_worker_pool(preload: tuple[str, ...] = ()) -> None:
 def submit_guarded(
     pool: ProcessPool, function: Callable[..., Value], *arguments: object, seconds: float = SECONDS
 ) -> Future[Value]:
-    """Start a call in a child, which is stopped after `seconds`; see `guarded_result`."""
+    """Start a call in a child, which is stopped after `seconds`; see `outcome`."""
     return pool.schedule(_call, args=(function, *arguments), timeout=seconds)
 
 
@@ -148,20 +148,56 @@ def _call(function: Callable[..., Value], *arguments: object) -> Value:
         raise _Panicked from None
 
 
-def guarded_result(call: Future[Value]) -> Value:
-    """Return the result of a guarded call.
-
-    Raises:
-        Refused: the call took too long or too much memory, or its process died.
-    """
+def outcome(call: Future[Value]) -> Value | Refused:
+    """Return the result of a guarded call; a refusal if it took too long or too much memory, or its process died."""
     try:
         return call.result()
     except (TimeoutError, CancelledError):
-        raise Refused(Reason.TIMEOUT, f"Reading the file took longer than {SECONDS:.0f} s.") from None
+        return Refused(Reason.TIMEOUT, f"Reading the file took longer than {SECONDS:.0f} s.")
     except MemoryError:
-        raise Refused(Reason.MEMORY, f"Reading the file takes more than {GIBIBYTES} GiB of memory.") from None
+        return Refused(Reason.MEMORY, f"Reading the file takes more than {GIBIBYTES} GiB of memory.")
     except (ProcessExpired, _Panicked):
-        raise Refused(Reason.CRASHED, "The decoder crashed on the file.") from None
+        return Refused(Reason.CRASHED, "The decoder crashed on the file.")
+
+
+def guarded_call(preload: tuple[str, ...], function: Callable[..., Value], *arguments: object) -> Value | Refused:
+    """Return the outcome of a call in the one child of this process."""
+    return outcome(submit_guarded(worker_pool(preload), function, *arguments))
+
+
+def guarded_map(
+    function: Callable[..., Value],
+    items: Iterable[tuple],
+    workers: int = 1,
+    scheduler: str | None = None,
+    preload: tuple[str, ...] = (),
+) -> Generator[Value | Refused, None, None]:
+    """Yield the outcome of a guarded call per tuple of arguments, in order; close the generator to end early.
+
+    Args:
+        function: importable by its name.
+        items: arguments of the calls, read no further than work is under way.
+        workers: child processes on this machine.
+        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; or "local" for a
+            Dask cluster of `workers` on this machine. Without one the children are called directly, which spares each
+            result two passages through a network protocol.
+        preload: modules that are loaded once, before children are forked.
+    """
+    with ExitStack() as stack:
+        if not scheduler:
+            pool = guarded_pool(workers, preload)
+            stack.callback(pool.join)
+            stack.callback(pool.stop)
+            yield from ordered_map(lambda item: submit_guarded(pool, function, *item), outcome, items, workers)
+            return
+        client = stack.enter_context(dask_client(workers, None if scheduler == "local" else scheduler))
+        stack.callback(client.run, close_worker_pool, preload)
+        yield from ordered_map(
+            lambda item: client.submit(guarded_call, preload, function, *item, pure=False),
+            lambda call: call.result(),
+            items,
+            count_workers(client),
+        )
 
 
 # Dask: workers on this machine or on others.

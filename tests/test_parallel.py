@@ -18,10 +18,9 @@ import pytest
 from pebble import ProcessPool
 from small_stores import make_store
 
-from mammogan import parallel
 from mammogan.errors import Refused
 from mammogan.metrics.moments import image_moments
-from mammogan.parallel import in_processes, map_images
+from mammogan.parallel import guarded_map, guarded_pool, in_processes, map_images, outcome, submit_guarded
 
 
 @pytest.mark.slow
@@ -61,7 +60,7 @@ def test_processes_keep_the_order(processes: int) -> None:
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[ProcessPool]:
-    pool = parallel.guarded_pool()
+    pool = guarded_pool()
     yield pool
     pool.stop()
     pool.join()
@@ -100,12 +99,21 @@ def panic() -> None:
 def test_a_bad_call_is_a_refusal_and_the_next_call_works(
     children: ProcessPool, function: object, arguments: tuple, reason: str
 ) -> None:
-    with pytest.raises(Refused) as refused:
-        parallel.guarded_result(parallel.submit_guarded(children, function, *arguments, seconds=3))
-    assert refused.value.reason == reason
-    assert parallel.guarded_result(parallel.submit_guarded(children, abs, -3)) == 3
+    refused = outcome(submit_guarded(children, function, *arguments, seconds=3))
+    assert isinstance(refused, Refused)
+    assert refused.reason == reason
+    assert outcome(submit_guarded(children, abs, -3)) == 3
 
 
 def test_an_error_of_the_function_is_not_hidden(children: ProcessPool) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        parallel.guarded_result(parallel.submit_guarded(children, int, "x"))
+        outcome(submit_guarded(children, int, "x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", [None, "local"])
+def test_a_guarded_map_keeps_the_order_and_refuses_single_calls(scheduler: str | None) -> None:
+    calls = [(-3,), (0,), (5,)]
+    assert list(guarded_map(abs, calls, workers=2, scheduler=scheduler)) == [3, 0, 5]
+    outcomes = list(guarded_map(os._exit, [(1,), (2,)], scheduler=scheduler))
+    assert [refused.reason for refused in outcomes] == ["crashed", "crashed"]

@@ -17,11 +17,6 @@ from pydicom.tag import Tag
 
 from mammogan.errors import Reason, Refused
 
-FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
-FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
-TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # digitized film is kept so: PS3.3 C.8.6.1, conversion type DF
-
 VIEW_CODES = codes.cid4014
 # PS3.16 CID 4014 "View for Mammography".
 VIEWS = {VIEW_CODES.CranioCaudal: "CC", VIEW_CODES.MedioLateralObliqueProjection: "MLO"}
@@ -35,11 +30,7 @@ def element(keyword: str) -> str:
 
 
 def view_of(dataset: Dataset) -> str | None:
-    """Return CC or MLO from View Code Sequence (0054,0220), else from View Position (0018,5101), or None without both.
-
-    Raises:
-        Refused: another view.
-    """
+    """Return CC or MLO by View Code Sequence (0054,0220), else View Position (0018,5101); refuse any other view."""
     items = sequence_items(dataset, "ViewCodeSequence")
     for item in items:
         if code := matching_code(item, VIEWS):

@@ -13,35 +13,27 @@ import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from mammogan.data import attributes
 from mammogan.data.attributes import element, plain, text
 from mammogan.data.decoders import decoded
 from mammogan.data.display import display, stored_values
 from mammogan.data.exclusions import check_exclusions
-from mammogan.data.manifest import Facts, Label
+from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
 
 @dataclass
 class Mammogram:
-    """One image as displayed.
+    """One image as displayed."""
 
-    Attributes:
-        pixels: (rows, columns), float32 in [0, 1]; 0 is black, also where the file says MONOCHROME1.
-        facts: columns of the store's manifest (view, laterality, window, spacing, ...).
-        patient: the patient's identifier in the file; to be hashed, never to be written.
-        instance: SOP instance UID or another key by which a duplicate is found; never to be written either.
-        film: True where the image was digitized from film, and so may show labels and the film's border.
-        depth: bits of the gray values of a picture.
-    """
-
-    pixels: np.ndarray = field(repr=False)
-    facts: Facts
-    patient: str = field(repr=False)
-    instance: str = field(repr=False)
-    film: bool = False
-    depth: int = 16
+    pixels: np.ndarray = field(repr=False)  # (rows, columns), float32 in [0, 1]; 0 is black, even in MONOCHROME1
+    facts: Facts  # columns of the store's manifest
+    patient: str = field(repr=False)  # the patient's identifier in the file; to be hashed, never to be written
+    instance: str = field(repr=False)  # SOP instance UID or another key of a duplicate; never to be written either
+    film: bool = False  # digitized from film, and so possibly with labels and the film's border
+    depth: int = 16  # bits of the gray values of a picture
 
 
 @contextmanager
@@ -59,7 +51,7 @@ def refusing(reason: Reason, sentence: str, errors: tuple[type[Exception], ...] 
 
 
 def read_mammogram(
-    content: bytes, *, window: int | str = 0, allow_processing: bool = False, label: Label | None = None
+    content: bytes, *, window: int | str = 0, allow_processing: bool = False, label: Facts | None = None
 ) -> Mammogram:
     """Read a full-field digital mammogram from the bytes of a DICOM file.
 
@@ -117,6 +109,7 @@ def read_mammogram(
         # Without an identifier a file is its own patient: splitting too finely is better than a patient across splits.
         instance = text(dataset, "SOPInstanceUID") or hashlib.sha256(content).hexdigest()
         patient = label.get("patient") or text(dataset, "PatientID") or text(dataset, "StudyInstanceUID") or instance
-        capture = text(dataset, "SOPClassUID") == attributes.SECONDARY_CAPTURE
+        # Digitized film is kept as a secondary capture (PS3.3 C.8.6.1), of conversion type DF.
+        capture = text(dataset, "SOPClassUID") == SecondaryCaptureImageStorage
         film = capture or text(dataset, "ConversionType").upper() == "DF"
         return Mammogram(pixels, facts, patient, instance, film)

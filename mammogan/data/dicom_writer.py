@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, JPEG2000Lossless
 
-from mammogan.data.attributes import FOR_PRESENTATION
 from mammogan.errors import ParameterError
 
 # PS3.16 CID 4014, and the anatomic region of PS3.3 C.8.11.7.
@@ -18,12 +17,7 @@ VIEWS = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-later
 BREAST = ("76752008", "Breast")
 # Direction of increasing columns and rows: the chest wall is at the left edge of a left breast, so columns lead to the
 # front; rows lead to the outer side of a CC (medial at the bottom is the other convention) and to the foot of an MLO.
-ORIENTATION = {
-    ("L", "CC"): ["A", "R"],
-    ("R", "CC"): ["P", "L"],
-    ("L", "MLO"): ["A", "FR"],
-    ("R", "MLO"): ["P", "FL"],
-}
+ORIENTATION = {("L", "CC"): ["A", "R"], ("R", "CC"): ["P", "L"], ("L", "MLO"): ["A", "FR"], ("R", "MLO"): ["P", "FL"]}
 
 
 @dataclass(frozen=True)
@@ -37,18 +31,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Identity:
-    """Text from which all UIDs are derived, another one for every image; text that the images of a study share; a
-    patient's identifier that belongs to nobody, and age in years."""
+    """The image, study and patient of a file, none of them real."""
 
-    key: str
-    study: str
+    key: str  # text from which the UIDs of the image are derived: another key, another instance
+    study: str  # text that the images of one study share
     patient: str
-    age: int | None = None
+    age: int | None = None  # years
 
 
 @dataclass(frozen=True)
 class Device:
-    """Manufacturer and model of the device."""
+    """The device that a file names."""
 
     manufacturer: str = "mammogan"
     model: str = "procedural"
@@ -56,36 +49,26 @@ class Device:
 
 @dataclass(frozen=True)
 class Header:
-    """Facts that a file states about its image.
+    """Facts that a file states about its image."""
 
-    Attributes:
-        view, laterality: "CC" or "MLO"; "L" or "R".
-        identity, device: see there.
-        spacing_mm: of pixels at the detector.
-        windows: the first is the default.
-        function: LINEAR or SIGMOID, of all windows.
-        synthetic: (0008,001C) Synthetic Data = YES.
-        comment: image comments.
-    """
-
-    view: str
-    laterality: str
+    view: str  # "CC" or "MLO"
+    laterality: str  # "L" or "R"
     identity: Identity
     device: Device = Device()
-    spacing_mm: float = 0.1
-    windows: tuple[Window, ...] = ()
-    function: str = "LINEAR"
-    synthetic: bool = False
+    spacing_mm: float = 0.1  # of pixels at the detector
+    windows: tuple[Window, ...] = ()  # the first is the default
+    function: str = "LINEAR"  # or SIGMOID, of all windows
+    synthetic: bool = False  # Synthetic Data (0008,001C) is YES
     comment: str = ""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file stores gray levels: bits, MONOCHROME1 (stored values fall where the image brightens), JPEG 2000."""
+    """The form in which a file stores gray levels."""
 
     bits: int = 12
-    inverted: bool = False
-    compressed: bool = False
+    inverted: bool = False  # MONOCHROME1: stored values fall where the image brightens
+    compressed: bool = False  # JPEG 2000, lossless
 
 
 PLAIN = Encoding()
@@ -105,12 +88,7 @@ def code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
 
 
 def build(pixels: np.ndarray, header: Header, encoding: Encoding = PLAIN) -> FileDataset:
-    """Return a data set.
-
-    Args:
-        pixels: (rows, columns), uint16 in 0 ... 2^bits - 1, 0 is black.
-        header: facts to state.
-        encoding: how to store the pixels.
+    """Return a data set of pixels: (rows, columns), uint16 in 0 ... 2^bits - 1, 0 is black.
 
     Raises:
         ParameterError: pixels are of another type or range, or the view or laterality is unknown.
@@ -120,7 +98,7 @@ def build(pixels: np.ndarray, header: Header, encoding: Encoding = PLAIN) -> Fil
     if (header.laterality, header.view) not in ORIENTATION:
         raise ParameterError(f"{header.laterality} {header.view} is not a view; choose L or R, and CC or MLO.")
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(FOR_PRESENTATION)
+    meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = uid("instance", header.identity.key)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = uid("mammogan")
@@ -137,13 +115,11 @@ def build(pixels: np.ndarray, header: Header, encoding: Encoding = PLAIN) -> Fil
 def _state_facts(ds: FileDataset, header: Header) -> None:
     """Set the modules of patient, study, series, equipment and acquisition."""
     identity = header.identity
-    ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.SpecificCharacterSet, ds.ImageType = "ISO_IR 192", ["DERIVED", "PRIMARY"]
     # A date is demanded, and none would be true: the first day that the format can hold for a modern file.
     ds.StudyDate = ds.ContentDate = "20000101"
     ds.StudyTime = ds.ContentTime = "000000"
-    ds.AccessionNumber = ds.ReferringPhysicianName = ""
-    ds.StudyID = "1"
+    ds.StudyID, ds.AccessionNumber, ds.ReferringPhysicianName = "1", "", ""
     if header.synthetic:
         # PS3.3 C.7.6.1 since 2023; dciodvfy of dicom3tools 1.00 (2022) is older and calls the attribute unknown.
         ds.SyntheticData = "YES"
@@ -153,7 +129,6 @@ def _state_facts(ds: FileDataset, header: Header) -> None:
     ds.Manufacturer, ds.ManufacturerModelName = header.device.manufacturer, header.device.model
     ds.DeviceSerialNumber, ds.SoftwareVersions = "0", "1"
     ds.AnatomicRegionSequence = [code(*BREAST)]
-
     ds.PatientName = ds.PatientID = identity.patient
     ds.PatientBirthDate, ds.PatientSex = "", "F"
     if identity.age is not None:
@@ -165,11 +140,9 @@ def _state_facts(ds: FileDataset, header: Header) -> None:
     view = code(*VIEWS[header.view])
     view.ViewModifierCodeSequence = []
     ds.ViewCodeSequence = [view]
-    ds.OrganExposed, ds.BodyPartExamined = "BREAST", "BREAST"
-    ds.BreastImplantPresent = "NO"
-    ds.PositionerType = "MAMMOGRAPHIC"
+    ds.OrganExposed = ds.BodyPartExamined = "BREAST"
+    ds.BreastImplantPresent, ds.PositionerType = "NO", "MAMMOGRAPHIC"
     ds.AcquisitionContextSequence = []
-
     ds.DetectorType, ds.DetectorConfiguration = "DIRECT", "AREA"
     ds.ImagerPixelSpacing = [f"{header.spacing_mm:.6g}"] * 2
     ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"

@@ -17,16 +17,10 @@ BLOCK = 16  # rows looked up at a time: the indices of so many stay in the cache
 
 
 def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
-    """Return the pixels' own bits: cut off those outside BitsStored and extend the sign (PS3.5 8.1.1).
+    """Cut off the bits of decoded pixels (rows, columns) outside BitsStored and extend the sign (PS3.5 8.1.1).
 
-    Until 2004 overlays were kept in the unused high bits (PS3.3 C.9.2); without this they would shine through.
-
-    Args:
-        dataset: header.
-        array: integers as decoded, (rows, columns).
-
-    Raises:
-        Refused: bits allocated, bits stored and high bit contradict each other.
+    Until 2004 overlays were kept in the unused high bits (PS3.3 C.9.2); without this they would shine through. Pixels
+    whose bits allocated, bits stored and high bit contradict each other are refused.
     """
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     high = int(dataset.get("HighBit", stored - 1))
@@ -112,11 +106,7 @@ def _transform(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple
 def apply_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
     """Apply a VOI window: LINEAR, LINEAR_EXACT (PS3.3 C.11.2.1.2.1, C.11.2.1.3.2) or SIGMOID (C.11.2.1.3.1).
 
-    Returns:
-        Gray values in [0, 1], of the shape of `values`.
-
-    Raises:
-        Refused: a width that the function does not allow, or an unknown function.
+    Gray values are in [0, 1]. A width that the function does not allow and an unknown function are refused.
     """
     if function == "LINEAR":
         if width < 1:
@@ -143,11 +133,7 @@ def padding_of(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
 
 
 def choose(window: int | str, explanations: list[str], windows: int, luts: Sequence[Dataset]) -> tuple[str, int]:
-    """Choose what to show: ("window", position), ("lut", position), or ("range", 0) where the file states nothing.
-
-    Raises:
-        Refused: the file has no such window.
-    """
+    """Return ("window", position), ("lut", position), or ("range", 0) of a file that states nothing, or refuse it."""
     names = [text(item, "LUTExplanation") for item in luts]
     if isinstance(window, str):
         if window.startswith("lut:") and window[4:].isdigit() and int(window[4:]) < len(names):

@@ -6,6 +6,7 @@ import re
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import BreastTomosynthesisImageStorage, DigitalMammographyXRayImageStorageForProcessing
 
 from mammogan.data import attributes
 from mammogan.data.attributes import VIEW_CODES, element, matching_code, number, sequence_items, text
@@ -40,13 +41,10 @@ WORDS = (
 
 
 def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> None:
-    """Refuse what the paper excluded and what is not a mammogram.
+    """Refuse what the paper excluded and what is not a mammogram, with the first reason that applies.
 
     The paper trained on full-field digital mammograms without implants and postoperative artifacts ("Data and Clinical
     Setting"); the attributes are those of the Mammography Image module (PS3.3 C.8.11.7).
-
-    Raises:
-        Refused: with the first reason that applies.
     """
     _check_kind(dataset, allow_processing)
     for keyword, reason in YES.items():
@@ -73,7 +71,7 @@ def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> Non
 def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     """Refuse a file that does not hold one gray full-field mammogram for presentation."""
     sop_class, modality = text(dataset, "SOPClassUID"), text(dataset, "Modality").upper()
-    if sop_class == attributes.TOMOSYNTHESIS:
+    if sop_class == BreastTomosynthesisImageStorage:
         raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
     if modality != "MG":
         # Any other text may be a name that a broken length moved here.
@@ -90,6 +88,6 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
         raise Refused(Reason.TOO_LARGE, f"{element('Rows')} times {element('Columns')} is above {MAX_PIXELS} pixels.")
     processing = text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
-    if (processing or sop_class == attributes.FOR_PROCESSING) and not allow_processing:
+    if (processing or sop_class == DigitalMammographyXRayImageStorageForProcessing) and not allow_processing:
         name = element("PresentationIntentType" if processing else "SOPClassUID")
         raise Refused(Reason.FOR_PROCESSING, f"{name} is FOR PROCESSING; add --for-processing to accept such images.")

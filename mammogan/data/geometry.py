@@ -45,14 +45,10 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarray:
-    """Fit an image into (height, width), float32, at its aspect ratio; the rest of the grid is black.
+    """Fit gray values (h, w) into float32 (height, width) at their aspect ratio; the rest of the grid is black.
 
-    The breast stays at the edge of its chest wall: black is added on the other side, or above and below alike.
-
-    Args:
-        image: (h, w), gray values in [0, 1].
-        height, width: size of the grid, pixels.
-        side: side of the picture with the chest wall, "L" or "R"; found in the image by default.
+    The breast stays at the edge of its chest wall, the `side` "L" or "R" of the picture, which is found by default:
+    black is added on the other side, or above and below alike.
     """
     h, w = image.shape
     scale = min(height / h, width / w)

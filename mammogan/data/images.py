@@ -19,12 +19,7 @@ BITS = 12  # of the gray grid that pictures are brought to
 
 
 class Subset:
-    """Some images of a stack, read when they are indexed; an `ImageStack` (n, h, w).
-
-    Args:
-        images: (N, h, w).
-        rows: (n,) indices of the images.
-    """
+    """The images of a stack (N, h, w) at some rows (n,), read when they are indexed; an `ImageStack` (n, h, w)."""
 
     def __init__(self, images: ImageStack, rows: np.ndarray) -> None:
         self.images, self.rows = images, np.asarray(rows)
@@ -46,23 +41,14 @@ class Subset:
 
 @dataclass
 class Images:
-    """A set of images of one size.
+    """A set of images of one size."""
 
-    Attributes:
-        pixels: (n, h, w), unsigned integers in 0 ... 2^bits - 1.
-        bits: bits of the gray grid.
-        ids: (n,) names without identity.
-        views: (n,) "CC", "MLO" or "" where unknown.
-        patients: (n,) salted hashes, or the ids where unknown.
-        spacing_mm: (n,) size of one pixel of these images, NaN where unknown.
-    """
-
-    pixels: ImageStack
+    pixels: ImageStack  # (n, h, w), unsigned integers in 0 ... 2^bits - 1
     bits: int
-    ids: np.ndarray
-    views: np.ndarray
-    patients: np.ndarray
-    spacing_mm: np.ndarray
+    ids: np.ndarray  # (n,) names without identity
+    views: np.ndarray  # (n,) "CC", "MLO" or "" where unknown
+    patients: np.ndarray  # (n,) salted hashes, or the ids where unknown
+    spacing_mm: np.ndarray  # (n,) size of one pixel of these images, NaN where unknown
 
     def __len__(self) -> int:
         return len(self.ids)

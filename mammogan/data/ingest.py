@@ -6,21 +6,21 @@ import hashlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
 
 import numpy as np
+from pydicom.uid import BreastTomosynthesisImageStorage
 
 from mammogan import parallel
-from mammogan.data.attributes import TOMOSYNTHESIS, element
+from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, read_mammogram
 from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
-from mammogan.data.manifest import Facts, Label
+from mammogan.data.manifest import Facts
 from mammogan.data.metadata import Labels, LabelSource, is_labels
 from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
 from mammogan.data.raster import SUFFIXES, read_picture
@@ -31,40 +31,29 @@ from mammogan.types import Progress, Size, no_progress
 
 MAX_BYTES = 2**29  # larger files are tomosyntheses or not images; they are not read into memory
 PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
-ACCEPTED = "accepted"
+ACCEPTED = "accepted"  # the outcome that is not a reason
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings that decide how a source becomes an image; kept in the store.
 
-    Attributes:
-        height, width: size of the finest level, pixels.
-        bits: gray levels run from 0 to 2^bits - 1.
-        window: VOI window or LUT to show, see `display`; 0 is the hardware's default.
-        laterality: "keep" leaves each chest wall at its own edge; "left" mirrors images so that all are at the left.
-        allow_processing: accept FOR PROCESSING images too.
-        refuse_flags: flags (`FLAGS`) with which an image is refused; the paper left out clips and pacemakers.
-        picture_bits: gray values of pictures run from 0 to 2^picture_bits - 1; 0 means the depth of their format.
-        prepared: pictures have the store's size and depth and are stored unchanged, in the order of their names:
-            unlabeled ones too, copies too, not cropped, mirrored or judged. Generated images must be stored so, lest
-            the bad ones are left out.
-        seed: random seed of the split by patient.
-
     Raises:
         ParameterError: a value outside of its range.
     """
 
-    height: int = 1280
+    height: int = 1280  # of the finest level, pixels
     width: int = 1024
-    bits: int = 12
-    window: int | str = 0
-    laterality: str = "keep"
-    allow_processing: bool = False
-    refuse_flags: tuple[str, ...] = ()
-    picture_bits: int = 0
+    bits: int = 12  # gray levels run from 0 to 2^bits - 1
+    window: int | str = 0  # VOI window or LUT to show, see `display`; 0 is the hardware's default
+    laterality: str = "keep"  # "left" mirrors images so that every chest wall is at the left edge
+    allow_processing: bool = False  # accept FOR PROCESSING images too
+    refuse_flags: tuple[str, ...] = ()  # of `FLAGS`, to refuse images with; the paper left out clips and pacemakers
+    picture_bits: int = 0  # gray values of pictures run from 0 to 2^picture_bits - 1; 0 means the depth of their format
+    # Pictures have the store's size and depth and are stored unchanged, in the order of their names, unlabeled ones and
+    # copies too. Generated images must be stored so, lest the bad ones are left out.
     prepared: bool = False
-    seed: int = 0
+    seed: int = 0  # random seed of the split by patient
 
     def __post_init__(self) -> None:
         if self.laterality not in ("keep", "left"):
@@ -77,25 +66,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A file that becomes an image of the store.
-
-    Attributes:
-        facts: columns of the manifest.
-        image: its pyramid.
-        patient, instance: identifiers in the file; to be hashed, never to be written.
-    """
+    """A file that becomes an image of the store."""
 
     facts: Facts
     image: Encoded
-    patient: str = field(repr=False)
+    patient: str = field(repr=False)  # identifiers in the file: to be hashed, never to be written
     instance: str = field(repr=False)
 
 
 def walk(sources: Iterable[Path]) -> Iterator[Path]:
     """Yield every file below the sources, in the same order on every machine; hidden files and folders are skipped.
 
-    The names in a folder are sorted in a temporary database on disk, so that a folder of a million files needs no
-    memory.
+    The names in a folder are sorted in a database on disk, so that a folder of a million files needs no memory.
     """
     for source in sources:
         if source.is_file():
@@ -113,24 +95,21 @@ def walk(sources: Iterable[Path]) -> Iterator[Path]:
                     yield from walk([path])
 
 
-def read_source(path: Path, label: Label | None, settings: Settings) -> Accepted | Refused:
-    """Read one file into an image of the store, or the refusal of it, with the facts known so far."""
+def read_source(path: Path, label: Facts | None, settings: Settings) -> Accepted | Refused:
+    """Read one file into an image of the store, or return why not, with the facts known so far."""
     facts: Facts = {}
     try:
         content = read_content(path)
         digest = hashlib.sha256(content).hexdigest()
         facts.update({"source_sha256": digest, "id": digest[:16]})
-        is_picture = path.suffix.lower() in SUFFIXES
-        if is_picture:
+        if path.suffix.lower() in SUFFIXES:
             mammogram = read_picture(content, label, settings.picture_bits, unlabeled=settings.prepared)
         else:
             allow = settings.allow_processing
             mammogram = read_mammogram(content, window=settings.window, allow_processing=allow, label=label)
         facts.update(mammogram.facts)
-        if is_picture and settings.prepared:
-            image = encode(pyramid_unchanged(mammogram, settings))
-        else:
-            image = encode(pyramid_in_grid(mammogram, settings, facts))
+        unchanged = settings.prepared and path.suffix.lower() in SUFFIXES
+        image = encode(unchanged_pyramid(mammogram, settings) if unchanged else pyramid_of(mammogram, settings, facts))
         for flag in FLAGS:
             if flag in facts["flags"] and flag in settings.refuse_flags:
                 raise Refused(flag, f"The image has the flag {flag} ({FLAGS[flag]}), which --refuse-flag excludes.")
@@ -146,37 +125,25 @@ def read_source(path: Path, label: Label | None, settings: Settings) -> Accepted
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        Refused: it cannot be read, or is larger than `MAX_BYTES`.
-    """
+    """Return the bytes of a file; refuse one that cannot be read or is larger than `MAX_BYTES`."""
     try:
         with path.open("rb") as file:
             # Asked for more than there is, Python first clears as much memory.
             content = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
         raise Refused(Reason.UNREADABLE, f"The file cannot be read ({type(error).__name__}).") from None
-    if len(content) > MAX_BYTES:
-        if TOMOSYNTHESIS.encode() in content[:65536]:
-            raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
-        raise Refused(Reason.TOO_LARGE, f"The file is larger than {MAX_BYTES >> 20} MiB.")
-    return content
+    if len(content) <= MAX_BYTES:
+        return content
+    if BreastTomosynthesisImageStorage.encode() in content[:65536]:
+        raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
+    raise Refused(Reason.TOO_LARGE, f"The file is larger than {MAX_BYTES >> 20} MiB.")
 
 
-def pyramid_in_grid(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[np.ndarray]:
-    """Bring a displayed image to the store's grid.
-
-    Args:
-        mammogram: image as read.
-        settings: settings of the store.
-        facts: facts about the image; flags, mirrored and spacing_mm are updated.
+def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[np.ndarray]:
+    """Bring a displayed image to the store's grid, or refuse one that does not show a breast.
 
     Returns:
-        Its pyramid, uint16, coarse to fine.
-
-    Raises:
-        Refused: it does not show a breast.
+        Its pyramid, uint16, coarse to fine; the facts flags, mirrored and spacing_mm are updated.
     """
     gray, flags = mammogram.pixels, list(facts["flags"])
     if mammogram.film:
@@ -199,14 +166,9 @@ def pyramid_in_grid(mammogram: Mammogram, settings: Settings, facts: Facts) -> l
     return levels
 
 
-def pyramid_unchanged(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
-    """Return the pyramid of a picture that has the store's size and depth already.
-
-    Raises:
-        Refused: it does not.
-    """
-    height, width = mammogram.pixels.shape
-    size = Size(settings.height, settings.width)
+def unchanged_pyramid(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
+    """Return the pyramid of a picture; refuse one that does not have the store's size or has fewer bits."""
+    (height, width), size = mammogram.pixels.shape, Size(settings.height, settings.width)
     if (height, width) != size:
         raise Refused(Reason.GEOMETRY, f"The picture has {height} x {width} pixels, the store {size}.")
     if mammogram.depth < settings.bits:
@@ -214,58 +176,14 @@ def pyramid_unchanged(mammogram: Mammogram, settings: Settings) -> list[np.ndarr
     return pyramid(mammogram.pixels, settings.bits)
 
 
-def outcome_of(call: Future[Accepted | Refused]) -> Accepted | Refused:
-    """Return the outcome of a guarded call of `read_source`, whatever the file did to its process."""
-    try:
-        return parallel.guarded_result(call)
-    except Refused as refused:
-        return refused
-
-
-def read_guarded(path: Path, label: Label | None, settings: Settings) -> Accepted | Refused:
-    """Run `read_source` in a child of this process."""
-    return outcome_of(parallel.submit_guarded(parallel.worker_pool(PRELOAD), read_source, path, label, settings))
-
-
 def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
     """Return the first DICOM file among the sources that the ingest accepts; None without one."""
     for path in walk(sources):
-        if path.suffix.lower() in ("", ".dcm") and isinstance(read_guarded(path, None, settings), Accepted):
-            return path
+        if path.suffix.lower() in ("", ".dcm"):
+            outcome = parallel.guarded_call(PRELOAD, read_source, path, None, settings)
+            if isinstance(outcome, Accepted):
+                return path
     return None
-
-
-def read_sources(
-    files: Iterable[tuple[Path, Label | None]], settings: Settings, workers: int = 1, scheduler: str | None = None
-) -> Generator[Accepted | Refused, None, None]:
-    """Yield `read_source` of many files in their order, read in parallel only a few files ahead; close when done.
-
-    Args:
-        files: path and label of each.
-        settings: settings of the store.
-        workers: child processes on this machine.
-        scheduler: address of a Dask scheduler, "tcp://host:8786", whose workers see the same files; or "local" for a
-            Dask cluster of `workers` on this machine. Without one the children are called directly, which spares each
-            image two passages through a network protocol.
-    """
-    if not scheduler:
-        children = parallel.guarded_pool(workers, PRELOAD)
-        try:
-            yield from parallel.ordered_map(
-                lambda file: parallel.submit_guarded(children, read_source, *file, settings), outcome_of, files, workers
-            )
-        finally:
-            children.stop()
-            children.join()
-        return
-    with parallel.dask_client(workers, "" if scheduler == "local" else scheduler) as client, ExitStack() as stack:
-        stack.callback(client.run, parallel.close_worker_pool, PRELOAD)
-        yield from parallel.ordered_map(
-            lambda file: client.submit(read_guarded, *file, settings, pure=False),
-            lambda call: call.result(),
-            files,
-            parallel.count_workers(client),
-        )
 
 
 def ingest(
@@ -286,7 +204,7 @@ def ingest(
         store: folder of the store.
         settings: settings of the store.
         labels: where labels of pictures come from; CSVs among the sources that look like labels by default.
-        workers, scheduler: see `read_sources`.
+        workers, scheduler: see `parallel.guarded_map`.
         progress, task: counts files under the name `task`.
 
     Raises:
@@ -294,7 +212,11 @@ def ingest(
     """
     settings, labels, store = settings or Settings(), labels or LabelSource(), Path(store)
     roots = [Path(source) for source in sources]
-    _check_readable(roots)
+    for path in roots:
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise InputError(f"The folder {path} cannot be read; correct its permissions.")
     tables = [labels.table] if labels.table else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
     table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
@@ -310,8 +232,9 @@ def ingest(
         counts = _skip_committed(writer, files, seen)
         # The files are read ahead of their outcomes, which come in the same order.
         unread, places = tee(files)
-        labeled = ((path, table.get(path)) for _, path in unread)
-        with closing(read_sources(() if writer.complete else labeled, settings, workers, scheduler)) as outcomes:
+        calls = ((path, table.get(path), settings) for _, path in unread)
+        scheduler = None if writer.complete else scheduler  # nothing is left to read
+        with closing(parallel.guarded_map(read_source, calls, workers, scheduler, PRELOAD)) as outcomes:
             for outcome, (place, _) in zip(outcomes, places, strict=False):
                 counts[_record(writer, seen, settings, salt, place, outcome)] += 1
                 progress(task, counts.total(), 0, f"{counts[ACCEPTED]} accepted")
@@ -322,19 +245,8 @@ def ingest(
     return Store.open(store)
 
 
-def _check_readable(roots: Iterable[Path]) -> None:
-    for path in roots:
-        if not path.exists():
-            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
-        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise InputError(f"The folder {path} cannot be read; correct its permissions.")
-
-
 def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: Seen) -> Counter[str]:
-    """Skip the files that the store holds already, and learn the keys by which duplicates of them are recognized.
-
-    Returns:
-        Number of files by outcome: `ACCEPTED` or the reason of the refusal.
+    """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome.
 
     Raises:
         InputError: the files are not those that the store was begun with.
@@ -377,6 +289,7 @@ class Seen:
     def __init__(self) -> None:
         self._keys = sqlite3.connect("")
         self._keys.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.close = self._keys.close
 
     def before(self, facts: Mapping[str, object]) -> bool:
         """Return True if an image of the same instance or the same pixels was here before; else record this one."""
@@ -385,7 +298,3 @@ class Seen:
             return True
         self._keys.executemany("INSERT OR IGNORE INTO keys VALUES (?)", keys)
         return False
-
-    def close(self) -> None:
-        """Delete the database."""
-        self._keys.close()

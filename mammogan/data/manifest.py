@@ -1,4 +1,4 @@
-"""Columns of a store's manifest, which has one row per source file, and of a table of labels."""
+"""Columns of a store's manifest, which has one row per source file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ from typing import TypedDict, get_args, get_type_hints
 import pyarrow as pa
 
 
-class Label(TypedDict, total=False):
-    """Facts about an image that a table states: age in years, density A to D, any view."""
-
-    view: str
-    laterality: str
-    patient: str
-    age: float
-    density: str
-
-
 class Facts(TypedDict, total=False):
-    """One row of the manifest; a fact that is missing or None becomes null."""
+    """One row of the manifest, or a part of it; a fact that is missing or None becomes null."""
 
     number: int  # position among the sources, 0-based
     id: str  # first 16 hexadecimal digits of the source's SHA-256, or the name of a generated image

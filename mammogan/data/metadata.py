@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from mammogan.data.attributes import LATERALITIES
-from mammogan.data.manifest import Label
+from mammogan.data.manifest import Facts
 from mammogan.errors import ParameterError, TableError
 
 # The facts that a table may state, and the column names that are recognized for each.
@@ -27,16 +27,11 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Where the labels of an ingest come from.
+    """Source of the labels of an ingest."""
 
-    Attributes:
-        table: CSV of pictures; by default, those among the sources that look like one.
-        columns, assume: names of its columns, and facts of all files; see `Labels`.
-    """
-
-    table: Path | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    assume: Mapping[str, str] = field(default_factory=dict)
+    table: Path | None = None  # CSV of pictures; None means those among the sources that look like one
+    columns: Mapping[str, str] = field(default_factory=dict)  # {fact: name of its column}, see `Labels`
+    assume: Mapping[str, str] = field(default_factory=dict)  # {fact: value} of all files, see `Labels`
 
 
 class Labels:
@@ -74,7 +69,7 @@ class Labels:
                     )
         self._rows.commit()
 
-    def get(self, path: Path) -> Label | None:
+    def get(self, path: Path) -> Facts | None:
         """Return the facts of the row whose file is the longest end of the path; None without one.
 
         Tables often leave out the suffix; the name with its suffix is tried first.
@@ -89,7 +84,7 @@ class Labels:
         return self.assume.copy() or None
 
 
-def _rows_of(table: Path, columns: Mapping[str, str], assume: Label) -> Iterator[tuple[str, str]]:
+def _rows_of(table: Path, columns: Mapping[str, str], assume: Facts) -> Iterator[tuple[str, str]]:
     """Yield (file, facts as JSON) of every row of a table."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -123,7 +118,7 @@ def is_labels(table: Path) -> bool:
     return bool(header & set(COLUMNS["file"])) and bool(header & set(COLUMNS["view"]))
 
 
-def facts_of(stated: Mapping[str, str]) -> Label:
+def facts_of(stated: Mapping[str, str]) -> Facts:
     """Convert values of a table to the store's terms, without those that cannot be interpreted.
 
     View "CC" or "MLO" (others are kept, to be refused by name), laterality "L" or "R", density "A" to "D" (also from
@@ -143,4 +138,4 @@ def facts_of(stated: Mapping[str, str]) -> Label:
         "age": years if 0 < years < 120 else None,
         "density": density if density in ("A", "B", "C", "D") else None,
     }
-    return cast(Label, {fact: converted for fact, converted in facts.items() if converted})
+    return cast(Facts, {fact: converted for fact, converted in facts.items() if converted})

@@ -20,25 +20,16 @@ LOOKS = {"window": "--window", "laterality": "--laterality"}
 
 @dataclass(frozen=True)
 class Source:
-    """A store, or a folder of DICOM files or pictures.
-
-    Attributes:
-        kind: "store", "DICOM" or "pictures".
-        size, bits: of a store's finest level, or of the first picture; None and 16 of DICOM.
-    """
+    """A store, or a folder of DICOM files or pictures."""
 
     path: Path
-    kind: str
-    size: Size | None = None
+    kind: str  # "store", "DICOM" or "pictures"
+    size: Size | None = None  # of a store's finest level, or of the first picture; unknown of DICOM
     bits: int = 16
 
     @classmethod
     def at(cls, path: str | Path) -> Source:
-        """Examine a path.
-
-        Raises:
-            InputError: there is nothing that could be an image.
-        """
+        """Examine a path; an InputError says that nothing there could be an image."""
         path = Path(path)
         if (path / "zarr.json").is_file():
             store = Store.open(path)
@@ -78,7 +69,7 @@ def open_pair(
         out: the stores of folders are named after it, OUT.real.store and OUT.synthetic.store.
         size: size of DICOM files where the other set has no size either; None means 1280 x 1024.
         bits: gray levels run from 0 to 2^bits - 1; 0 means those of a store, or of the pictures, at most 12.
-        workers, scheduler: see `ingest.read_sources`.
+        workers, scheduler: see `parallel.guarded_map`.
         progress: counts "real files" and "synthetic files".
 
     Raises:

@@ -23,11 +23,10 @@ WHITE = 0.985  # metal absorbs everything: it is displayed at the bright end
 
 
 def flags_of(gray: np.ndarray) -> list[str]:
-    """Return the flags of an image in the store's grid, in the order of `FLAGS`.
+    """Return the flags of an image (h, w) in [0, 1], in the order of `FLAGS`.
 
-    Args:
-        gray: (h, w) in [0, 1]. Sizes are judged as shares of the image's height, so that any level of the pyramid
-            with 320 rows or more will do; coarser ones do not resolve a clip.
+    Sizes are judged as shares of the image's height, so that any level of the pyramid with 320 rows or more will do;
+    coarser ones do not resolve a clip.
     """
     height = gray.shape[0]
     # A coarse image shows the outline of the breast as well; only what is small needs the fine one.
@@ -89,17 +88,10 @@ def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
-    """Paint over the labels of a film with the film's background.
+    """Paint over the labels of a film (h, w) in [0, 1]; return a copy of it and the number of labels.
 
-    A label is a bright region apart from the breast, which is the largest one. Regions more than a fifth as large as
-    the breast are left alone.
-
-    Args:
-        image: (h, w) in [0, 1].
-        rows: height of the coarse image in which labels are found.
-
-    Returns:
-        A copy of the image, and the number of labels painted over.
+    A label is a bright region apart from the breast, which is the largest one, in a coarse image of so many `rows`.
+    Regions more than a fifth as large as the breast are left alone.
     """
     h, w = image.shape
     scale = min(rows / h, 1)
@@ -123,11 +115,7 @@ def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
 
 
 def check_breast(gray: np.ndarray) -> None:
-    """Refuse images that are blank or do not show a breast on a dark background.
-
-    Raises:
-        Refused: too small, blank, or the largest bright region covers less than 2 % or more than 98 % of the image.
-    """
+    """Refuse an image that is too small or blank, or whose largest bright region covers < 2 % or > 98 % of it."""
     if min(gray.shape) < 64:
         raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")
     small = overview(gray)

@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from mammogan.data.attributes import OTHER_VIEW
 from mammogan.data.dicom import Mammogram, refusing
 from mammogan.data.exclusions import MAX_PIXELS
-from mammogan.data.manifest import Facts, Label
+from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
@@ -20,17 +20,14 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
 ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 
 
-def read_picture(content: bytes, label: Label | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
-    """Read a PNG (8 or 16 bits), JPEG, TIFF or PGM; its facts come from the labels.
+def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
+    """Read the bytes of a PNG (8 or 16 bits), JPEG, TIFF or PGM; refuse anything else, and pictures in color.
 
     Args:
         content: the file.
         label: facts from a table, see `Labels.get`.
         bits: gray values of a picture run from 0 to 2^bits - 1; 0 means the depth of its format.
-        unlabeled: accept pictures without a label, and of any view.
-
-    Raises:
-        Refused: not a picture, a color picture, or one without a label.
+        unlabeled: accept pictures without a label, and of any view; they are refused otherwise.
     """
     refuse_broken = refusing(Reason.NOT_AN_IMAGE, "The file cannot be read as a picture", ERRORS)
     with refuse_broken, Image.open(io.BytesIO(content)) as picture:
@@ -38,8 +35,9 @@ def read_picture(content: bytes, label: Label | None, bits: int = 0, unlabeled: 
             raise Refused(Reason.TOO_LARGE, f"The picture has more than {MAX_PIXELS} pixels.")
         if getattr(picture, "n_frames", 1) > 1:
             raise Refused(Reason.MULTI_FRAME, "The picture has several frames; a mammogram has one.")
-        mode, inverted = picture.mode, _white_is_zero(picture)
-        values = np.asarray(picture)
+        mode, values = picture.mode, np.asarray(picture)
+        # Photometric interpretation (tag 262) 0 means that white is zero; Pillow inverts 8-bit pictures itself.
+        inverted = isinstance(picture, TiffImageFile) and mode.startswith("I") and picture.tag_v2.get(262) == 0
     if mode in ("RGB", "RGBA", "LA", "P"):
         # Gray pictures are often saved as color ones; then all channels are alike.
         channels = values[..., : {"LA": 1, "P": 0}.get(mode, 3)] if values.ndim == 3 else None
@@ -49,9 +47,7 @@ def read_picture(content: bytes, label: Label | None, bits: int = 0, unlabeled: 
         raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
     label = label or {}
     if not unlabeled and not label.get("view"):
-        raise Refused(
-            Reason.NO_LABEL, "The picture has no row in a table of labels; give one with the columns file and view."
-        )
+        raise Refused(Reason.NO_LABEL, "The picture has no row in a table of labels with the columns file and view.")
     if not unlabeled and label["view"] not in ("CC", "MLO"):
         raise Refused(Reason.VIEW, f"The view in the table of labels {OTHER_VIEW}")
     depth = bits or (8 if mode == "L" else 16)
@@ -73,8 +69,3 @@ def read_picture(content: bytes, label: Label | None, bits: int = 0, unlabeled: 
         "flags": [],
     }
     return Mammogram(gray, facts, label.get("patient") or key, key, film=True, depth=depth)
-
-
-def _white_is_zero(picture: Image.Image) -> bool:
-    """Return True for a 16-bit TIFF of photometric interpretation (tag 262) 0; Pillow inverts 8-bit ones itself."""
-    return isinstance(picture, TiffImageFile) and picture.mode.startswith("I") and picture.tag_v2.get(262) == 0

@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import imagecodecs
@@ -35,8 +36,8 @@ blosc.use_threads = False  # one image per process: threads would compete for th
 def compress(image: np.ndarray) -> bytes:
     """Compress one image, uint16, to a chunk."""
     # numcodecs makes the same bytes, and a semaphore that the end of a child may leave over.
-    array = np.ascontiguousarray(image)  # the type is taken from an array alone, whatever the stubs say
-    return bytes(imagecodecs.blosc_encode(array, LEVEL, compressor="lz4", shuffle="bitshuffle", numthreads=1))  # type: ignore[arg-type]
+    array: Any = np.ascontiguousarray(image)  # the type is taken from an array alone, whatever the stubs say
+    return bytes(imagecodecs.blosc_encode(array, LEVEL, compressor="lz4", shuffle="bitshuffle", numthreads=1))
 
 
 def path_of(array: Path, number: int) -> Path:
@@ -45,11 +46,7 @@ def path_of(array: Path, number: int) -> Path:
 
 
 def write_shard(path: Path, chunks: Sequence[bytes], capacity: int) -> None:
-    """Write the first chunks of a shard of `capacity` chunks, as a whole file.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write the first chunks of a shard of `capacity` chunks, as a whole file; see `replacing`."""
     index = np.full((capacity, 2), MISSING, "<u8")
     lengths = np.array([len(chunk) for chunk in chunks], "<u8")
     index[: len(chunks)] = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
@@ -71,9 +68,7 @@ class Shard:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         index = self._bytes[-16 * capacity - 4 : -4]
         if google_crc32c.value(index).to_bytes(4, "little") != self._bytes[-4:]:
-            raise StoreError(
-                f"The file {path} is damaged, its index does not match its checksum; make the store again."
-            )
+            raise StoreError(f"The file {path} is damaged: its index has another checksum; make the store again.")
         self._index = np.frombuffer(index, "<u8").reshape(capacity, 2).tolist()
 
     def chunk(self, position: int) -> bytes:
@@ -83,18 +78,13 @@ class Shard:
 
 
 class Level:
-    """The images of one level of a store, (n, h, w), uint16; indexed along the first axis like an array.
+    """The images of one level of a store, uint16 (n, h, w), read when they are indexed: an `ImageStack`.
 
-    An integer gives one image; a slice, or integers in any order, give several. Nothing is kept in memory.
-
-    Args:
-        path: folder of the Zarr array.
-        shape: (n, h, w).
-        shard: images per file.
+    An integer gives one image; a slice, or integers in any order, give several. Nothing is kept in memory. `path` is
+    the folder of the Zarr array, of which each file holds `shard` images.
     """
 
-    dtype = np.dtype(np.uint16)
-    ndim = 3
+    dtype, ndim = np.dtype(np.uint16), 3
 
     def __init__(self, path: Path, shape: tuple[int, int, int], shard: int) -> None:
         self.path, self.shape, self.shard = path, shape, shard

@@ -40,15 +40,14 @@ FORMAT = "mammogan-store-2"
 MANIFEST = "manifest.parquet"
 PARTS = "manifest.parts"
 LOCK = ".lock"
+NAME = "{}x{}"  # of the array of a level
 
 
 def pyramid_sizes(height: int, width: int) -> list[Size]:
     """Return the sizes of a pyramid, coarse to fine, each twice the one before: 5 x 4, 10 x 8 ... 1280 x 1024.
 
-    The coarsest is reached by halving while both sides are even and the shorter one is longer than 4.
-
-    Raises:
-        ParameterError: a side is shorter than 4.
+    The coarsest is reached by halving while both sides are even and the shorter one is longer than 4; a side below 4 is
+    a ParameterError.
     """
     if min(height, width) < 4:
         raise ParameterError(f"A size of {height} x {width} is too small; choose --height and --width of 4 or more.")
@@ -83,17 +82,11 @@ def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One image as the store's files hold it.
+    """One image as the store's files hold it."""
 
-    Attributes:
-        sizes: of its levels, coarse to fine.
-        chunks: the levels, compressed.
-        pixels: first 16 hexadecimal digits of the SHA-256 of the gray levels of the finest level.
-    """
-
-    sizes: list[tuple[int, ...]]
-    chunks: list[bytes] = field(repr=False)
-    pixels: str
+    sizes: list[tuple[int, ...]]  # of its levels, coarse to fine
+    chunks: list[bytes] = field(repr=False)  # the levels, compressed
+    pixels: str  # first 16 hexadecimal digits of the SHA-256 of the finest level
 
 
 def encode(levels: Sequence[np.ndarray]) -> Encoded:
@@ -104,31 +97,18 @@ def encode(levels: Sequence[np.ndarray]) -> Encoded:
 
 @dataclass
 class Store:
-    """A store opened for reading.
-
-    Attributes:
-        path: its folder.
-        bits: gray levels run from 0 to 2^bits - 1.
-        sizes: sizes of its levels, coarse to fine.
-        attributes: those of the Zarr group, as JSON; "made_by" says how the images were made.
-        manifest: one row per image, in the order of the arrays.
-        refused: one row per file that was refused.
-    """
+    """A store opened for reading."""
 
     path: Path
-    bits: int
-    sizes: list[Size]
-    attributes: dict[str, Any]
-    manifest: pd.DataFrame = field(repr=False)
-    refused: pd.DataFrame = field(repr=False)
+    bits: int  # gray levels run from 0 to 2^bits - 1
+    sizes: list[Size]  # of its levels, coarse to fine
+    attributes: dict[str, Any]  # JSON of the Zarr group; "made_by" says how the images were made
+    manifest: pd.DataFrame = field(repr=False)  # one row per image, in the order of the arrays
+    refused: pd.DataFrame = field(repr=False)  # one row per file that was refused
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """Open a finished store.
-
-        Raises:
-            StoreError: `path` is not a store, or not a finished one.
-        """
+        """Open a store; a StoreError says that there is none, or none that is finished."""
         path = Path(path)
         if not (path / "zarr.json").is_file():
             raise StoreError(f"There is no store at {path}; make one with `mammogan ingest SOURCE --store {path}`.")
@@ -137,31 +117,21 @@ class Store:
             raise StoreError(f"{path} is a Zarr group but not a store of mammogan; make one with `mammogan ingest`.")
         if not attributes.get("complete"):
             raise StoreError(f"The store {path} is not finished; run the command that makes it again to continue it.")
+        sizes = [Size(*size) for size in attributes["sizes"]]
         rows = pq.read_table(path / MANIFEST).to_pandas()
-        accepted = rows["reason"].isna()
-        return cls(
-            path=path,
-            bits=attributes["bits"],
-            sizes=[Size(*size) for size in attributes["sizes"]],
-            attributes=attributes,
-            manifest=rows[accepted].reset_index(drop=True),
-            refused=rows[~accepted].reset_index(drop=True),
-        )
+        accepted, refused = (rows[rows["reason"].isna() == kept].reset_index(drop=True) for kept in (True, False))
+        return cls(path, attributes["bits"], sizes, attributes, accepted, refused)
 
     def __len__(self) -> int:
         return len(self.manifest)
 
     def images(self, size: tuple[int, int] | None = None) -> Level:
-        """Return the images (n, h, w), uint16, of one level, the finest by default; indexed along the first axis.
-
-        Raises:
-            StoreError: the store has no such level.
-        """
+        """Return the images (n, h, w), uint16, of one level, the finest by default; StoreError if it has none such."""
         level = Size(*size) if size else self.sizes[-1]
         if level not in self.sizes:
             sizes = ", ".join(map(str, self.sizes))
             raise StoreError(f"The store {self.path} has no images of {level} pixels; choose from {sizes}.")
-        return Level(self.path / _name(level), (len(self), *level), self.attributes["shard"])
+        return Level(self.path / NAME.format(*level), (len(self), *level), self.attributes["shard"])
 
     @property
     def fingerprint(self) -> str:
@@ -194,10 +164,7 @@ class StoreWriter:
     ) -> None:
         if not 1 <= bits <= 16:
             raise ParameterError(f"A store holds 1 to 16 bits per pixel, not {bits}; choose --bits between 1 and 16.")
-        self.path = Path(path)
-        self.bits = bits
-        self.sizes = pyramid_sizes(height, width)
-        self.shard = shard
+        self.path, self.bits, self.shard, self.sizes = Path(path), bits, shard, pyramid_sizes(height, width)
         sizes = [list(size) for size in self.sizes]
         attributes = {"format": FORMAT, "bits": bits, "sizes": sizes, "shard": shard, "made_by": made_by}
         exists = (self.path / "zarr.json").is_file()
@@ -216,27 +183,19 @@ class StoreWriter:
             else:
                 self._group = zarr.open_group(self.path, mode="r+")
                 if {key: self._group.attrs.get(key) for key in attributes} != attributes:
-                    raise StoreError(
-                        f"{self.path} holds a store made with other settings; give another folder or add --force."
-                    )
+                    raise StoreError(f"{self.path} was made with other settings; give another folder or add --force.")
             self.complete = bool(self._group.attrs.get("complete"))
-            self._arrays = [self._array(size) for size in self.sizes]
-            self._parts = self.path / PARTS
+            self._arrays, self._parts = [self._array(size) for size in self.sizes], self.path / PARTS
             self._images: list[Encoded] = []
-            self._rows: list[Mapping[str, object]] = []
+            self._rows: list[dict[str, object]] = []
             self._resume()
 
     def _array(self, size: Size) -> zarr.Array:
-        if _name(size) in self._group:
-            return self._group[_name(size)]
+        name, chunk, shard = NAME.format(*size), (1, *size), (self.shard, *size)
+        if name in self._group:
+            return self._group[name]
         return self._group.create_array(
-            _name(size),
-            shape=(0, *size),
-            dtype="uint16",
-            chunks=(1, *size),
-            shards=(self.shard, *size),
-            compressors=COMPRESSOR,
-            fill_value=0,
+            name, shape=(0, *size), dtype="uint16", chunks=chunk, shards=shard, compressors=COMPRESSOR, fill_value=0
         )
 
     def _resume(self) -> None:
@@ -245,7 +204,7 @@ class StoreWriter:
             shutil.rmtree(self._parts, ignore_errors=True)
         else:
             self._parts.mkdir(exist_ok=True)
-        self._part = 0 if self.complete else len(self._committed_parts())
+        self._part = 0 if self.complete else len(self._committed())
         self.sources = self.images = 0
         for table in self._tables(["index"]):
             self.sources += len(table)
@@ -262,24 +221,21 @@ class StoreWriter:
     def _tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the committed manifest in pieces, so that a long one is never in memory as a whole."""
         if self.complete:
-            for batch in pq.ParquetFile(self.path / MANIFEST).iter_batches(GROUP, columns=columns):
-                yield pa.Table.from_batches([batch])
+            batches = pq.ParquetFile(self.path / MANIFEST).iter_batches(GROUP, columns=columns)
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
         else:
-            for part in self._committed_parts():
-                yield pq.read_table(part, columns=columns)
+            yield from (pq.read_table(part, columns=columns) for part in self._committed())
 
-    def _committed_parts(self) -> list[Path]:
+    def _committed(self) -> list[Path]:
         return sorted(self._parts.glob("part-*.parquet"))
 
     def accept(self, image: np.ndarray | Encoded, **facts: object) -> None:
         """Add one image: gray values (h, w) in [0, 1], or an encoded pyramid; `facts` are columns of `Facts`."""
         encoded = image if isinstance(image, Encoded) else encode(pyramid(image, self.bits))
         if encoded.sizes != self.sizes:
-            size = Size(*encoded.sizes[-1])
-            raise StoreError(f"An image of {size} pixels does not fit a store of {self.sizes[-1]} pixels.")
-        index = self.images + len(self._images)
+            raise StoreError(f"An image of {Size(*encoded.sizes[-1])} pixels does not fit a store of {self.sizes[-1]}.")
         self._images.append(encoded)
-        self._add({"index": index, "pixels": encoded.pixels, **facts})
+        self._add({"index": self.images + len(self._images) - 1, "pixels": encoded.pixels, **facts})
 
     def refuse(self, reason: str, sentence: str, **facts: object) -> None:
         """Record one source that was refused: a short machine-readable reason and a sentence."""
@@ -295,14 +251,13 @@ class StoreWriter:
     def _commit(self) -> None:
         start, stop = self.images, self.images + len(self._images)
         with writing(self.path):
-            if stop > start:
-                number, committed = divmod(start, self.shard)
-                for level, array in enumerate(self._arrays):
-                    path = path_of(self.path / array.basename, number)
-                    # What follows the committed images was left by a kill.
-                    before = [Shard(path, self.shard).chunk(k) for k in range(committed)] if committed else []
-                    write_shard(path, [*before, *(image.chunks[level] for image in self._images)], self.shard)
-                    array.resize((stop, *array.shape[1:]))
+            number, committed = divmod(start, self.shard)
+            for level, array in enumerate(self._arrays if stop > start else ()):
+                path = path_of(self.path / array.basename, number)
+                # What follows the committed images was left by a kill.
+                before = [Shard(path, self.shard).chunk(k) for k in range(committed)] if committed else []
+                write_shard(path, [*before, *(image.chunks[level] for image in self._images)], self.shard)
+                array.resize((stop, *array.shape[1:]))
             rows = pa.Table.from_pylist(self._rows, schema=SCHEMA)
             _write_rows([rows], self._parts / f"part-{self._part:06d}.parquet")
         self._part += 1
@@ -335,11 +290,6 @@ class StoreWriter:
                 self.finish()
         finally:
             self._lock.close()
-
-
-def _name(size: Size) -> str:
-    """Return the name of the array of a level, as "5x4"."""
-    return f"{size.height}x{size.width}"
 
 
 def _regrouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

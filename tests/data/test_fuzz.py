@@ -21,7 +21,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELo
 from mammogan import parallel
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import Header, Identity, Window, build
-from mammogan.data.ingest import Settings, outcome_of, read_source
+from mammogan.data.ingest import Settings, read_source
 from mammogan.data.phantom.render import render
 from mammogan.data.store import quantize
 from mammogan.errors import Refused
@@ -116,7 +116,7 @@ def test_mutated_files_get_an_outcome(originals: list[bytes], tmp_path: Path) ->
                 reasons["unwritable"] += 1
                 continue
             started = time.perf_counter()
-            outcome = outcome_of(parallel.submit_guarded(children, read_source, path, None, SETTINGS))
+            outcome = parallel.outcome(parallel.submit_guarded(children, read_source, path, None, SETTINGS))
             slowest = max(slowest, time.perf_counter() - started)
             assert "PLANTED" not in f"{outcome} {outcome.facts}", number
             reasons[outcome.reason if isinstance(outcome, Refused) else "accepted"] += 1

@@ -1,10 +1,12 @@
-"""Draw the anatomy of a phantom: outline, strands, vessels, ducts, ligaments, lesions, pectoral muscle."""
+"""Draw the anatomy of a phantom: outline, strands, vessels, ducts, ligaments, lesions, pectoral muscle. All in mm."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.random import Generator
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
@@ -12,27 +14,21 @@ from mammogan.data.phantom.grid import COARSE, FIELD, column_positions, enlarge,
 from mammogan.data.phantom.patient import Patient
 from mammogan.types import Size
 
-Path = tuple[np.ndarray, np.ndarray]  # y and x of points, mm
+Path = tuple[np.ndarray, np.ndarray]  # y and x of points
 T = TypeVar("T", float, np.ndarray)
 
 
 class Outline(NamedTuple):
-    """The skin of a breast: depth (mm from the chest wall) by height (mm from the middle, downward).
-
-    Attributes:
-        skin: the function.
-        nipple: height and depth.
-        top, bottom: heights at which the breast ends.
-    """
+    """The skin of a breast: depth (from the chest wall) by height (from the middle, downward)."""
 
     skin: CubicSpline
-    nipple: tuple[float, float]
+    nipple: tuple[float, float]  # height and depth
     top: float
     bottom: float
 
 
 class Gland(NamedTuple):
-    """Center and half axes of the gland, mm."""
+    """Center and half axes of the gland."""
 
     y: float
     x: float
@@ -41,7 +37,7 @@ class Gland(NamedTuple):
 
 
 class Lesion(NamedTuple):
-    """A lesion: kind, position (mm from the middle and from the chest wall) and diameter."""
+    """A lesion: kind, position (from the middle and from the chest wall) and diameter."""
 
     kind: str
     y_mm: float
@@ -49,7 +45,7 @@ class Lesion(NamedTuple):
     mm: float
 
 
-def draw_outline(rng: np.random.Generator, who: Patient, view: str) -> Outline:
+def draw_outline(rng: Generator, who: Patient, view: str) -> Outline:
     """Draw the skin."""
     half, depth = who.height * rng.normal(1, 0.03), who.depth * rng.normal(1, 0.04)
     nipple = rng.normal(0, 0.06) * half if view == "CC" else rng.normal(0.18, 0.08) * half
@@ -72,11 +68,8 @@ def draw_outline(rng: np.random.Generator, who: Patient, view: str) -> Outline:
     return Outline(skin, (nipple, float(skin(nipple))), -FIELD[0] / 2 if view == "MLO" else -half, half)
 
 
-def strands(rng: np.random.Generator, size: Size, nipple: tuple[float, float]) -> np.ndarray:
-    """Draw bright threads of connective tissue that run toward the nipple; mean near 0, (h, w).
-
-    Crests of smooth noise in polar coordinates around a point before the nipple; two scales.
-    """
+def strands(rng: Generator, size: Size, nipple: tuple[float, float]) -> np.ndarray:
+    """Draw threads that run toward the nipple, crests of noise in polar coordinates; mean near 0, (h, w)."""
     y, x = row_positions(COARSE) - nipple[0], column_positions(COARSE) - nipple[1] - 25
     radius, angle = np.hypot(y, x), np.arctan2(y, -x)
     total = np.zeros(COARSE, np.float32)
@@ -94,10 +87,10 @@ def strands(rng: np.random.Generator, size: Size, nipple: tuple[float, float]) -
     return enlarge(total, size)
 
 
-def threads(rng: np.random.Generator, size: Size) -> np.ndarray:
-    """Draw a net of bright threads at three scales, where smooth noise crosses zero; mean near 0, (h, w)."""
+def threads(rng: Generator, size: Size) -> np.ndarray:
+    """Draw a net of threads at three scales, where smooth noise crosses zero; mean near 0, (h, w)."""
     total = np.zeros((640, 512), np.float32)
-    for scale, weight in ((3.4, 0.38), (1.9, 0.36), (1.0, 0.26)):  # mm
+    for scale, weight in ((3.4, 0.38), (1.9, 0.36), (1.0, 0.26)):
         noise = ndimage.gaussian_filter(rng.standard_normal(total.shape, np.float32), scale * total.shape[0] / FIELD[0])
         noise /= noise.std()
         total += weight * (3.0 * np.exp(-((noise / 0.42) ** 2)) - 1.0)
@@ -105,19 +98,12 @@ def threads(rng: np.random.Generator, size: Size) -> np.ndarray:
 
 
 class Lines:
-    """Collects thin structures (mm) as points of given width and strength, then draws all of a width at once.
-
-    Attributes:
-        size: of the image.
-        per_mm: pixels per millimeter.
-        spots: calcifications: y, x, radius, strength.
-        masses: (h, w), added to the lines.
-    """
+    """Collects thin structures as points of given width and strength, then draws all of a width at once."""
 
     def __init__(self, size: Size) -> None:
         self.size, self.per_mm = size, size.height / FIELD[0]
         self.points: dict[float, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
-        self.spots: list[tuple[float, float, float, float]] = []
+        self.spots: list[tuple[float, float, float, float]] = []  # calcifications: y, x, radius, strength
         self.masses = np.zeros(size, np.float32)
 
     def curve(self, path: Path, width: float, strength: float | np.ndarray) -> None:
@@ -126,14 +112,12 @@ class Lines:
         sigma = round(max(width / 2.355, 0.15), 1)
         length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(y), np.diff(x)))])
         at = np.arange(0, length[-1], 0.12)
-        if at.size == 0:
-            return
-        step = 0.12 * self.per_mm
-        weight = np.interp(at, length, np.broadcast_to(strength, y.shape)) * np.sqrt(2 * np.pi) * sigma * self.per_mm
-        entry = (np.interp(at, length, y), np.interp(at, length, x), weight * step)
-        self.points.setdefault(sigma, []).append(entry)
+        if at.size:
+            peak = np.interp(at, length, np.broadcast_to(strength, y.shape))
+            weight = peak * np.sqrt(2 * np.pi) * sigma * self.per_mm * (0.12 * self.per_mm)
+            self.points.setdefault(sigma, []).append((np.interp(at, length, y), np.interp(at, length, x), weight))
 
-    def lines(self) -> np.ndarray:
+    def drawn(self) -> np.ndarray:
         """Return the masses and all curves, (h, w)."""
         total = self.masses.copy()
         for sigma, entries in self.points.items():
@@ -141,11 +125,10 @@ class Lines:
             layer = np.zeros(self.size, np.float32)
             rows, columns = self._pixel(y, x)
             r, c = np.floor(rows).astype(int), np.floor(columns).astype(int)
-            for dr in (0, 1):
-                for dc in (0, 1):
-                    share = np.abs(1 - dr - (rows - r)) * np.abs(1 - dc - (columns - c))
-                    keep = (r + dr >= 0) & (r + dr < self.size[0]) & (c + dc >= 0) & (c + dc < self.size[1])
-                    np.add.at(layer, (r[keep] + dr, c[keep] + dc), (weight * share)[keep])
+            for dr, dc in product((0, 1), (0, 1)):
+                share = np.abs(1 - dr - (rows - r)) * np.abs(1 - dc - (columns - c))
+                keep = (r + dr >= 0) & (r + dr < self.size[0]) & (c + dc >= 0) & (c + dc < self.size[1])
+                np.add.at(layer, (r[keep] + dr, c[keep] + dc), (weight * share)[keep])
             total += np.clip(ndimage.gaussian_filter(layer, sigma * self.per_mm, truncate=3), 0, 0.6)
         return total
 
@@ -157,57 +140,49 @@ class Lines:
             reach = int(np.ceil(radius * self.per_mm)) + 2
             r0, c0 = max(int(row) - reach, 0), max(int(column) - reach, 0)
             r1, c1 = min(int(row) + reach + 2, self.size[0]), min(int(column) + reach + 2, self.size[1])
-            if r0 >= r1 or c0 >= c1:
-                continue
-            distance = np.hypot(np.arange(r0, r1)[:, None] - row, np.arange(c0, c1)[None, :] - column)
-            # A ball that is smaller than a pixel still covers its share of one.
-            disc = np.clip(radius * self.per_mm - distance + 0.5, 0, 1)
-            total[r0:r1, c0:c1] = np.maximum(total[r0:r1, c0:c1], strength * disc)
+            if r0 < r1 and c0 < c1:
+                distance = np.hypot(np.arange(r0, r1)[:, None] - row, np.arange(c0, c1)[None, :] - column)
+                # A ball that is smaller than a pixel still covers its share of one.
+                disc = np.clip(radius * self.per_mm - distance + 0.5, 0, 1)
+                total[r0:r1, c0:c1] = np.maximum(total[r0:r1, c0:c1], strength * disc)
         return total
 
     def _pixel(self, y: T, x: T) -> tuple[T, T]:
         return (y + FIELD[0] / 2) * self.per_mm - 0.5, x * self.per_mm - 0.5
 
 
-def _walk(rng: np.random.Generator, start: tuple[float, float], heading: float, length: float, bend: float) -> Path:
+def _walk(rng: Generator, start: tuple[float, float], heading: float, length: float, bend: float) -> Path:
     """Return a smooth random path, millimeter by millimeter."""
     turns = ndimage.gaussian_filter1d(rng.standard_normal(max(int(length), 4)), 6, mode="nearest") * bend
     angle = heading + np.cumsum(turns)
     return start[0] + np.cumsum(np.sin(angle)), start[1] + np.cumsum(np.cos(angle))
 
 
-def draw_vessels(rng: np.random.Generator, lines: Lines, outline: Outline, age: int) -> None:
+def draw_vessels(rng: Generator, lines: Lines, outline: Outline, age: int) -> None:
     """Draw vessels that enter at the chest wall, run toward the nipple, branch and taper; some calcify with age."""
-    nipple = outline.nipple
+    skin, nipple = outline.skin, outline.nipple
     for _ in range(int(rng.integers(2, 6))):
         y0 = rng.uniform(outline.top * 0.75, outline.bottom * 0.75)
         heading = np.arctan2((nipple[0] - y0) * 0.7, nipple[1])
         length, strength = rng.uniform(0.5, 0.95) * nipple[1], rng.uniform(0.06, 0.15)
         y, x = _walk(rng, (y0, rng.uniform(-2, 15)), heading + rng.normal(0, 0.2), length, 0.09)
-        taper = np.linspace(1, 0.35, len(y)) * (x < outline.skin(y) - 3)
-        lines.curve((y, x), rng.uniform(1.0, 2.4), strength * taper)
+        lines.curve((y, x), rng.uniform(1.0, 2.4), strength * (np.linspace(1, 0.35, len(y)) * (x < skin(y) - 3)))
         if rng.random() < 0.6:
             at = int(rng.uniform(0.3, 0.6) * len(y))
             side = rng.choice([-1, 1]) * rng.uniform(0.35, 0.7)
             yb, xb = _walk(rng, (y[at], x[at]), heading + side, 0.5 * length, 0.09)
-            width, taper = rng.uniform(0.8, 1.4), np.linspace(1, 0.2, len(yb))
-            lines.curve((yb, xb), width, 0.8 * strength * taper * (xb < outline.skin(yb) - 3))
+            taper = 0.8 * strength * np.linspace(1, 0.2, len(yb)) * (xb < skin(yb) - 3)
+            lines.curve((yb, xb), rng.uniform(0.8, 1.4), taper)
         if rng.random() < 0.07 * (age - 40) / 20:
-            _calcify(rng, lines, y, x)
+            start = int(rng.uniform(0.05, 0.3) * len(y))
+            stop = min(start + int(rng.uniform(15, 40)), len(y))
+            for offset, at in product((-0.8, 0.8), range(start, stop)):  # both walls
+                if rng.random() < 0.7:
+                    place = y[at] + offset + rng.normal(0, 0.1), x[at] + rng.normal(0, 0.3)
+                    lines.spots.append((*place, 0.25, rng.uniform(0.1, 0.3)))
 
 
-def _calcify(rng: np.random.Generator, lines: Lines, y: np.ndarray, x: np.ndarray) -> None:
-    """Draw calcifications along both walls of a vessel."""
-    start = int(rng.uniform(0.05, 0.3) * len(y))
-    stop = min(start + int(rng.uniform(15, 40)), len(y))
-    for offset in (-0.8, 0.8):
-        for at in range(start, stop):
-            if rng.random() < 0.7:
-                place = y[at] + offset + rng.normal(0, 0.1), x[at] + rng.normal(0, 0.3)
-                lines.spots.append((*place, 0.25, rng.uniform(0.1, 0.3)))
-
-
-def draw_ducts(rng: np.random.Generator, lines: Lines, nipple: tuple[float, float]) -> None:
+def draw_ducts(rng: Generator, lines: Lines, nipple: tuple[float, float]) -> None:
     """Draw ducts that fan out from the nipple into the gland."""
     for heading in np.linspace(-0.75, 0.75, int(rng.integers(6, 11))):
         length = rng.uniform(0.25, 0.5) * nipple[1]
@@ -215,21 +190,18 @@ def draw_ducts(rng: np.random.Generator, lines: Lines, nipple: tuple[float, floa
         lines.curve(path, rng.uniform(0.9, 1.6), rng.uniform(0.05, 0.14) * np.linspace(1, 0.3, len(path[0])))
 
 
-def draw_ligaments(rng: np.random.Generator, lines: Lines, outline: Outline) -> None:
+def draw_ligaments(rng: Generator, lines: Lines, outline: Outline) -> None:
     """Draw Cooper's ligaments: fine arcs between gland and skin."""
     for y0 in rng.uniform(outline.top * 0.9, outline.bottom * 0.9, int(rng.integers(14, 28))):
         edge = float(outline.skin(y0))
-        if edge < 20:
-            continue
-        inward = np.pi + np.arctan(float(outline.skin(y0, 1))) * 0.8
-        path = _walk(rng, (y0, edge - 1.5), inward + rng.normal(0, 0.3), rng.uniform(12, 32), 0.10)
-        lines.curve(path, rng.uniform(0.5, 1.0), rng.uniform(0.05, 0.13) * np.linspace(0.6, 1, len(path[0])))
+        if edge >= 20:
+            inward = np.pi + np.arctan(float(outline.skin(y0, 1))) * 0.8
+            path = _walk(rng, (y0, edge - 1.5), inward + rng.normal(0, 0.3), rng.uniform(12, 32), 0.10)
+            lines.curve(path, rng.uniform(0.5, 1.0), rng.uniform(0.05, 0.13) * np.linspace(0.6, 1, len(path[0])))
 
 
-def draw_lesions(
-    breast: np.random.Generator, rng: np.random.Generator, lines: Lines, gland: Gland, view: str
-) -> list[Lesion]:
-    """Draw masses and calcifications of one breast, at the same depth in both of its views."""
+def draw_lesions(breast: Generator, rng: Generator, lines: Lines, gland: Gland, view: str) -> list[Lesion]:
+    """Draw masses and calcifications, at the same depth in both views of a breast, which share `breast`."""
     lesions: list[Lesion] = []
 
     def place() -> tuple[float, float]:
@@ -264,18 +236,14 @@ def draw_lesions(
     return lesions
 
 
-def draw_pectoral(
-    rng: np.random.Generator, gray: np.ndarray, tissue: np.ndarray, outline: Outline, height: float
-) -> np.ndarray:
+def draw_pectoral(rng: Generator, gray: np.ndarray, clutter: np.ndarray, outline: Outline, height: float) -> np.ndarray:
     """Draw the pectoral muscle into an image: a bright triangle at the upper chest wall with a gently curved edge."""
-    size = Size(*gray.shape)
-    at_top = min(
-        np.clip(rng.normal(0.42, 0.10), 0.15, 0.75) * outline.nipple[1], 0.85 * float(outline.skin(outline.top))
-    )
-    length = np.clip(rng.normal(0.95, 0.22), 0.4, 1.5) * height
-    down = (row_positions(size) + FIELD[0] / 2) / length
-    edge = at_top * (1 - down) * (1 + rng.uniform(-0.15, 0.45) * down)
-    inside = (edge - column_positions(size)) / rng.uniform(1.0, 2.2)
+    rows, columns = row_positions(Size(*gray.shape)), column_positions(Size(*gray.shape))
+    depth = np.clip(rng.normal(0.42, 0.10), 0.15, 0.75) * outline.nipple[1]
+    depth = min(depth, 0.85 * float(outline.skin(outline.top)))
+    down = (rows + FIELD[0] / 2) / (np.clip(rng.normal(0.95, 0.22), 0.4, 1.5) * height)
+    edge = depth * (1 - down) * (1 + rng.uniform(-0.15, 0.45) * down)
+    inside = (edge - columns) / rng.uniform(1.0, 2.2)
     muscle = 1 / (1 + np.exp(-np.clip(inside, -30, 30)))
-    level = rng.uniform(0.26, 0.50) * (1 - 0.15 * down) + 0.02 * tissue
+    level = rng.uniform(0.26, 0.50) * (1 - 0.15 * down) + 0.02 * clutter
     return gray * (1 - 0.75 * muscle) + muscle * level

@@ -24,22 +24,14 @@ BODY = {
 
 @dataclass(frozen=True)
 class Vendor:
-    """A fictional device: its name, windows and display.
-
-    Attributes:
-        device: its name.
-        function: VOI LUT function.
-        low, high: stored values that the default window displays black and white.
-        more: other windows: explanation, factor on the width.
-        contrast: factor on the gray values.
-    """
+    """A fictional device: its name, windows and display."""
 
     device: Device
-    function: str
-    low: int
-    high: int
-    more: tuple[tuple[str, float], ...]
-    contrast: float
+    function: str  # VOI LUT function
+    low: int  # stored value that the default window displays black
+    high: int  # and white
+    more: tuple[tuple[str, float], ...]  # other windows: explanation, factor on the width
+    contrast: float  # factor on the gray values
 
 
 VENDORS = (

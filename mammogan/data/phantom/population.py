@@ -32,7 +32,7 @@ def write_population(
     workers: int = 1,
     progress: Progress = no_progress,
 ) -> Path:
-    """Write images as DICOM files, four per patient, and phantoms.csv, which lists their contents.
+    """Write images as DICOM files, four per patient; return the path of phantoms.csv, which lists their contents.
 
     Args:
         out: folder, created where it is missing; files in it are replaced.
@@ -41,9 +41,6 @@ def write_population(
         height, width: pixels, 5 : 4.
         workers: number of processes.
         progress: counts "phantoms".
-
-    Returns:
-        The path of phantoms.csv.
 
     Raises:
         ParameterError: a count below 1 or a size that `render` refuses.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.random import Generator, default_rng
 from scipy import ndimage
 
 from mammogan.data.dicom_writer import Encoding, Header, Identity, Window
@@ -19,55 +20,33 @@ from mammogan.types import Size
 
 @dataclass
 class Phantom:
-    """One image and its contents.
+    """One image and its contents."""
 
-    Attributes:
-        pixels: (height, width), uint16 in 0 ... 4095 as stored; `header` and `encoding` say how to display them.
-        shown: (height, width), float in [0, 1], as the default window displays them.
-        header, encoding: for `mammogan.data.dicom_writer.write`.
-        density: BI-RADS class, A to D.
-        lesions: masses and calcifications.
-    """
-
-    pixels: np.ndarray = field(repr=False)
-    shown: np.ndarray = field(repr=False)
+    pixels: np.ndarray = field(repr=False)  # (height, width), uint16 in 0 ... 4095 as stored
+    shown: np.ndarray = field(repr=False)  # (height, width), float in [0, 1], as the default window displays them
     header: Header
     encoding: Encoding
-    density: str
+    density: str  # BI-RADS class, A to D
     lesions: list[Lesion]
 
 
-@dataclass
-class View:
-    """One view of a breast while it is drawn.
+class Scene:
+    """One view of a breast while it is drawn: its skin, and the distance to it in mm, negative outside."""
 
-    Attributes:
-        size: of the image.
-        name: "CC" or "MLO".
-        who: the patient.
-        rng: source of everything that is the same at every size.
-        fine: source of detail that only larger images resolve, and of noise.
-        outline: the skin.
-        coarse_distance, distance: distance to the skin, mm, negative outside; on the grid `COARSE` and on the image's.
-    """
+    def __init__(self, size: Size, view: str, who: Patient, rng: Generator, fine: Generator) -> None:
+        self.size, self.view, self.who = size, view, who
+        self.rng = rng  # of everything that is the same at every size
+        self.fine = fine  # of detail that only larger images resolve, and of noise
+        self.per_mm = size.height / FIELD[0]
+        self.outline = anatomy.draw_outline(rng, who, view)
+        self.coarse_distance = self._distance()  # on the grid `COARSE`
+        self.distance = enlarge(self.coarse_distance, size)
 
-    size: Size
-    name: str
-    who: Patient
-    rng: np.random.Generator
-    fine: np.random.Generator
-
-    def __post_init__(self) -> None:
-        self.outline = anatomy.draw_outline(self.rng, self.who, self.name)
-        self.coarse_distance = self._skin_distance()
-        self.distance = enlarge(self.coarse_distance, self.size)
-
-    def _skin_distance(self) -> np.ndarray:
-        edge = self.outline.skin(row_positions(COARSE)[:, 0])
-        inside = column_positions(COARSE) < edge[:, None]
-        # Distance to the skin; the chest wall and the image's upper edge are not skin.
+    def _distance(self) -> np.ndarray:
+        inside = column_positions(COARSE) < self.outline.skin(row_positions(COARSE)[:, 0])[:, None]
+        # The chest wall and the image's upper edge are not skin.
         padded = np.pad(inside, ((1, 1), (0, 1)))
-        if self.name == "MLO":
+        if self.view == "MLO":
             padded[0] = padded[1]
         inward = ndimage.distance_transform_edt(padded)[1:-1, :-1] - 0.5
         outward = ndimage.distance_transform_edt(~padded)[1:-1, :-1] - 0.5
@@ -92,81 +71,74 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
         raise ParameterError(f"{laterality} {view} is not a view of the phantoms; choose L or R, and CC or MLO.")
     if height * 4 != width * 5 or height < 80:
         raise ParameterError(f"A phantom of {height} x {width} is impossible; choose 5 : 4 and a height of 80 or more.")
-    which = VIEWS.index((laterality, view))
-    rng, fine = (np.random.default_rng([seed, number, stream, which]) for stream in (1, 2))
-    # Both views of a breast share its lesions.
-    breast = np.random.default_rng([seed, number, 3, "LR".index(laterality)])
-    scene = View(Size(height, width), view, patient(seed, number), rng, fine)
+    who, which = patient(seed, number), VIEWS.index((laterality, view))
+    rng, fine = (default_rng([seed, number, stream, which]) for stream in (1, 2))
+    breast = default_rng([seed, number, 3, "LR".index(laterality)])  # both views of a breast share its lesions
+    scene = Scene(Size(height, width), view, who, rng, fine)
     amount, clutter, gland = _tissue(scene)
     lines = Lines(scene.size)
-    anatomy.draw_vessels(rng, lines, scene.outline, scene.who.age)
+    anatomy.draw_vessels(rng, lines, scene.outline, who.age)
     anatomy.draw_ducts(rng, lines, scene.outline.nipple)
     anatomy.draw_ligaments(rng, lines, scene.outline)
     lesions = anatomy.draw_lesions(breast, rng, lines, gland, view)
-    amount += lines.lines()
-    gray = np.clip(_projection(scene, amount, clutter) + lines.calcifications(), 0, None)
-    vendor = VENDORS[int(np.random.default_rng([seed, number, 4]).integers(len(VENDORS)))]
+    gray = np.clip(_projection(scene, amount + lines.drawn(), clutter) + lines.calcifications(), 0, None)
+    vendor = VENDORS[int(default_rng([seed, number, 4]).integers(len(VENDORS)))]
     shown = _detected(scene, gray, vendor)
     if laterality == "R":
         shown = shown[:, ::-1]
     pixels, windows = _stored(shown, vendor)
-    index = 4 * number + which
+    key, study = f"phantom-{seed}-{4 * number + which}-{height}x{width}", f"phantom-{seed}-{number}"
     header = Header(
         view,
         laterality,
-        Identity(
-            f"phantom-{seed}-{index}-{height}x{width}",
-            f"phantom-{seed}-{number}",
-            f"PHANTOM^{number:06d}",
-            scene.who.age,
-        ),
+        Identity(key, study, f"PHANTOM^{number:06d}", who.age),
         vendor.device,
         spacing_mm=FIELD[0] / height,
         windows=windows,
         function=vendor.function,
         comment="Procedural phantom; shows no person.",
     )
-    choice = np.random.default_rng([seed, number, 5, which])
+    choice = default_rng([seed, number, 5, which])
     encoding = Encoding(inverted=bool(choice.random() < 0.2), compressed=bool(choice.random() < 0.25))
-    return Phantom(pixels, shown, header, encoding, scene.who.density, lesions)
+    return Phantom(pixels, shown, header, encoding, who.density, lesions)
 
 
-def _tissue(scene: View) -> tuple[np.ndarray, np.ndarray, Gland]:
-    """Draw fibroglandular tissue.
-
-    Returns:
-        Its amount (h, w); noise (h, w) that other tissue shares; and the gland.
-    """
+def _tissue(scene: Scene) -> tuple[np.ndarray, np.ndarray, Gland]:
+    """Return the amount of fibroglandular tissue (h, w), noise that the muscle shares (h, w), and the gland."""
     rng, who, size, outline = scene.rng, scene.who, scene.size, scene.outline
     clouds = texture(rng, scene.fine, size, who.beta)
-    coarse_clouds = ndimage.gaussian_filter(clouds, 3.0 * (size.height / FIELD[0]))
+    coarse_clouds = ndimage.gaussian_filter(clouds, 3.0 * scene.per_mm)
     weave = texture(rng, scene.fine, size, 2.6)
     # Strands: crests of band-limited noise, drawn out toward the nipple.
     fibers = anatomy.strands(rng, size, outline.nipple)
 
     # Glandular tissue is deep to the nipple, more above than below, free of a rim of fat under the skin.
-    gy, gx = outline.nipple[0] - 0.10 * who.height + rng.normal(0, 4), outline.nipple[1] * rng.uniform(0.52, 0.62)
-    span_y, span_x = who.height * rng.uniform(0.52, 0.72), outline.nipple[1] * rng.uniform(0.44, 0.58)
-    if scene.name == "MLO":
-        gy -= 0.06 * who.height
-    envelope = 1 - np.hypot((row_positions(COARSE) - gy) / span_y, (column_positions(COARSE) - gx) / span_x)
+    y, x = outline.nipple[0] - 0.10 * who.height + rng.normal(0, 4), outline.nipple[1] * rng.uniform(0.52, 0.62)
+    gland = Gland(
+        y - 0.06 * who.height if scene.view == "MLO" else y,
+        x,
+        who.height * rng.uniform(0.52, 0.72),
+        outline.nipple[1] * rng.uniform(0.44, 0.58),
+    )
+    rows, columns = row_positions(COARSE), column_positions(COARSE)
+    envelope = 1 - np.hypot((rows - gland.y) / gland.height, (columns - gland.x) / gland.depth)
     envelope = np.minimum(envelope, (scene.coarse_distance - rng.uniform(4, 9)) / 12)
     # Tissue thins out over a centimeter or two rather than ending: its share decides where the middle of that is.
     lobes = enlarge(envelope, size) * 1.4 + 0.85 * coarse_clouds
     threshold = np.quantile(lobes[::4, ::4][scene.distance[::4, ::4] > 3], 1 - who.glandular)
-    gland = 1 / (1 + np.exp(-(lobes - threshold) / 0.38))
+    share = 1 / (1 + np.exp(-(lobes - threshold) / 0.38))
     # Threads of connective tissue carry the gland; fat fills the space between them.
     connective = anatomy.threads(rng, size) * 0.6 + fibers * 0.5
-    amount = gland * (
+    amount = share * (
         0.42 + who.strands * 0.62 * connective + (0.10 + 0.10 * (1 - who.strands)) * clouds + 0.05 * weave
     )
     amount += 0.10 * np.clip(connective, 0, None) * enlarge(np.clip(envelope + 1.0, 0, 1), size)
     amount += 0.035 * weave + 0.03 * clouds
     amount = np.logaddexp(0, 18 * (amount + 0.06)) / 18 - 0.06  # nothing absorbs less than fat does
-    return amount, clouds + 0.7 * weave, Gland(gy, gx, span_y, span_x)
+    return amount, clouds + 0.7 * weave, gland
 
 
-def _projection(scene: View, amount: np.ndarray, clutter: np.ndarray) -> np.ndarray:
+def _projection(scene: Scene, amount: np.ndarray, clutter: np.ndarray) -> np.ndarray:
     """Return the gray values (h, w) of tissue in a compressed breast, with skin, nipple and muscle."""
     rng, outline = scene.rng, scene.outline
     rows, columns = row_positions(scene.size), column_positions(scene.size)
@@ -177,7 +149,7 @@ def _projection(scene: View, amount: np.ndarray, clutter: np.ndarray) -> np.ndar
     gray += rng.uniform(0.08, 0.16) * np.exp(-(((rim - 1.0) / 0.7) ** 2))
     nipple = ((rows - outline.nipple[0]) / 5.5) ** 2 + ((columns - outline.nipple[1] + 1.5) / 4.5) ** 2
     gray += rng.uniform(0.08, 0.25) * np.exp(-(nipple**2))
-    if scene.name == "MLO":
+    if scene.view == "MLO":
         return anatomy.draw_pectoral(rng, gray, clutter, outline, scene.who.height)
     if rng.random() < 0.12:
         sliver = (columns - rng.uniform(2, 6)) + ((rows - rng.normal(0, 10)) / 40) ** 2 * 6
@@ -185,17 +157,16 @@ def _projection(scene: View, amount: np.ndarray, clutter: np.ndarray) -> np.ndar
     return gray
 
 
-def _detected(scene: View, gray: np.ndarray, vendor: Vendor) -> np.ndarray:
+def _detected(scene: Scene, gray: np.ndarray, vendor: Vendor) -> np.ndarray:
     """Return the displayed gray values in [0, 1]: a little blur, then quantum noise that grows with the signal."""
-    per_mm = scene.size.height / FIELD[0]
-    gray = ndimage.gaussian_filter(gray, 0.12 * per_mm)
+    gray = ndimage.gaussian_filter(gray, 0.12 * scene.per_mm)
     gray = scene.who.gain * vendor.contrast * gray
-    noise = 0.012 * np.sqrt(np.clip(gray, 0.02, 1)) * min(per_mm / 4, 1.2)
+    noise = 0.012 * np.sqrt(np.clip(gray, 0.02, 1)) * min(scene.per_mm / 4, 1.2)
     gray = gray + noise * scene.fine.standard_normal(scene.size, np.float32)
     gray = np.clip(1.06 * np.clip(gray, 0, None) ** scene.who.gamma, 0, None)
     # The top of the display rolls off instead of clipping, as a toe and shoulder curve does.
     gray = np.where(gray > 0.75, 0.75 + 0.25 * np.tanh((gray - 0.75) / 0.25), gray)
-    return np.clip(gray * np.clip(scene.distance * per_mm + 0.5, 0, 1), 0, 1)
+    return np.clip(gray * np.clip(scene.distance * scene.per_mm + 0.5, 0, 1), 0, 1)
 
 
 def _stored(shown: np.ndarray, vendor: Vendor) -> tuple[np.ndarray, tuple[Window, ...]]:
