@@ -1,10 +1,10 @@
-"""Speed of the alignment beside what a user would write: moments, information, densities, precision and recall.
+"""Speed of the alignment against what a user would write: moments, information, densities, precision and recall.
 
     python benchmarks/alignment.py [--images 90000] [--repeats 3]
 
 The table is printed and kept as benchmarks/results/alignment.md and .json. Rivals run in turns in the same process;
-ratios are of processor time, which other work on the machine disturbs least, and medians over the repeats. What is
-measured by it runs in one thread: one that waits for work counts as if it worked.
+ratios are of processor time, which other work on the machine disturbs least, and medians over the repeats. Tasks timed
+in this way run in one thread: a thread that waits for work counts as if it worked.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ GOALS = {"moments": 10, "seconds": 60, "gigabytes": 4, "pass": 0.8}
 
 
 def spent(task: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of processor and of wall that a task takes."""
+    """Return the seconds of processor and of wall that a task needs."""
     wall, processor = time.perf_counter(), time.process_time()
     task()
     return time.process_time() - processor, time.perf_counter() - wall
 
 
-def by_hand(image: np.ndarray) -> tuple:
-    """The five moments as SciPy has them."""
+def by_hand(image: np.ndarray) -> tuple[float, ...]:
+    """Return the five moments as SciPy computes them."""
     x = image.ravel()
     return x.mean(), x.var(), stats.skew(x), stats.kurtosis(x, fisher=False), stats.moment(x, 5) / x.var() ** 2.5
 
 
 def tables(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two tables of moments as mammograms have them: skewed, heavy-tailed and correlated; the second a little apart."""
+    """Draw two tables of moments like those of mammograms: skewed, heavy-tailed and correlated; a little apart."""
     rng = np.random.default_rng(seed)
 
     def draw(scale: float) -> np.ndarray:
@@ -67,26 +67,40 @@ def tables(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return draw(1.0), draw(1.04)
 
 
-def rivals(repeats: int) -> list[dict]:
-    """Processor seconds of ours and theirs, task by task."""
+def rivals(repeats: int) -> list[dict[str, str | float]]:
+    """Return the processor seconds of ours and theirs, task by task."""
     image = render(1, 0, "CC", "L", height=1280, width=1024).pixels.astype(np.uint16)
     (a, b), (c, d) = tables(10_000, 0), tables(2000, 1)
     labels = np.repeat([0, 1], len(a))
     grid = Grid.around(c[:, 1:3], d[:, 1:3], count=200)
     points = np.stack([axis.ravel() for axis in np.meshgrid(*grid.centers, indexing="ij")])
     features = [np.random.default_rng(seed).normal(size=(2000, 64)).astype(np.float32) for seed in (0, 1)]
-    tasks: list[tuple[str, str, Callable, Callable]] = [
-        ("five moments of an image, 1280 x 1024", "scipy.stats", lambda: image_moments(image[None], 12),
-         lambda: by_hand(image)),
-        ("information of five moments, 10,000 + 10,000", "sklearn mutual_info_classif",
-         lambda: [mutual_information(a[:, j], b[:, j]) for j in range(5)],
-         lambda: mutual_info_classif(np.r_[a, b], labels, discrete_features=False, random_state=0)),
-        ("two densities on 200 x 200, 2000 + 2000", "scipy gaussian_kde",
-         lambda: [density(x[:, 1:3], grid) for x in (c, d)],
-         lambda: [stats.gaussian_kde(x[:, 1:3].T)(points) for x in (c, d)]),
-        ("precision, recall, density, coverage, 2000 + 2000 of 64", "prdc",
-         lambda: manifold(*features), lambda: compute_prdc(*features, nearest_k=5)),
-    ]  # fmt: skip
+    tasks: list[tuple[str, str, Callable[[], object], Callable[[], object]]] = [
+        (
+            "five moments of an image, 1280 x 1024",
+            "scipy.stats",
+            lambda: image_moments(image[None], 12),
+            lambda: by_hand(image),
+        ),
+        (
+            "information of five moments, 10,000 + 10,000",
+            "sklearn mutual_info_classif",
+            lambda: [mutual_information(a[:, j], b[:, j]) for j in range(5)],
+            lambda: mutual_info_classif(np.r_[a, b], labels, discrete_features=False, random_state=0),
+        ),
+        (
+            "two densities on 200 x 200, 2000 + 2000",
+            "scipy gaussian_kde",
+            lambda: [density(x[:, 1:3], grid) for x in (c, d)],
+            lambda: [stats.gaussian_kde(x[:, 1:3].T)(points) for x in (c, d)],
+        ),
+        (
+            "precision, recall, density, coverage, 2000 + 2000 of 64",
+            "prdc",
+            lambda: manifold(*features),
+            lambda: compute_prdc(*features, nearest_k=5),
+        ),
+    ]
     rows = []
     for name, rival, ours, theirs in tasks:
         ours()
@@ -99,30 +113,30 @@ def rivals(repeats: int) -> list[dict]:
 
 
 def statistics(count: int) -> dict[str, float]:
-    """Seconds and gigabytes of the whole statistics stage, from tables of moments to all rows."""
+    """Return the seconds and gigabytes of the whole statistics stage, from tables of moments to all rows."""
     real, synthetic = tables(count, 2)
-    plan = ResamplingDesign(count, count)
-    found: dict[str, float] = {}
+    design = ResamplingDesign(count, count)
+    costs: dict[str, float] = {}
     for name, task in (
-        ("Table 2", lambda: label_information(real, synthetic, plan)),
-        ("Table 1", lambda: pair_scores(real, synthetic, plan)),
-        ("Figure 6", lambda: support_coverage(real, synthetic, plan)),
+        ("Table 2", lambda: label_information(real, synthetic, design)),
+        ("Table 1", lambda: pair_scores(real, synthetic, design)),
+        ("Figure 6", lambda: support_coverage(real, synthetic, design)),
     ):
-        found[f"{name} processor"], found[f"{name} wall"] = spent(task)
-        print(name, found, flush=True)
+        costs[f"{name} processor"], costs[f"{name} wall"] = spent(task)
+        print(name, costs, flush=True)
     for kind in ("processor", "wall"):
-        found[kind] = sum(value for name, value in found.items() if name.endswith(kind) and " " in name)
-    found["gigabytes"] = _peak() / 1024
-    return found
+        costs[kind] = sum(value for name, value in costs.items() if name.endswith(kind) and " " in name)
+    costs["gigabytes"] = _peak() / 1024
+    return costs
 
 
 def only_read(images: np.ndarray) -> np.ndarray:
-    """Nothing of every image: what reading alone costs."""
+    """Return nothing of every image, to time reading alone."""
     return np.zeros((len(images), 5))
 
 
 def through_the_store(repeats: int, workers: int) -> dict[str, object]:
-    """Images a second of reading alone and of the pass of moments, and the memory of passes of two lengths."""
+    """Return images per second of reading alone and of the pass of moments, and the memory of passes of two lengths."""
     drawn = [render(1, 0, view, side, height=1280, width=1024).pixels for view in ("CC", "MLO") for side in "LR"]
     with tempfile.TemporaryDirectory() as name:
         with StoreWriter(Path(name) / "store", 1280, 1024, 12, {"by": "benchmark"}) as writer:
@@ -151,7 +165,7 @@ PASSES: tuple[tuple[Callable, tuple], ...] = ((only_read, ()), (image_moments, (
 
 
 def _rate(images: Level, function: Callable, arguments: tuple, workers: int) -> float:
-    """Images a second of wall on a Dask cluster, from the first answer to the last of 2048 images."""
+    """Return images per second of wall on a Dask cluster, from the first answer to the last of 2048 images."""
     marks: list[tuple[float, int]] = []
     rows = np.resize(np.arange(len(images)), 2048)
 
@@ -163,7 +177,7 @@ def _rate(images: Level, function: Callable, arguments: tuple, workers: int) -> 
 
 
 def _memory(images: Level, count: int) -> float:
-    """Peak megabytes of a fresh process that passes over so many images."""
+    """Return the peak megabytes of a fresh process that passes over so many images."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_pass, images, count).result()
 
@@ -174,13 +188,13 @@ def _pass(images: Level, count: int) -> float:
 
 
 def _peak() -> float:
-    """Peak megabytes of this process since it began (resource.getrusage would count its parent's, too)."""
+    """Return the peak megabytes of this process since it began (resource.getrusage would count its parent's too)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def table(report: dict) -> str:
-    """The results as Markdown."""
+    """Return the results as Markdown."""
     lines = [
         f"{report['date']}; {report['device']}; load {report['load']:.0f}"
         f"{' (shared: wall times are long)' if report['load'] > os.cpu_count() else ''}; medians of "
@@ -218,9 +232,9 @@ def table(report: dict) -> str:
             "",
             "| Where | Read, images/s | Moments, images/s | Moments / read |",
             "|---|---|---|---|",
-            f"| one process, a second of processor | {passed['read_images_per_processor_second']:.0f} | "
+            f"| one process, per second of processor | {passed['read_images_per_processor_second']:.0f} | "
             f"{passed['moments_images_per_processor_second']:.0f} | {passed['one_process']:.2f} |",
-            f"| Dask, 2 processes, a second of wall | {passed['dask_read_images_per_second']:.0f} | "
+            f"| Dask, 2 processes, per second of wall | {passed['dask_read_images_per_second']:.0f} | "
             f"{passed['dask_moments_images_per_second']:.0f} | {passed['dask']:.2f} |",
             "",
             f"Peak memory of a pass: {passed['peak_megabytes'][0]:.0f} MB over 256 images, "
@@ -231,7 +245,7 @@ def table(report: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=90_000, help="a side, in the statistics stage")
+    parser.add_argument("--images", type=int, default=90_000, help="images per side in the statistics stage")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     report: dict = {

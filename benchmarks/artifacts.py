@@ -1,9 +1,9 @@
-"""How well each detector of artifacts finds damage planted in real images and in phantoms: a table of numbers.
+"""Recall and precision of each detector of artifacts for damage planted in real images and in phantoms.
 
     python benchmarks/artifacts.py REAL_STORE PHANTOM_STORE [--size 80 64] [--seed 0]
 
-Half of the patients make the reference; in the images of the other half each class of damage is planted once. No image
-is kept.
+The detectors are fitted to half of the patients; in the images of the other half each class of damage is planted once.
+No image is kept.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ THRESHOLD = 2.0  # surprise: one real image in a hundred
 
 
 def detection(images: Images, seed: int) -> pd.DataFrame:
-    """Area under the ROC curve, recall and precision of each detector for each class of damage."""
+    """Return area under the ROC curve, recall and precision of each detector for each class of damage."""
     rng = np.random.default_rng(seed)
     names = np.unique(images.patients)
     half = np.isin(images.patients, rng.permutation(names)[: len(names) // 2])
     pixels = np.asarray(images.pixels[:])
-    fitted = Detectors(facts_table(pixels[half], images.bits), images.patients[half], images.views[half])
-    clean = fitted.scores(facts_table(pixels[~half], images.bits), images.views[~half])
+    detectors = Detectors(facts_table(pixels[half], images.bits), images.patients[half], images.views[half])
+    clean = detectors.scores(facts_table(pixels[~half], images.bits), images.views[~half])
     rows = []
     for kind in DAMAGE:
         draws = np.random.default_rng([seed, list(DAMAGE).index(kind)])
         gray = pixels[~half] / (2**images.bits - 1)
         damaged = np.stack([quantize(plant(image, kind, draws), images.bits) for image in gray])
-        found = fitted.scores(facts_table(damaged, images.bits), images.views[~half])
+        scores = detectors.scores(facts_table(damaged, images.bits), images.views[~half])
         for detector in (*DETECTORS, "any"):
-            a, b = clean[detector].to_numpy(), found[detector].to_numpy()
+            a, b = clean[detector].to_numpy(), scores[detector].to_numpy()
             hits, alarms = int((b >= THRESHOLD).sum()), int((a >= THRESHOLD).sum())
             recall, false = hits / len(b), alarms / len(a)
             low, high = stats.binomtest(hits, len(b)).proportion_ci(method="exact")
@@ -64,16 +64,16 @@ def detection(images: Images, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table(name: str, found: pd.DataFrame) -> list[str]:
-    """Two tables of one set: the best detector and all together by damage; areas under the curve of all detectors."""
-    alarms = found[found["damage"] == found["damage"].iloc[0]].set_index("detector")["alarms"]
+def table(name: str, rates: pd.DataFrame) -> list[str]:
+    """Return two tables of one set: the best detector and all together by damage; areas under the curve of all."""
+    alarms = rates[rates["damage"] == rates["damage"].iloc[0]].set_index("detector")["alarms"]
     lines = [
-        f"### {name}, {found['images'].iloc[0]} images damaged, as many not",
+        f"### {name}, {rates['images'].iloc[0]} images damaged, as many not",
         "",
         "| Damage | Best detector | AUC | Recall | Precision | AUC of all together | Recall | Precision |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for damage, part in found.groupby("damage", sort=False):
+    for damage, part in rates.groupby("damage", sort=False):
         single = part[part["detector"] != "any"]
         best, every = single.loc[single["auc"].idxmax()], part[part["detector"] == "any"].iloc[0]
         cells = []
@@ -83,7 +83,7 @@ def table(name: str, found: pd.DataFrame) -> list[str]:
             cells += [f"{row['auc']:.2f}", recall, precision]
         lines.append(f"| {damage} | {best['detector']} | {' | '.join(cells)} |")
     lines += ["", f"Flagged without damage: {', '.join(f'{d} {a:.0%}' for d, a in alarms.items())}.", ""]
-    wide = found.pivot(index="damage", columns="detector", values="auc").loc[list(DAMAGE), [*DETECTORS, "any"]]
+    wide = rates.pivot(index="damage", columns="detector", values="auc").loc[list(DAMAGE), [*DETECTORS, "any"]]
     lines += [f"| AUC | {' | '.join(wide.columns)} |", "|---" * (1 + wide.shape[1]) + "|"]
     lines += [f"| {damage} | {' | '.join(f'{v:.2f}' for v in row)} |" for damage, row in wide.iterrows()]
     return [*lines, ""]

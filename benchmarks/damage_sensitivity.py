@@ -1,8 +1,8 @@
-"""What each measure can see: real images, damaged in known ways, scored against other real images.
+"""Sensitivity of each measure: real images, damaged in known ways, scored against other real images.
 
 A measure that does not move when images are blurred says nothing about sharpness, however good its value. For each kind
-of damage and each measure two numbers are found by drawing sets again and again from a larger one: how far the damage
-moves the measure, in standard deviations of what chance does, and how strong a damage must be to be detected.
+of damage and each measure two numbers are estimated by drawing sets again and again from a larger one: the effect of
+the damage on the measure, in standard deviations of chance, and the strength at which the damage is detected.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from mammogan.metrics.memorization import nearest_training
 from mammogan.metrics.moments import PAIRS, image_moments
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.metrics.ssim import ms_ssim
+from mammogan.metrics.validation import check_at_least
 
 ALPHA, POWER = 0.05, 0.80
+Pair = tuple[np.ndarray, np.ndarray]  # rows of the reference set and of the other one
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class Damage:
     """A way to make a set of images worse.
 
     Attributes:
-        name: in words.
-        unit: what `strength` counts.
+        name: name in words.
+        unit: unit of the strength.
         nominal: strength of the table.
-        most: largest strength that there is.
-        apply: (images (n, h, w) in [0, 1], strength, rng) -> images; None for what is done to the set instead.
+        most: largest possible strength.
+        apply: (images (n, h, w) in [0, 1], strength, rng) -> images; None where the set is damaged instead.
         choose: (own rows, rows of the reference set, strength, rng) -> rows that make up the set; None for own rows.
     """
 
@@ -70,7 +72,7 @@ def _levels(images: np.ndarray, strength: float, _: np.random.Generator) -> np.n
 
 
 def _shift(images: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
-    # A window whose center lies higher shows everything darker; air stays black.
+    # A window with a higher center shows everything darker; air stays black.
     return images - strength / 100
 
 
@@ -82,7 +84,7 @@ def _vendor(images: np.ndarray, strength: float, _: np.random.Generator) -> np.n
 
 
 def _jitter(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    # The same images with a gain of a few per cent and a little noise: what a copy by a network looks like.
+    # The same images with a gain of a few percent and a little noise, like a copy by a network.
     gain = 1 + rng.normal(0, 0.02, (len(images), 1, 1))
     return images * gain + rng.normal(0, 0.005, images.shape)
 
@@ -115,7 +117,7 @@ DAMAGES = (
 
 @dataclass(frozen=True)
 class Table:
-    """All that the measures need of each image of a set, computed once; sets are drawn from it by rows.
+    """Everything that the measures need of each image of a set, computed once; sets are drawn from it by rows.
 
     Attributes:
         moments: (n, 5).  features: (n, d), standardized.  spectra: (n, bins).
@@ -135,11 +137,11 @@ class Table:
         return len(self.moments)
 
     def rows(self, index: np.ndarray) -> Table:
-        """A set drawn from this one."""
+        """Return a set drawn from this one."""
         return Table(**{name: value[index] for name, value in vars(self).items()})
 
     def mixed(self, other: Table, take: np.ndarray) -> Table:
-        """This set, with the images of `other` where `take`, (n,), is True."""
+        """Return this set, with the images of `other` where `take`, (n,), is True."""
 
         def choose(own: np.ndarray, others: np.ndarray) -> np.ndarray:
             return np.where(take.reshape(-1, *[1] * (own.ndim - 1)), others, own)
@@ -148,16 +150,16 @@ class Table:
 
 
 def describe(images: np.ndarray, standardize: Feature, *, count: int = 8, seed: int = 0) -> Table:
-    """Everything per image.
+    """Compute everything that the measures need of each image.
 
     Args:
         images: (n, h, w), uint16 of 12 bits.
-        standardize: of the features, fitted to undamaged images.
-        count: patches a level of an image: fewer than the original's 128, since sets are drawn many times.
-        seed: of the patches' places.
+        standardize: `standardizer` of the features of undamaged images.
+        count: patches per level of an image: fewer than the original's 128, since sets are drawn many times.
+        seed: random seed of the patches' positions.
     """
     features = extract(images, 12, gray_features)
-    found = patches(images, 12, count=count, seed=seed)
+    levels = patches(images, 12, count=count, seed=seed)
     pixels = extract(images, 12, lambda x: pixel_features(x, 20))
     step = max(min(images.shape[1:]) // (2 * COARSEST), 1)
     h, w = (side // step * step for side in images.shape[1:])
@@ -166,8 +168,8 @@ def describe(images: np.ndarray, standardize: Feature, *, count: int = 8, seed: 
         moments=image_moments(images, 12),
         features=standardize(features),
         spectra=image_spectra(images.astype(np.float32) / 4095)[1],
-        fine=found[0],
-        coarse=found[-1],
+        fine=levels[0],
+        coarse=levels[-1],
         pixels=pixels.astype(np.float32),
         gray=gray.astype(np.float32),
     )
@@ -180,22 +182,22 @@ def _similarity(b: Table) -> float:
 
 
 def _pairs(a: Table, b: Table) -> float:
-    """Mean of 1 - sqrt(JSD) over the ten pairs of moments: the primary reading of Table 1."""
-    found = []
+    """Return the mean of 1 - sqrt(JSD) over the ten pairs of moments: the primary reading of Table 1."""
+    scores = []
     for i, j in PAIRS:
         x, y = a.moments[:, [i, j]], b.moments[:, [i, j]]
         grid = Grid.around(x, y, count=50)
-        found.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
-    return float(np.mean(found))
+        scores.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
+    return float(np.mean(scores))
 
 
 def _authentic(a: Table, b: Table) -> float:
-    # Every reference image is taken for a patient of its own here.
+    # Every reference image counts as a patient of its own here.
     return float(nearest_training(a.pixels, np.arange(len(a)), b.pixels).authentic.mean())
 
 
 def scores(a: Table, b: Table) -> dict[str, float]:
-    """Every measure of a set b against the reference a, with fewer projections than a report would take."""
+    """Return every measure of a set b against the reference a, with fewer projections than in a report."""
     near = manifold(a.features, b.features)
     swd = {
         f"SWD {level}, {name} scale": distance
@@ -218,12 +220,12 @@ def scores(a: Table, b: Table) -> dict[str, float]:
 
 
 def quantized(images: np.ndarray) -> np.ndarray:
-    """To 12 bits."""
+    """Return images in [0, 1] as 12 bits."""
     return (np.clip(images, 0, 1) * 4095 + 0.5).astype(np.uint16)
 
 
 def power_of(shifts: np.ndarray, sd: float) -> float:
-    """Probability that a measure leaves the central 95 % of chance.
+    """Return the probability that a measure leaves the central 95 % of chance.
 
     Args:
         shifts: (draws,) differences of damaged sets from the mean of undamaged ones.
@@ -236,18 +238,46 @@ def power_of(shifts: np.ndarray, sd: float) -> float:
 
 
 def detectable(strengths: Sequence[float], power: Sequence[float], wanted: float = POWER) -> float:
-    """Strength at which the power first reaches `wanted`, between the strengths tried; inf where none does.
+    """Return the strength at which the power first reaches `wanted`, between the strengths tried; inf where none does.
 
     Args:
-        strengths: ascending, above 0.
-        power: share of draws that were detected at each.
+        strengths: strengths in ascending order, above 0.
+        power: share of draws that were detected at each strength.
+        wanted: power to reach.
     """
     below, share = 0.0, ALPHA
-    for strength, found in zip(strengths, power, strict=True):
-        if found >= wanted:
-            return float(below + (strength - below) * (wanted - share) / (found - share))
-        below, share = strength, found
+    for strength, reached in zip(strengths, power, strict=True):
+        if reached >= wanted:
+            return float(below + (strength - below) * (wanted - share) / (reached - share))
+        below, share = strength, reached
     return float("inf")
+
+
+def _damaged_scores(
+    images: np.ndarray, whole: Table, damage: Damage, strength: float, pairs: Sequence[Pair], seed: int, scale: Feature
+) -> list[dict[str, float]]:
+    """Return the scores of the second set of each pair, damaged, against the first; other arguments as `sensitivity`.
+
+    Args:
+        whole: table of all images, undamaged.
+        pairs: rows of the two sets of each draw.
+        scale: `standardizer` of undamaged images.
+    """
+    number = crc32(damage.name.encode())  # the same chance whichever damages are tried
+    table = whole
+    if damage.apply:
+        rng = np.random.default_rng([seed, number, int(1000 * strength)])
+        blocks = (images[start : start + 64].astype(np.float32) / 4095 for start in range(0, len(images), 64))
+        table = describe(np.concatenate([quantized(damage.apply(block, strength, rng)) for block in blocks]), scale)
+    values = []
+    for k, (a, b) in enumerate(pairs):
+        first, second = whole.rows(a), table.rows(b)
+        if damage.choose:
+            chosen = damage.choose(b, a, strength, np.random.default_rng([seed, number, k]))
+            # An image that was not replaced stays undamaged.
+            second = whole.rows(b).mixed(table.rows(chosen), chosen != b)
+        values.append(scores(first, second))
+    return values
 
 
 def sensitivity(
@@ -261,7 +291,7 @@ def sensitivity(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """How far each damage moves each measure, and the strength that n + n images detect.
+    """Compute the effect of each damage on each measure, and the strength that n + n images detect.
 
     Two disjoint sets of n images are drawn from the whole, by patient; one is the reference, the other is damaged.
     Undamaged, they give the distribution under chance. A measure detects a damage where it leaves the central 95 % of
@@ -270,83 +300,61 @@ def sensitivity(
 
     Args:
         images: (N, h, w), unsigned 12 bits, N at least 2 n: the larger, the more independent are the draws.
-        n: images a set.
-        draws: pairs of sets a strength, three or more; twice as many without damage.
-        factors: of the nominal strength, ascending, with 1; strengths beyond a damage's `most` are left out.
-        damages: what is tried.
-        groups: (N,), patients.
-        seed: of all draws.
+        n: images per set.
+        draws: pairs of sets per strength, three or more; twice as many without damage.
+        factors: factors of the nominal strength, ascending, with 1; strengths above a damage's `most` are left out.
+        damages: damages to try.
+        groups: (N,) patients.
+        seed: random seed of all draws.
         progress: called with each damage's name.
 
     Returns:
-        one row a damage and measure: damage, unit, nominal, largest (strength tried), measure, undamaged, damaged
+        one row per damage and measure: damage, unit, nominal, largest (strength tried), measure, undamaged, damaged
         (means at nominal strength), effect (difference over the standard deviation under chance), power (at nominal
         strength), detectable (strength at 80 % power; inf: not up to the largest tried), n, draws, seed.
 
     Raises:
-        ValueError: fewer than 2 n images.
+        ParameterError: fewer than 2 n images.
     """
-    if len(images) < 2 * n:
-        raise ValueError(f"Two sets of {n} images cannot be drawn from {len(images)}; give more or choose a smaller n.")
+    check_at_least(f"The number of images for two sets of {n}", len(images), 2 * n)
     scale = standardizer(extract(images, 12, gray_features))
     whole = describe(images, scale)
-    names = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    patients = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
 
-    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(rng.permutation(names.max() + 1)[names], kind="stable")
-        # Patients lie together in the order; the two sets are cut from its ends and never share one.
+    def draw(number: int) -> Pair:
+        rng = np.random.default_rng([seed, number])
+        order = np.argsort(rng.permutation(patients.max() + 1)[patients], kind="stable")
+        # Images of a patient are neighbors in the order; the two sets are cut from its ends and never share a patient.
         return rng.permutation(order[:n]), rng.permutation(order[-n:])
 
-    pairs = [draw(np.random.default_rng([seed, k])) for k in range(draws)]
-    more = [draw(np.random.default_rng([seed, draws + k])) for k in range(draws)]
     # Chance sets the threshold of every cell: twice as many draws.
-    null = [scores(whole.rows(a), whole.rows(b)) for a, b in pairs + more]
+    pairs = [draw(number) for number in range(2 * draws)]
+    null = [scores(whole.rows(a), whole.rows(b)) for a, b in pairs]
     rows = []
     for damage in damages:
-        number = crc32(damage.name.encode())  # the same chance whichever damages are tried
         if progress:
             progress(damage.name)
         strengths = [strength for factor in factors if (strength := damage.nominal * factor) <= damage.most]
-        found: dict[float, dict[str, list[float]]] = {}
-        for strength in strengths:
-            table = whole
-            if damage.apply:
-                rng = np.random.default_rng([seed, number, int(1000 * strength)])
-                spoiled = np.concatenate(
-                    [
-                        quantized(damage.apply(images[start : start + 64].astype(np.float32) / 4095, strength, rng))
-                        for start in range(0, len(images), 64)
-                    ]
-                )
-                table = describe(spoiled, scale)
-            values = []
-            for k, (a, b) in enumerate(pairs):
-                first, second = whole.rows(a), table.rows(b)
-                if damage.choose:
-                    chosen = damage.choose(b, a, strength, np.random.default_rng([seed, number, k]))
-                    # What was not put in the place of another stays undamaged.
-                    second = whole.rows(b).mixed(table.rows(chosen), chosen != b)
-                values.append(scores(first, second))
-            found[strength] = {name: [value[name] for value in values] for name in null[0]}
+        damaged = {s: _damaged_scores(images, whole, damage, s, pairs[:draws], seed, scale) for s in strengths}
         for name in null[0]:
             chance = np.array([value[name] for value in null])
             sd = max(float(np.std(chance, ddof=1)), 1e-12)
             # The same sets undamaged: what is left of the difference is the damage.
             center = float(np.mean(chance[:draws]))
-            power = [power_of(np.array(found[s][name]) - center, sd) for s in strengths]
-            at = damage.nominal
-            damaged = float(np.mean(found[at][name]))
+            values = {strength: np.array([value[name] for value in each]) for strength, each in damaged.items()}
+            power = [power_of(values[strength] - center, sd) for strength in strengths]
+            mean = float(np.mean(values[damage.nominal]))
             rows.append(
                 {
                     "damage": damage.name,
                     "unit": damage.unit,
-                    "nominal": at,
+                    "nominal": damage.nominal,
                     "largest": strengths[-1],
                     "measure": name,
                     "undamaged": center,
-                    "damaged": damaged,
-                    "effect": (damaged - center) / sd,
-                    "power": power[strengths.index(at)],
+                    "damaged": mean,
+                    "effect": (mean - center) / sd,
+                    "power": power[strengths.index(damage.nominal)],
                     "detectable": detectable(strengths, power),
                     "n": n,
                     "draws": draws,

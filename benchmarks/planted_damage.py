@@ -1,4 +1,4 @@
-"""Artifacts planted in good images, one for each class: what the detectors are tested on and what they miss."""
+"""Artifacts planted in good images, one per class, to test the detectors on."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from scipy import ndimage
 from mammogan.artifacts.classes import KEYS
 from mammogan.artifacts.facts import oriented
 from mammogan.data.segmentation import breast_mask
+from mammogan.errors import ParameterError
 
 Damage = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
 def plant(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """A copy of an image with one artifact.
+    """Return a copy of an image with one artifact.
 
     Strengths are drawn anew for each image, from hardly to plainly visible; sizes are shares of the image's height.
 
     Args:
-        image: (h, w) in [0, 1]; comes back with its chest wall at the left.
+        image: (h, w) in [0, 1]; the copy has its chest wall at the left.
         kind: a key of `classes.CLASSES`.
-        rng: where chance comes from.
+        rng: source of random numbers.
 
     Raises:
-        ValueError: an unknown kind.
+        ParameterError: an unknown kind.
     """
     if kind not in DAMAGE:
-        raise ValueError(f"There is no artifact {kind!r}; the classes are {', '.join(KEYS)}.")
+        raise ParameterError(f"There is no artifact {kind!r}; the classes are {', '.join(KEYS)}.")
     image = np.array(oriented(image), np.float32)
     return np.clip(DAMAGE[kind](image, breast_mask(image), rng), 0, 1)
 
 
 def _inside(mask: np.ndarray, rng: np.random.Generator, margin: float) -> tuple[int, int]:
-    """A random place in the breast, at least `margin` of the height away from the skin where there is room."""
+    """Draw a position in the breast, at least `margin` of the height away from the skin where there is room."""
     h = len(mask)
     distance = ndimage.distance_transform_edt(np.pad(mask, ((0, 0), (1, 0)), mode="edge"))[:, 1:]
     room = distance >= min(margin * h, 0.9 * distance.max())
@@ -49,7 +50,7 @@ def _distance(image: np.ndarray, y: float, x: float) -> np.ndarray:
 
 
 def _network_failure(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The image with the phases of its spectrum drawn at random: its texture without its anatomy."""
+    """Draw the phases of the image's spectrum at random: its texture without its anatomy."""
     spectrum = np.fft.rfft2(image)
     noise = np.fft.rfft2(rng.standard_normal(image.shape))
     scrambled = np.fft.irfft2(np.abs(spectrum) * np.exp(1j * np.angle(noise)), image.shape)
@@ -58,7 +59,7 @@ def _network_failure(image: np.ndarray, mask: np.ndarray, rng: np.random.Generat
 
 
 def _outline(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Part of the skin line pulled inward or outward."""
+    """Pull part of the skin line inward or outward."""
     h, w = image.shape
     rows = np.flatnonzero(mask.any(1))
     y = float(rng.choice(rows[len(rows) // 5 : -len(rows) // 5] if len(rows) > 10 else [h // 2]))
@@ -69,7 +70,7 @@ def _outline(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _implant(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A smooth, bright ellipse with a rim."""
+    """Add a smooth, bright ellipse with a rim."""
     y, x = _inside(mask, rng, 0.15)
     h = image.shape[0]
     a, b = rng.uniform(0.10, 0.2, 2) * h
@@ -80,7 +81,7 @@ def _implant(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _vessel(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A bright, bent line that starts in the middle of the breast and grows wider."""
+    """Add a bright, bent line that starts in the middle of the breast."""
     h = image.shape[0]
     y, x = (float(c) for c in _inside(mask, rng, 0.1))
     heading, turn = rng.uniform(-1, 1), rng.normal(0, 1.5) / h
@@ -96,7 +97,7 @@ def _vessel(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _calcification(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Three to ten specks without a sharp edge, close together."""
+    """Add three to ten specks without a sharp edge, close together."""
     y, x = _inside(mask, rng, 0.08)
     h = image.shape[0]
     for _ in range(int(rng.integers(3, 11))):
@@ -107,7 +108,7 @@ def _calcification(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 
 
 def _marker(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A white disc in the breast."""
+    """Add a white disc in the breast."""
     y, x = _inside(mask, rng, 0.03)
     radius = max(rng.uniform(0.008, 0.02) * image.shape[0], 1.0)
     disc = np.clip(radius - _distance(image, y, x) + 0.5, 0, 1)
@@ -115,7 +116,7 @@ def _marker(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _grid(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A multiplicative pattern with a period of 2, 4 or 8 pixels."""
+    """Multiply by a pattern with a period of 2, 4 or 8 pixels."""
     period = int(rng.choice([2, 4, 8]))
     h, w = image.shape
     rows, columns = np.arange(h)[:, None], np.arange(w)[None, :]
@@ -124,7 +125,7 @@ def _grid(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def _duplicate(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A round piece of the breast, copied to another place of it with a soft rim."""
+    """Copy a round piece of the breast to another position in it, with a soft rim."""
     h = image.shape[0]
     (y, x), (to_y, to_x) = _inside(mask, rng, 0.1), _inside(mask, rng, 0.1)
     radius = rng.uniform(0.07, 0.12) * h
@@ -134,7 +135,7 @@ def _duplicate(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) ->
 
 
 def _border(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Letters beside the breast, or a bright frame; evenly often."""
+    """Add letters next to the breast, or a bright frame; evenly often."""
     h, w = image.shape
     image = image.copy()
     level = rng.uniform(0.4, 1.0)
@@ -150,8 +151,8 @@ def _border(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np
     letters = np.asarray(word)
     letters = letters[letters.any(1)][:, letters.any(0)][: h - 2, : w - 2]
     top = 1 if rng.random() < 0.5 else h - letters.shape[0] - 1
-    place = image[top : top + letters.shape[0], w - letters.shape[1] - 1 : w - 1]
-    np.maximum(place, level * letters / 255, out=place)
+    corner = image[top : top + letters.shape[0], w - letters.shape[1] - 1 : w - 1]
+    np.maximum(corner, level * letters / 255, out=corner)
     return image
 
 

@@ -1,4 +1,4 @@
-"""What each measure can see: controlled damage to images, and the damage that n + n images detect at 80 % power.
+"""Sensitivity of each measure: controlled damage to images, and the damage that n + n images detect at 80 % power.
 
     python benchmarks/sensitivity.py STORE --name NAME --title TEXT [--size 80 64] [--n 1000] [--draws 20]
 
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def markdown(table: pd.DataFrame, title: str) -> str:
-    """The table as the book includes it: effect, and the smallest damage that is detected."""
+    """Return the table as the book includes it: effect, and the smallest damage that is detected."""
     damages, measures = (list(dict.fromkeys(table[column])) for column in ("damage", "measure"))
     cells = table.set_index(["measure", "damage"])
     facts = table.drop_duplicates("damage").set_index("damage")
@@ -49,11 +49,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--title", required=True, help="what the images are, with attribution")
+    parser.add_argument("--title", required=True, help="description of the images, with attribution")
     parser.add_argument("--size", type=int, nargs=2, default=(80, 64))
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--most", type=int, default=3000, help="images taken from the store, at most")
+    parser.add_argument("--most", type=int, default=3000, help="largest number of images from the store")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     store = Store.open(given.store)

@@ -1,19 +1,12 @@
-"""The artifact classes that an observer labels: the failures that the paper names, and what every generator may do."""
+"""The artifact classes that an observer labels: the failures that the paper names, and faults of any generator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class ArtifactClass:
-    """One kind of artifact.
-
-    Attributes:
-        key: name in tables.
-        label: name on the page.
-        look: what an observer sees, in a sentence.
-    """
+class ArtifactClass(NamedTuple):
+    """One kind of artifact: name in tables, name on the page, and its appearance in a sentence."""
 
     key: str
     label: str
@@ -33,4 +26,4 @@ CLASSES = (
     ArtifactClass("duplicate", "duplicated structure", "The same structure twice in one image."),
     ArtifactClass("border", "text or border", "Letters, a frame, or a bright edge of the picture."),
 )
-KEYS = tuple(c.key for c in CLASSES)
+KEYS = tuple(one.key for one in CLASSES)

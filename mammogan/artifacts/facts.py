@@ -11,10 +11,11 @@ from scipy.spatial import ConvexHull, QhullError
 
 from mammogan.data.geometry import resize
 from mammogan.data.segmentation import breast_mask, chest_side
-from mammogan.metrics.moments import image_moments
-from mammogan.types import ImageStack, Progress, no_progress
+from mammogan.metrics.distances import blocks
+from mammogan.metrics.moments import MOMENT_NAMES, image_moments
+from mammogan.types import ImageStack, Progress, Size, no_progress
 
-# The facts that each detector looks at; "+" marks those that are suspicious only when they are large.
+# The facts that each detector judges; "+" marks those that are suspicious only when they are large.
 FACTS: dict[str, tuple[str, ...]] = {
     "outline": ("area", "solidity", "roughness", "contact", "+outside", "+holes"),
     "pectoral": ("corner", "+edge_residual", "edge_slope"),
@@ -26,31 +27,33 @@ FACTS: dict[str, tuple[str, ...]] = {
     "repetition": ("+echo",),
     "border": ("+frame",),
 }
+# The smallest difference that counts, where most real images have exactly none: a background of one gray level in a
+# thousand is not a frame, and one of a few in a thousand is not black.
+RESOLUTION = {"frame": 1 / 32, "background": 1 / 512}
+RESOLUTION |= dict.fromkeys(("white", "black", "flat"), 0.01) | dict.fromkeys(("outside", "holes"), 0.005)
+THUMBNAIL = Size(20, 16)  # what is left of an image when only its anatomy counts
+THUMBNAIL_COLUMNS = [f"t{k}" for k in range(THUMBNAIL.height * THUMBNAIL.width)]
 # Second difference along rows of the second difference along columns.
 DIAGONAL = np.outer((1, -2, 1), (1, -2, 1)) / np.float32(4)
-PATCHES = 4  # looked for elsewhere in the image
+PATCHES = 4  # that are searched for elsewhere in the image
 
 
 def oriented(image: np.ndarray) -> np.ndarray:
-    """The image with its chest wall at the left edge."""
+    """Return an image (h, w) with its chest wall at the left edge."""
     return image if chest_side(image) == "L" else image[:, ::-1]
 
 
 def image_facts(image: np.ndarray) -> dict[str, float]:
-    """What the detectors look at in one image.
+    """Measure the facts of an image (h, w) in [0, 1], 40 x 32 pixels or more, of any laterality.
 
-    Args:
-        image: (h, w) in [0, 1], 40 x 32 pixels or more, of any laterality.
-
-    Returns:
-        every name of `FACTS`, without its sign; lengths are shares of the image's height.
+    Returns every name of `FACTS`, without its sign; lengths are shares of the image's height.
     """
     image = oriented(np.asarray(image, np.float32))
     mask = breast_mask(image)
-    facts = {**_outline(image, mask), **_pectoral(image, mask), **_saturation(image, mask), **_texture(image, mask)}
-    facts |= _specks(image, mask) | _background(image, mask)
-    facts["peak"] = grid_peak(image)
-    facts["echo"] = echo(image, mask)
+    facts = _outline(image, mask) | _pectoral(image, mask) | _saturation(image, mask) | _texture(image, mask)
+    far = image[~ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 16, 3))]  # from the breast
+    facts["background"] = float(np.quantile(far, 0.9)) if far.size else 0.0
+    facts["peak"], facts["echo"] = grid_peak(image), echo(image, mask)
     return facts | {name: np.floor(facts[name] / step + 1e-9) * step for name, step in RESOLUTION.items()}
 
 
@@ -58,7 +61,7 @@ def _outline(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     h, w = image.shape
     area = int(mask.sum())
     if area < 0.01 * h * w:
-        # There is no breast: every fact at the end of its range.
+        # Without a breast, every fact is at the end of its range.
         return {"area": 0.0, "solidity": 0.0, "roughness": 1.0, "contact": 0.0, "outside": 1.0, "holes": 1.0}
     rows, columns = np.nonzero(mask)
     corners = np.concatenate([np.column_stack([rows + i, columns + j]) for i in (0, 1) for j in (0, 1)])
@@ -77,7 +80,7 @@ def _outline(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     return {
         "area": area / (h * w),
         "solidity": float(solidity),
-        # The nipple is the one bump that is expected: the quantile looks beside it.
+        # The nipple is the one bump that is expected: the quantile leaves it out.
         "roughness": float(np.quantile(rough, 0.8)) / h if rough.size else 1.0,
         "contact": float(mask[:, : max(w // 32, 1)].any(1).mean()),
         "outside": float((bright & ~ndimage.binary_dilation(mask, iterations=2)).mean()),
@@ -86,7 +89,7 @@ def _outline(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """The muscle of an MLO view: how bright the upper corner is, and how straight its edge."""
+    """Measure the muscle of an MLO view: brightness of the upper corner, and straightness of its edge."""
     h, w = image.shape
     smooth = ndimage.gaussian_filter(image, max(h / 80, 0.5))
     inside = float(np.median(image[mask])) if mask.any() else 0.0
@@ -97,10 +100,10 @@ def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     safe = ndimage.binary_erosion(np.pad(mask, ((1, 0), (1, 0)), mode="edge"), iterations=max(h // 40, 1))[1:, 1:]
     fall = np.where(safe[:height, :width], fall, 0)
     column, strength = fall.argmax(1), fall.max(1)
-    found = strength > max(0.02, float(np.quantile(strength, 0.5)) * 0.5)
-    if found.sum() < 4:
+    steep = strength > max(0.02, float(np.quantile(strength, 0.5)) * 0.5)
+    if steep.sum() < 4:
         return {"corner": corner - inside, "edge_residual": 0.0, "edge_slope": 0.0}
-    y, x = np.flatnonzero(found), column[found]
+    y, x = np.flatnonzero(steep), column[steep]
     line = stats.theilslopes(x, y)
     residual = float(np.median(np.abs(x - line.intercept - line.slope * y))) / h
     return {"corner": corner - inside, "edge_residual": residual, "edge_slope": float(line.slope)}
@@ -122,43 +125,31 @@ def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def _texture(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Contrast inside the breast in two bands, an octave each, log10 of gray; how much of it runs along the axes.
+    """Measure contrast inside the breast in two bands, an octave each, log10 of gray; its share along the axes; specks.
 
     Layers that double the size row by row and column by column leave texture along rows and columns, and little that
-    only changes from one diagonal neighbor to the next. The lattice is the fine band over what does, log10.
+    only changes from one diagonal neighbor to the next. The lattice is the fine band over what does, log10. Specks are
+    bright and compact, and an opening removes them: their maximum, and the share of the breast with much.
     """
-    inside = ndimage.binary_erosion(mask, iterations=max(image.shape[0] // 40, 2))
+    h = image.shape[0]
+    inside = ndimage.binary_erosion(mask, iterations=max(h // 40, 2))
     if inside.sum() < 16:
-        return {"fine": -6.0, "coarse": -6.0, "lattice": 0.0}
+        return {"fine": -6.0, "coarse": -6.0, "lattice": 0.0, "speck": 0.0, "specks": 0.0}
     blurred = [image, ndimage.gaussian_filter(image, 1.0), ndimage.gaussian_filter(image, 2.0)]
     bands = [(a - b)[inside].std() for a, b in pairwise(blurred)]
     bands.append(ndimage.convolve(image, DIAGONAL)[inside].std())
     fine, coarse, diagonal = (float(np.log10(band + 1e-6)) for band in bands)
-    return {"fine": fine, "coarse": coarse, "lattice": fine - diagonal}
-
-
-def _background(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """How bright the background is, well away from the breast."""
-    far = image[~ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 16, 3))]
-    return {"background": float(np.quantile(far, 0.9)) if far.size else 0.0}
-
-
-def _specks(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Bright and compact: what an opening takes away, at its highest, and the share of the breast where it is much."""
-    h = image.shape[0]
-    inside = ndimage.binary_erosion(mask, iterations=max(h // 40, 2))
-    if inside.sum() < 16:
-        return {"speck": 0.0, "specks": 0.0}
     size = 2 * max(h // 60, 1) + 1
-    taken = (image - ndimage.grey_opening(image, (size, size)))[inside]
-    return {"speck": float(taken.max()), "specks": float(np.mean(taken > 0.1))}
+    specks = (image - ndimage.grey_opening(image, (size, size)))[inside]
+    levels = {"fine": fine, "coarse": coarse, "lattice": fine - diagonal}
+    return levels | {"speck": float(specks.max()), "specks": float(np.mean(specks > 0.1))}
 
 
 def grid_peak(image: np.ndarray) -> float:
-    """Power at the frequencies that an up-sampling by 2 leaves behind, over the power around; log10.
+    """Return the power at the frequencies that an up-sampling by 2 leaves, over the power around, log10.
 
     Doubling the size m times repeats a kernel's pattern every 2, 4 ... 2^m pixels: a peak at multiples of 1/2, 1/4 and
-    1/8 cycles a pixel along rows or columns (Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts).
+    1/8 cycles per pixel along rows or columns (Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts).
     """
     h, w = (side // 8 * 8 for side in image.shape)
     window = np.hanning(h + 2)[1:-1, None] * np.hanning(w + 2)[None, 1:-1]
@@ -167,10 +158,10 @@ def grid_peak(image: np.ndarray) -> float:
     peaks = []
     for period in (2, 4, 8):
         y, x = h // period, w // period
-        for place in ((y, 0), (0, x), (y, x)):
+        for row, column in ((y, 0), (0, x), (y, x)):
             # A Hann window spreads a line over three bins; the ring around it is the continuum.
-            near = power.take(range(place[0] - 4, place[0] + 5), 0, mode="wrap")
-            near = near.take(range(place[1] - 4, place[1] + 5), 1, mode="wrap").copy()
+            near = power.take(range(row - 4, row + 5), 0, mode="wrap")
+            near = near.take(range(column - 4, column + 5), 1, mode="wrap").copy()
             line = near[3:6, 3:6].max()
             near[3:6, 3:6] = np.nan
             # A natural spectrum falls steeply: along the axes the ring's bright part is what the line must exceed.
@@ -179,9 +170,9 @@ def grid_peak(image: np.ndarray) -> float:
 
 
 def echo(image: np.ndarray, mask: np.ndarray) -> float:
-    """How well the breast's most distinct patches match another place in it; 1 is an exact copy.
+    """Return the best match of the breast's most distinct patches elsewhere in it; 1 is an exact copy.
 
-    Normalized cross-correlation of the fine structure of each patch with the whole image, its own place left out.
+    Normalized cross-correlation of the fine structure of each patch with the whole image, its own position left out.
     """
     h, w = image.shape
     size = max(h // 10, 6)
@@ -212,34 +203,21 @@ def echo(image: np.ndarray, mask: np.ndarray) -> float:
     return min(highest, 1.0)
 
 
-def _around(place: tuple, reach: int) -> tuple[slice, ...]:
-    return tuple(slice(max(int(c) - reach, 0), int(c) + reach + 1) for c in place)
+def _around(center: tuple[np.intp, ...], reach: int) -> tuple[slice, ...]:
+    return tuple(slice(max(int(c) - reach, 0), int(c) + reach + 1) for c in center)
 
 
 def facts_table(images: ImageStack, bits: int, progress: Progress = no_progress, task: str = "images") -> pd.DataFrame:
-    """Facts, moments and thumbnail of every image: all that the detectors need.
+    """Return facts, moments and thumbnail of every image, one row each: all that the detectors need.
 
-    Args:
-        images: (n, h, w), unsigned integers; a NumPy or Zarr array, read 64 at a time.
-        bits: of the gray grid.
-        progress, task: counts images under the name `task`.
+    Images (n, h, w) hold unsigned integers in 0 ... 2^bits - 1 and are read 64 at a time; `progress` counts a `task`.
     """
-    top = np.float32(2**bits - 1)
     rows, thumbnails = [], []
-    for start in range(0, images.shape[0], 64):
-        for pixels in np.asarray(images[start : start + 64]):
-            gray = pixels.astype(np.float32) / top
+    for batch in blocks(images, bits, 64):
+        for gray in batch:
             rows.append(image_facts(gray))
             thumbnails.append(resize(oriented(gray), *THUMBNAIL).ravel())
             progress(task, len(rows), len(images))
     table = pd.DataFrame(rows)
-    table[["M1", "M2", "M3", "M4", "M5"]] = image_moments(images, bits)
-    names = [f"t{k}" for k in range(THUMBNAIL[0] * THUMBNAIL[1])]
-    return pd.concat([table, pd.DataFrame(np.stack(thumbnails), columns=names)], axis=1)
-
-
-# The smallest difference that counts, where most real images have exactly none: a background of one gray level in a
-# thousand is no frame, and one of a few in a thousand is not black.
-RESOLUTION = {"frame": 1 / 32, "background": 1 / 512, "white": 0.01, "black": 0.01, "flat": 0.01, "outside": 0.005,
-              "holes": 0.005}  # fmt: skip
-THUMBNAIL = (20, 16)  # of the manifold: what is left of an image when only its anatomy counts
+    table[list(MOMENT_NAMES)] = image_moments(images, bits)
+    return pd.concat([table, pd.DataFrame(np.stack(thumbnails), columns=THUMBNAIL_COLUMNS)], axis=1)

@@ -1,8 +1,9 @@
-"""What observers' labels say: rates by view, false alarms on real images, agreement, and how well the detectors did."""
+"""Labels of observers: rates by view, false alarms on real images, agreement, and the detectors judged by them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,20 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_
 
 from mammogan.artifacts.classes import KEYS
 from mammogan.errors import TableError
+from mammogan.types import Estimate
 
-COLUMNS = ["observer", "number", "artifacts", "seconds", "time"]
 ANY = "any"
+DRAWS, BOOTSTRAPS = 20_000, 2000  # of rates, and of kappa
+THRESHOLD = 2.0  # surprise from which a detector flags an image: one real image in a hundred
 
 
 def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.DataFrame:
-    """Labels of one or more observers, a row an observer and image.
+    """Read labels: one row per observer and image, with every key of `classes.KEYS` and "any" as booleans.
 
     Args:
         paths: CSV files that the labeling page wrote, with the columns observer, number and artifacts (keys of classes
             separated by ";", empty for none). Of two rows for one image the later one counts.
-        count: images of the inspection, to find labels of another one.
-
-    Returns:
-        columns observer, number, every key of `classes.KEYS` and "any" as booleans.
+        count: images of the inspection, to recognize labels of another one.
 
     Raises:
         TableError: a file or column is missing, a class is unknown, or a number is out of range.
@@ -43,11 +43,9 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
             continue
         kinds = [set(filter(None, str(text).split(";"))) for text in table["artifacts"]]
         if unknown := sorted(set().union(*kinds) - set(KEYS)):
-            known = ", ".join(KEYS)
-            raise TableError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {known}.")
+            raise TableError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {', '.join(KEYS)}.")
         if not pd.api.types.is_integer_dtype(table["number"]) or not table["number"].between(1, count or 10**9).all():
-            sentence = "labels an image that this inspection does not have; give its own labels."
-            raise TableError(f"{path.name} {sentence}")
+            raise TableError(f"{path.name} labels an image that is not in this inspection; give its own labels.")
         flags = pd.DataFrame({key: [key in kind for kind in kinds] for key in KEYS})
         flags[ANY] = flags.any(axis=1)
         tables.append(pd.concat([table[["observer", "number"]], flags], axis=1))
@@ -56,32 +54,25 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
     return pd.concat(tables).drop_duplicates(["observer", "number"], keep="last").reset_index(drop=True)
 
 
-def excess_rate(found: int, shown: int, alarms: int, controls: int) -> tuple[float, float, float]:
-    """Rate of artifacts beyond what the observer also sees in real images, with its 95 % interval.
+def excess_rate(hits: int, images: int, alarms: int, controls: int) -> Estimate:
+    """Return the rate of artifacts beyond what the observer also sees in real images, with its 95 % interval.
 
     An image counts as artifacted if it has an artifact or if the observer raises a false alarm: r = p + (1 - p) f, thus
     p = (r - f) / (1 - f), Abbott's formula (Abbott 1925, J Econ Entomol 18:265); sensitivity is taken as 1. The
-    interval is that of 20,000 draws of both rates from their beta distributions with Jeffreys' prior.
-
-    Args:
-        found, shown: synthetic images with an artifact, of how many.
-        alarms, controls: real images with one, of how many.
+    interval is that of `DRAWS` draws of both rates from their beta distributions with Jeffreys' prior. Hits are counted
+    among synthetic images, alarms among real ones, the controls.
     """
     f = alarms / controls
     rng = np.random.default_rng(0)
-    r = rng.beta(found + 0.5, shown - found + 0.5, 20_000)
-    g = rng.beta(alarms + 0.5, controls - alarms + 0.5, 20_000)
+    r = rng.beta(hits + 0.5, images - hits + 0.5, DRAWS)
+    g = rng.beta(alarms + 0.5, controls - alarms + 0.5, DRAWS)
     draws = np.clip((r - g) / (1 - g), 0, 1)
-    estimate = max((found / shown - f) / (1 - f), 0.0) if f < 1 else 0.0
-    return estimate, float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+    estimate = max((hits / images - f) / (1 - f), 0.0) if f < 1 else 0.0
+    return Estimate(estimate, float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975)))
 
 
 def rates(labels: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
-    """Rates of every class by observer, kind and view, with exact intervals.
-
-    Args:
-        labels: `read_labels`.
-        key: what each number is: columns number, kind ("synthetic" or "real"), view ("CC", "MLO" or "").
+    """Compute the rates of every class by observer, kind and view, with exact intervals, from a table of `read_labels`.
 
     Returns:
         columns observer, kind, view ("all" for all together), artifact, found, shown, rate, low, high (Clopper &
@@ -90,27 +81,23 @@ def rates(labels: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     """
     joined = labels.merge(key, on="number", validate="many_to_one")
     everything = pd.concat([joined.assign(view="all"), joined[joined["view"] != ""]])
+    groups = dict(iter(everything.groupby(["observer", "kind", "view"], sort=True)))
     rows = []
-    for (observer, kind, view), part in everything.groupby(["observer", "kind", "view"], sort=True):
-        controls = everything[
-            (everything["observer"] == observer) & (everything["kind"] == "real") & (everything["view"] == view)
-        ]
+    for (observer, kind, view), part in groups.items():
+        controls = groups.get((observer, "real", view), part[:0])
         for artifact in (ANY, *KEYS):
-            found, shown = int(part[artifact].sum()), len(part)
-            low, high = stats.binomtest(found, shown).proportion_ci(method="exact")
-            excess = (np.nan,) * 3
+            hits, images = int(part[artifact].sum()), len(part)
+            low, high = stats.binomtest(hits, images).proportion_ci(method="exact")
+            excess = Estimate(np.nan, np.nan, np.nan)
             if kind == "synthetic" and len(controls):
-                excess = excess_rate(found, shown, int(controls[artifact].sum()), len(controls))
-            rows.append((observer, kind, view, artifact, found, shown, found / shown, low, high, *excess))
+                excess = excess_rate(hits, images, int(controls[artifact].sum()), len(controls))
+            rows.append((observer, kind, view, artifact, hits, images, hits / images, low, high, *excess))
     columns = ["observer", "kind", "view", "artifact", "found", "shown", "rate", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "excess", "excess_low", "excess_high"])
 
 
 def views_compared(table: pd.DataFrame) -> pd.DataFrame:
-    """CC against MLO: Fisher's exact test and ratio of the rates of synthetic images, by observer and class.
-
-    Args:
-        table: `rates`.
+    """Compare CC and MLO in a table of `rates`: Fisher's exact test and ratio of the rates of synthetic images.
 
     Returns:
         columns observer, artifact, cc, mlo (rates), ratio (MLO over CC, NaN without one in CC) and p; no row where a
@@ -119,53 +106,44 @@ def views_compared(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     synthetic = table[table["kind"] == "synthetic"]
     for (observer, artifact), part in synthetic.groupby(["observer", "artifact"], sort=False):
-        by = {row.view: row for row in part.itertuples()}
-        if not {"CC", "MLO"} <= by.keys():
+        views = {row.view: row for row in part.itertuples()}
+        if not {"CC", "MLO"} <= views.keys():
             continue
-        counts = [[by[v].found, by[v].shown - by[v].found] for v in ("MLO", "CC")]
-        ratio = by["MLO"].rate / by["CC"].rate if by["CC"].found else np.nan
-        p = float(stats.fisher_exact(counts).pvalue)
-        rows.append((observer, artifact, by["CC"].rate, by["MLO"].rate, ratio, p))
+        cc, mlo = views["CC"], views["MLO"]
+        p = float(stats.fisher_exact([[row.found, row.shown - row.found] for row in (mlo, cc)]).pvalue)
+        rows.append((observer, artifact, cc.rate, mlo.rate, mlo.rate / cc.rate if cc.found else np.nan, p))
     return pd.DataFrame(rows, columns=["observer", "artifact", "cc", "mlo", "ratio", "p"])
 
 
-def agreement(labels: pd.DataFrame, *, seed: int = 0, bootstraps: int = 2000) -> pd.DataFrame:
-    """Agreement of each pair of observers on the images that both labeled.
+def agreement(labels: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Compute the agreement of each pair of observers on the images that both labeled, from a table of `read_labels`.
 
     Cohen's kappa (Cohen 1960, Educ Psychol Meas 20:37) with a percentile interval over images drawn anew; resamples in
     which both call all images the same have no kappa and are left out.
-
-    Args:
-        labels: `read_labels`.
-        seed: of the bootstrap.
-        bootstraps: resamples.
 
     Returns:
         columns first, second (observers), artifact, images, agree (share), kappa, low, high; kappa is NaN where neither
         saw the class, or both saw it everywhere.
     """
-    observers = sorted(labels["observer"].unique())
     rng = np.random.default_rng(seed)
     rows = []
-    for i, first in enumerate(observers):
-        for second in observers[i + 1 :]:
-            pair = labels[labels["observer"] == first].merge(labels[labels["observer"] == second], on="number")
-            if pair.empty:
-                continue
-            picks = rng.integers(len(pair), size=(bootstraps, len(pair)))
-            for artifact in (ANY, *KEYS):
-                a, b = (pair[f"{artifact}_{side}"].to_numpy(bool) for side in "xy")
-                kappa, low, high = np.nan, np.nan, np.nan
-                if len(set(a) | set(b)) == 2:
-                    kappa = float(cohen_kappa_score(a, b))
-                    draws = kappas(a[picks], b[picks])
-                    low, high = np.nanquantile(draws, (0.025, 0.975))
-                rows.append((first, second, artifact, len(pair), float((a == b).mean()), kappa, low, high))
+    for first, second in combinations(sorted(labels["observer"].unique()), 2):
+        pair = labels[labels["observer"] == first].merge(labels[labels["observer"] == second], on="number")
+        if pair.empty:
+            continue
+        picks = rng.integers(len(pair), size=(BOOTSTRAPS, len(pair)))
+        for artifact in (ANY, *KEYS):
+            a, b = (pair[f"{artifact}_{side}"].to_numpy(bool) for side in "xy")
+            kappa, low, high = np.nan, np.nan, np.nan
+            if len(set(a) | set(b)) == 2:
+                kappa = float(cohen_kappa_score(a, b))
+                low, high = np.nanquantile(_kappas(a[picks], b[picks]), (0.025, 0.975))
+            rows.append((first, second, artifact, len(pair), float((a == b).mean()), kappa, low, high))
     return pd.DataFrame(rows, columns=["first", "second", "artifact", "images", "agree", "kappa", "low", "high"])
 
 
-def kappas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of yes-or-no answers along the last axis; NaN where both are constant and alike."""
+def _kappas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return Cohen's kappa of yes-or-no answers along the last axis; NaN where both are constant and alike."""
     observed = (first == second).mean(-1)
     p, q = first.mean(-1), second.mean(-1)
     expected = p * q + (1 - p) * (1 - q)
@@ -173,40 +151,31 @@ def kappas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.where(expected < 1, (observed - expected) / (1 - expected), np.nan)
 
 
-def detection(labels: pd.DataFrame, scores: pd.DataFrame, key: pd.DataFrame, threshold: float = 2.0) -> pd.DataFrame:
-    """The detectors beside the observers: area under the ROC curve, average precision, precision and recall.
+def detection(labels: pd.DataFrame, scores: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
+    """Compare the detectors with the observers: area under the ROC curve, average precision, precision and recall.
 
     Args:
-        labels: `read_labels`.
-        scores: columns number and one a detector (`Candidates.scores`), of the synthetic images.
-        key: what each number is.
-        threshold: surprise from which a detector flags an image; 2 flags one real image in a hundred.
+        labels, key: tables of `read_labels` and `inspection.read_key`.
+        scores: columns number and one per detector (`Detectors.scores`), of the synthetic images.
 
     Returns:
-        a row an observer and detector: images, artifacts (labeled any), auc, average_precision, precision, recall; NaN
-        where the observer called all images alike, or nothing was flagged.
+        one row per observer and detector: images, artifacts (labeled any), auc, average_precision, and precision and
+        recall of the images flagged, with a surprise of `THRESHOLD` or more; NaN where the observer called all images
+        alike, or nothing was flagged.
     """
     synthetic = key.loc[key["kind"] == "synthetic", ["number"]]
     joined = labels.merge(synthetic, on="number").merge(scores, on="number", suffixes=("", "_score"))
     rows = []
     for observer, part in joined.groupby("observer"):
         truth = part[ANY].to_numpy(bool)
+        both = 0 < truth.sum() < len(truth)
         for detector in [c for c in scores.columns if c != "number"]:
             score = part[f"{detector}_score" if detector in labels else detector].to_numpy(float)
-            both = 0 < truth.sum() < len(truth)
-            flagged = score >= threshold
+            flagged = score >= THRESHOLD
             hits = int((flagged & truth).sum())
-            rows.append(
-                (
-                    observer,
-                    detector,
-                    len(part),
-                    int(truth.sum()),
-                    float(roc_auc_score(truth, score)) if both else np.nan,
-                    float(average_precision_score(truth, score)) if both else np.nan,
-                    hits / flagged.sum() if flagged.any() else np.nan,
-                    hits / truth.sum() if truth.any() else np.nan,
-                )
-            )
+            measures = (roc_auc_score, average_precision_score)
+            auc, average = (float(measure(truth, score)) if both else np.nan for measure in measures)
+            precision, recall = (hits / chosen.sum() if chosen.any() else np.nan for chosen in (flagged, truth))
+            rows.append((observer, detector, len(part), int(truth.sum()), auc, average, precision, recall))
     names = ["observer", "detector", "images", "artifacts", "auc", "average_precision", "precision", "recall"]
     return pd.DataFrame(rows, columns=names)

@@ -17,13 +17,13 @@ def inspect(
     synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder of DICOM or pictures.")],
     out: Annotated[Path, typer.Option(help="Folder of the inspection to write.")],
     real: Annotated[Path | None, typer.Option(help="Store or folder of real images, as controls.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Synthetic images a view, drawn at random.")] = 1000,
-    controls: Annotated[int, typer.Option(min=0, help="Real images a view.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="Synthetic images per view, drawn at random.")] = 1000,
+    controls: Annotated[int, typer.Option(min=0, help="Real images per view.")] = 200,
     seed: Seed = 0,
     observer: Annotated[str, typer.Option(help="Name that the labeling page proposes.")] = "",
     force: Force = False,
 ) -> None:
-    """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and where to look first."""
+    """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and a ranking by detectors."""
     from mammogan.artifacts.inspection import make_inspection
     from mammogan.data.images import open_images
 
@@ -47,11 +47,11 @@ def inspect(
 @app.command()
 def labels(
     inspection: Annotated[Path, typer.Argument(help="Folder that `mammogan inspect` wrote.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV files that the labeling page wrote, one an observer.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables; the inspection's own by default.")] = None,
+    files: Annotated[list[Path], typer.Argument(help="CSV files that the labeling page wrote, one per observer.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables; by default one in the inspection.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Say what observers found: rates by view beside the paper's, agreement, and the detectors beside the labels."""
+    """Report the labels of observers: rates by view next to the paper's, agreement, and detectors judged by them."""
     from mammogan.report.labels import report
 
     print(report(inspection, files, out or inspection / "report", seed))

@@ -9,6 +9,8 @@ import pytest
 from damage_sensitivity import DAMAGES, Damage, detectable, power_of, quantized, sensitivity
 from scipy.ndimage import gaussian_filter
 
+from mammogan.errors import ParameterError
+
 BY_NAME = {damage.name: damage for damage in DAMAGES}
 
 
@@ -43,6 +45,7 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
 
 
+@pytest.mark.slow
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
     nothing = Damage("nothing", "", 1.0, apply=lambda pictures, strength, rng: pictures)
     found = sensitivity(images, n=60, draws=6, factors=(1.0,), damages=[nothing])
@@ -51,7 +54,7 @@ def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
 
 
 def test_too_few_images_are_refused(images: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="cannot be drawn from 160"):
+    with pytest.raises(ParameterError, match="is 160; give 162 or more"):
         sensitivity(images, n=81)
 
 
