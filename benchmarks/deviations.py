@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -161,7 +162,7 @@ def ratio(first: Callable[[], None], second: Callable[[], None], repeats: int) -
 
 def unfused(network: Any) -> Any:
     """The same weights in a network that scales in a step of its own."""
-    made = type(network)(Architecture.from_dict({**network.architecture.to_dict(), "fused": False}))
+    made = type(network)(replace(network.architecture, fused=False))
     made.load_state_dict(network.state_dict())
     return made
 

@@ -21,7 +21,7 @@ SHORT = {
 }  # fmt: skip
 # A target below all overfitting: augmentation sets in at once.
 AUGMENTED = {**SHORT, "condition": "view", "augment": -1.0, "augment_images": 500, "split": "train", "micro": 4}
-TOLD = {**SHORT, "learning_rate": 0.001, "total_images": 448, "checkpoint_images": 0, "condition": "view"}
+BY_VIEW = {**SHORT, "learning_rate": 0.001, "total_images": 448, "checkpoint_images": 0, "condition": "view"}
 LABELED = {**SHORT, "learning_rate": 0.001, "condition": "view", "seed": 5}
 SCRIPT = """
 import json, sys, time

@@ -1,8 +1,8 @@
-"""Weights of other implementations in this one's terms.
+"""Convert weights of another implementation.
 
 Of the public PyTorch ports of the progressively grown GAN, only pytorch_GAN_zoo (facebookresearch, b75dee4) computes a
-function that ours can: the original's with scaling as a step of its own. pro_gan_pytorch leaves out the norm behind the
-first layer, and progressive-gan-pytorch normalizes before it activates and takes the standard deviation of the input.
+function that ours can: the original's with scaling as a step of its own. pro_gan_pytorch leaves out the norm after the
+first layer, and progressive-gan-pytorch normalizes before it activates and uses the standard deviation of the input.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ State = dict[str, Tensor]
 
 
 def kernel_of_transposed(weight: Tensor) -> Tensor:
-    """The kernel of a convolution from that of a transposed one: (in, out, kh, kw) -> (out, in, kh, kw).
+    """Return the kernel of a convolution from that of a transposed one: (in, out, kh, kw) -> (out, in, kh, kw).
 
-    A transposed convolution adds its kernel around each pixel, where a convolution gathers: the same map needs the
+    A transposed convolution adds its kernel around each pixel, while a convolution gathers: the same map needs the
     kernel flipped in both axes.
     """
     return weight.transpose(0, 1).flip(2, 3).contiguous()
 
 
 def from_gan_zoo(generator: State, discriminator: State | None = None) -> tuple[Architecture, State, State | None]:
-    """State dictionaries of GAN zoo's GNet and DNet -> architecture and state dictionaries of ours.
+    """Convert state dictionaries of GAN zoo's GNet and DNet to an architecture and state dictionaries of ours.
 
     There, a layer multiplies its bias by the run-time scale too, every layer has the gain sqrt(2), the first layer has
-    a bias for each pixel, and the minibatch standard deviation divides by 3, not by 4, in groups of four neighbors,
-    where the original's are strided: scores agree for minibatches of four. The result is not fused: convolution,
-    activation, halving, in this order.
+    one bias per pixel, and the minibatch standard deviation divides by 3, not by 4, in groups of four neighbors, while
+    the original's are strided: scores agree for minibatches of four. The result is not fused: convolution, activation,
+    halving, in this order.
 
     Args:
         generator: `GNet(...).state_dict()`.
         discriminator: `DNet(...).state_dict()`, with the minibatch standard deviation; or None.
 
     Returns:
-        the architecture; states for `Generator` and `Discriminator`, the latter None where none was given.
+        the architecture; states for `Generator` and `Discriminator`, the latter None if none was given.
 
     Raises:
         RunError: the names or shapes are not those of GAN zoo, or the widths are not those of an `Architecture`.

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
-
 from mammogan.errors import ParameterError
 from mammogan.gan.losses import LOSSES
 from mammogan.gan.schedule import Schedule
@@ -87,9 +85,9 @@ class Config:
     def __post_init__(self) -> None:
         for names, (meaning, is_valid) in RANGES.items():
             for name in names.split():
-                values = np.atleast_1d(getattr(self, name)).tolist()
-                if not values or not all(map(is_valid, values)):
-                    raise ParameterError(f"The setting {name} must be {meaning}, not {getattr(self, name)}.")
+                value = getattr(self, name)
+                if value == () or not all(map(is_valid, value if isinstance(value, tuple) else (value,))):
+                    raise ParameterError(f"The setting {name} must be {meaning}, not {value}.")
         for name, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
                 raise ParameterError(f"The setting {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}.")

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -121,9 +122,10 @@ def _with_gradient(network: torch.nn.Module) -> int:
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """One level of a plan: its size, feature maps and images per minibatch, and
+    """One level of a plan.
 
     Attributes:
+        batch: images per minibatch.
         images: images of the schedule at this level, fade included.
         cost: counted cost of the images that are computed at once.
         seconds: seconds per step, the median of a few; None if it was not tried.
@@ -157,16 +159,14 @@ def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> I
             if per_flop is None or per_flop * work < patience / 4:
                 phase = Phase(level, 0.5 if level else 1.0, batch, 0)
                 try:
-                    seconds = statistics.median(_timed(run, phase) for _ in range(4))
+                    moments = [time.perf_counter()]
+                    for _ in range(4):
+                        run.step(phase)  # its numbers are read back, so a GPU has finished
+                        moments.append(time.perf_counter())
+                    seconds = statistics.median(b - a for a, b in pairwise(moments))
                     per_flop = seconds / work
                 except torch.OutOfMemoryError:
                     fits = False
             hours = (seconds or (per_flop or 0) * work) * images / batch / 3600
             size, maps = run.architecture.size(level), run.architecture.maps(level)
             yield LevelPlan(size, maps, batch, images, cost, seconds, hours, fits)
-
-
-def _timed(run: Run, phase: Phase) -> float:
-    started = time.perf_counter()
-    run.step(phase)  # its numbers are read back, so a GPU has finished
-    return time.perf_counter() - started

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,9 @@ from mammogan.gan.config import CONDITIONS
 from mammogan.gan.networks import downscale, upscale
 
 
-class Kind(TypedDict):
-    """Number of real images of one view and density; None if the store does not state it."""
+@dataclass(frozen=True)
+class Kind:
+    """Number of images of one view and density; None if unknown."""
 
     view: str | None
     density: str | None
@@ -26,9 +28,9 @@ class Kind(TypedDict):
 
 
 class Population(TypedDict):
-    """Kinds of the real images, and their height in mm (median; None if no pixel spacing is stated)."""
+    """`Kind` of the real images as JSON, and their height in mm (median; None if no pixel spacing is stated)."""
 
-    kinds: list[Kind]
+    kinds: list[dict[str, Any]]
     height_mm: float | None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,13 +56,9 @@ class Architecture:
         """Return the size of a level, pixels."""
         return Size(self.base[0] * 2**level, self.base[1] * 2**level)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return a form that JSON can store and `from_dict` reads."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Architecture:
-        """Return the architecture that `to_dict` stored."""
+        """Return the architecture from its fields, as JSON stores them."""
         return replace(cls(), **{**content, "base": Size(*content["base"])})
 
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,14 +33,6 @@ FILM_STEPS = 15  # default number of images from one latent vector to the next
 DETECTOR_MM = 240
 
 
-class KindShare(NamedTuple):
-    """Share of one view and density among the drawn images; None if unknown."""
-
-    view: str | None
-    density: str | None
-    share: float
-
-
 @dataclass(frozen=True)
 class Sampler:
     """A trained generator, ready to draw.
@@ -52,7 +43,7 @@ class Sampler:
         bits: bits of the gray levels of the real images.
         images: images that D had seen.
         conditions: facts that the generator receives.
-        kinds: kinds of the drawn images.
+        kinds: views and densities of the drawn images, which are as frequent as the counts say.
         height_mm: height of an image; None if the real images state no pixel spacing.
         steps: interpolation, see `Draw`.
     """
@@ -63,7 +54,7 @@ class Sampler:
     bits: int
     images: int
     conditions: tuple[str, ...]
-    kinds: tuple[KindShare, ...]
+    kinds: tuple[Kind, ...]
     height_mm: float | None
     steps: int = 0
 
@@ -77,7 +68,7 @@ class Sampler:
         phase = config.schedule.at(state["images"])
         level, alpha = state.get("level", phase.level), state.get("alpha", phase.alpha)
         population = state.get("population") or Population(kinds=[], height_mm=None)
-        kinds = kind_shares(population["kinds"], config.conditions)
+        kinds = drawn_kinds([Kind(**kind) for kind in population["kinds"]], config.conditions)
         bits, images, height_mm = state["bits"], state["images"], population["height_mm"]
         return cls(generator, level, alpha, bits, images, config.conditions, kinds, height_mm)
 
@@ -115,14 +106,14 @@ class Sampler:
                 seen = sorted({getattr(kind, name) for kind in self.kinds} - {None})
                 reason = f"it has seen {' and '.join(seen)}" if seen else f"it was not trained with condition={name}"
                 raise RunError(f"The generator cannot draw {name} {value} ({reason}); train with condition={name}.")
-        total = np.sum([kind.share for kind in kinds])
-        return replace(self, kinds=tuple(kind._replace(share=float(kind.share / total)) for kind in kinds))
+        return replace(self, kinds=kinds)
 
     def _vector(self, seed: int, index: int) -> tuple[np.ndarray, int]:
         """Draw a latent vector and a position in `kinds`."""
         rng = np.random.default_rng([seed, index])
         z = rng.standard_normal(self.generator.architecture.latent, np.float32)
-        kind = int(np.searchsorted(np.cumsum([kind.share for kind in self.kinds]), rng.random(), side="right"))
+        counts = np.array([kind.count for kind in self.kinds], float)
+        kind = int(np.searchsorted(np.cumsum(counts / counts.sum()), rng.random(), side="right"))
         return z, min(kind, len(self.kinds) - 1)
 
     def _input(self, seed: int, index: int) -> tuple[np.ndarray, list[tuple[int, float]]]:
@@ -180,21 +171,21 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     return (((1 - t) * lengths[0] + t * lengths[1]) * direction).astype(a.dtype)
 
 
-def kind_shares(kinds: list[Kind], conditions: tuple[str, ...]) -> tuple[KindShare, ...]:
-    """Return the kinds of drawn images with their shares, from the kinds of real images (`dataset.population`).
+def drawn_kinds(kinds: list[Kind], conditions: tuple[str, ...]) -> tuple[Kind, ...]:
+    """Return the kinds of drawn images from the kinds of real images (`dataset.population`).
 
     A fact of a drawn image is known if it is one of the conditions, which the generator receives, or if all real images
     share it. RunError if there are conditions, and early versions did not store how frequent they are.
     """
     if conditions and not kinds:
         raise RunError("The checkpoint does not state what the real images were; train on with this version.")
-    facts = [((kind["view"], kind["density"]), kind["count"]) for kind in kinds] or [((None, None), 1)]
-    is_known = [name in conditions or len({fact[i] for fact, _ in facts}) == 1 for i, name in enumerate(CONDITIONS)]
+    kinds = kinds or [Kind(None, None, 1)]
+    known = {name: name in conditions or len({getattr(kind, name) for kind in kinds}) == 1 for name in CONDITIONS}
     counts: Counter[tuple[str | None, str | None]] = Counter()
-    for (view, density), count in facts:
-        counts[view if is_known[0] else None, density if is_known[1] else None] += count
-    ordered = sorted(counts, key=lambda fact: [(value is None, value or "") for value in fact])
-    return tuple(KindShare(*fact, counts[fact] / counts.total()) for fact in ordered)
+    for kind in kinds:
+        counts[kind.view if known["view"] else None, kind.density if known["density"] else None] += kind.count
+    ordered = sorted(counts, key=lambda facts: [(fact is None, fact or "") for fact in facts])
+    return tuple(Kind(*facts, counts[facts]) for facts in ordered)
 
 
 def sample(

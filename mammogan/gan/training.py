@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -346,7 +347,7 @@ class Run:
                 "optimizer_epoch": self.optimizer_epoch,
                 "augment_p": self.augment_p,
                 "overfit": self.overfit,
-                "architecture": self.architecture.to_dict(),
+                "architecture": asdict(self.architecture),
                 "config": self.config.to_dict(),
                 "bits": self.store.bits,
                 "population": population(self.store, self.config.split),

@@ -1,4 +1,4 @@
-"""The commands that show what a run costs and how it goes."""
+"""The command that trains: its plan of costs, and its log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_dry_run_prints_a_line_a_level_and_leaves_no_run(store: Store, tmp_path: Path) -> None:
+def test_dry_run_prints_one_line_per_level_and_leaves_no_run(store: Store, tmp_path: Path) -> None:
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     done = command("--store", str(store.path), "--run", str(tmp_path / "run"), *settings, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -33,7 +33,7 @@ def test_dry_run_prints_a_line_a_level_and_leaves_no_run(store: Store, tmp_path:
 
 
 @pytest.mark.slow
-def test_tensorboard_shows_the_log(store: Store, tmp_path: Path) -> None:
+def test_tensorboard_has_the_log(store: Store, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
@@ -42,9 +42,9 @@ def test_tensorboard_shows_the_log(store: Store, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     stats = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
-    shown = events.Scalars("loss_d")
-    assert [event.step for event in shown] == [line["images"] for line in stats]
-    assert [event.value for event in shown] == pytest.approx([line["loss_d"] for line in stats], rel=1e-6)
+    losses = events.Scalars("loss_d")
+    assert [event.step for event in losses] == [line["images"] for line in stats]
+    assert [event.value for event in losses] == pytest.approx([line["loss_d"] for line in stats], rel=1e-6)
     assert [event.step for event in events.Images("samples")] == [
         int(path.stem) for path in sorted((tmp_path / "run" / "samples").glob("*.npy"))
     ]

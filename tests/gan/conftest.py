@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gan_runs import SCRIPT, SHORT, TOLD, arguments
+from gan_runs import BY_VIEW, SCRIPT, SHORT, arguments
 
 from mammogan.data.store import Store
 from mammogan.gan.config import Config
@@ -38,14 +38,14 @@ def split_store(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store
 @pytest.fixture(scope="session")
 def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run that is conditioned on the view; its generator draws at 20 x 16."""
-    folder = tmp_path_factory.mktemp("runs") / "told"
-    Run.open(store, folder, Config().changed(TOLD)).train()
+    folder = tmp_path_factory.mktemp("runs") / "by_view"
+    Run.open(store, folder, Config().changed(BY_VIEW)).train()
     return folder
 
 
 @pytest.fixture(scope="session")
-def untold(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unconditional(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shorter run without conditions."""
-    folder = tmp_path_factory.mktemp("runs") / "untold"
-    Run.open(store, folder, Config().changed({**TOLD, "condition": "", "levels": 1, "total_images": 16})).train()
+    folder = tmp_path_factory.mktemp("runs") / "unconditional"
+    Run.open(store, folder, Config().changed({**BY_VIEW, "condition": "", "levels": 1, "total_images": 16})).train()
     return folder

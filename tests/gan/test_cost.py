@@ -62,7 +62,7 @@ def test_cost_of_the_whole_size() -> None:
     assert 1.5 < double.peak_bytes / top.peak_bytes < 2
 
 
-def test_a_level_that_does_not_fit_is_said_and_the_rest_shown(
+def test_a_level_that_does_not_fit_is_reported_and_the_rest_counted(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = Run.step

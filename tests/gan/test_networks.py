@@ -98,7 +98,7 @@ def test_networks_equal_the_plain_reference(fused: bool, level: int, alpha: floa
     architecture = Architecture(**{**vars(TINY), "fused": fused})
     g, d = Generator(architecture).double(), Discriminator(architecture).double()
     for parameter in [*g.parameters(), *d.parameters()]:
-        nn.init.normal_(parameter)  # biases too: zeros would hide their place
+        nn.init.normal_(parameter)  # biases too: zeros would hide where they are added
     z = torch.randn(8, 6, dtype=torch.float64)
     image = g(z, level, alpha)
     assert image.shape == (8, 1, *architecture.size(level))

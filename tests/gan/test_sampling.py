@@ -19,8 +19,9 @@ from mammogan.data.metadata import Labels, is_labels
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.errors import ParameterError, RunError
+from mammogan.gan.dataset import Kind
 from mammogan.gan.networks import Generator
-from mammogan.gan.sampling import KindShare, Sampler, kind_shares, sample, slerp
+from mammogan.gan.sampling import Sampler, drawn_kinds, sample, slerp
 from mammogan.gan.writers import Draw
 
 
@@ -36,13 +37,11 @@ def test_images_do_not_depend_on_how_many_are_drawn(run: Path) -> None:
 
 def test_views_are_as_frequent_as_in_the_training_data(run: Path, store: Store) -> None:
     sampler = Sampler.open(run)
-    real = store.manifest["view"].value_counts(normalize=True)
+    real = store.manifest["view"].value_counts()
     assert {"CC", "MLO"} == {kind.view for kind in sampler.kinds}
     for view in ("CC", "MLO"):
-        assert sum(kind.share for kind in sampler.kinds if kind.view == view) == pytest.approx(real[view])
-    kinds = kind_shares(
-        [{"view": "CC", "density": "A", "count": 30}, {"view": "MLO", "density": None, "count": 10}], ("view",)
-    )
+        assert sum(kind.count for kind in sampler.kinds if kind.view == view) == real[view]
+    kinds = drawn_kinds([Kind("CC", "A", 30), Kind("MLO", None, 10)], ("view",))
     facts = [replace(sampler, kinds=kinds).facts(1, index) for index in range(2000)]
     share = np.mean([fact["view"] == "CC" for fact in facts])
     assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 2000)
@@ -55,9 +54,9 @@ def test_a_chosen_view_reaches_the_generator_and_keeps_the_vectors(run: Path) ->
     assert [("CC", "MLO")[row.argmax()] for row in labels.numpy()] == [sampler.facts(3, i)["view"] for i in range(6)]
     for view, expected in (("CC", [1.0, 0.0]), ("MLO", [0.0, 1.0])):
         chosen = sampler.only(view=view)
-        same, told = chosen.inputs(3, range(6))
+        same, labels = chosen.inputs(3, range(6))
         torch.testing.assert_close(same, z, rtol=0, atol=0)
-        assert told.tolist() == [expected] * 6
+        assert labels.tolist() == [expected] * 6
         assert {chosen.facts(3, i)["view"] for i in range(6)} == {view}
     cc, mlo = (np.stack(list(sampler.only(view=view).draw(4, 3))) for view in ("CC", "MLO"))
     assert not np.array_equal(cc, mlo)
@@ -68,14 +67,14 @@ def test_a_chosen_view_reaches_the_generator_and_keeps_the_vectors(run: Path) ->
 
 
 def test_facts_are_known_if_they_are_conditions_or_all_share_them() -> None:
-    kinds = [{"view": "MLO", "density": d, "count": n} for d, n in (("A", 1), ("B", 3))]
-    assert kind_shares(kinds, ()) == (KindShare("MLO", None, 1.0),)
-    assert kind_shares(kinds, ("density",)) == (KindShare("MLO", "A", 0.25), KindShare("MLO", "B", 0.75))
-    assert kind_shares([], ()) == (KindShare(None, None, 1.0),)
-    mixed = [{"view": None, "density": "A", "count": 1}, {"view": "CC", "density": "A", "count": 1}]
-    assert [kind.view for kind in kind_shares(mixed, ("view",))] == ["CC", None]
+    kinds = [Kind("MLO", "A", 1), Kind("MLO", "B", 3)]
+    assert drawn_kinds(kinds, ()) == (Kind("MLO", None, 4),)
+    assert drawn_kinds(kinds, ("density",)) == tuple(kinds)
+    assert drawn_kinds([], ()) == (Kind(None, None, 1),)
+    mixed = [Kind(None, "A", 1), Kind("CC", "A", 1)]
+    assert drawn_kinds(mixed, ("view",)) == (Kind("CC", "A", 1), Kind(None, "A", 1))
     with pytest.raises(RunError, match="does not state what the real images were"):
-        kind_shares([], ("view",))
+        drawn_kinds([], ("view",))
 
 
 @given(st.integers(0, 10**6), st.floats(0.01, 0.99), st.floats(0.2, 5))
@@ -134,11 +133,11 @@ def test_formats_hold_the_same_gray_levels(run: Path, tmp_path: Path) -> None:
         assert (facts["view"], facts["laterality"]) == (row["view"], row["laterality"])
 
 
-def test_dicom_needs_a_view(untold: Path, run: Path, tmp_path: Path) -> None:
+def test_dicom_needs_a_view(unconditional: Path, run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="trained with condition=view"):
-        sample(untold, tmp_path / "a", Draw(2, 5), "dicom")
+        sample(unconditional, tmp_path / "a", Draw(2, 5), "dicom")
     with pytest.raises(RunError, match="train with condition=view"):
-        sample(untold, tmp_path / "a", Draw(2, 5, view="MLO"), "dicom")
+        sample(unconditional, tmp_path / "a", Draw(2, 5, view="MLO"), "dicom")
     with pytest.raises(RunError, match="add --view"):
         sample(run, tmp_path / "a", Draw(2, 5, steps=4), "dicom")
     assert not (tmp_path / "a").exists()

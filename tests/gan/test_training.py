@@ -1,4 +1,4 @@
-"""A run that is killed ends bit for bit as an unbroken one; what stops a run is said."""
+"""A run that is killed ends bit for bit as an unbroken one; what stops a run is reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_runs import AUGMENTED, SCRIPT, SHORT, TOLD, arguments, assert_same_end
+from gan_runs import AUGMENTED, BY_VIEW, SCRIPT, SHORT, arguments, assert_same_end
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
@@ -65,17 +65,17 @@ def kill_and_continue(words: list[str], kill_at: int) -> None:
 
 def test_another_store_or_setting_is_refused(store: Store, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match=r"other settings \(ema\)"):
-        Run.open(store, run, Config().changed({**TOLD, "ema": 0.5}))
+        Run.open(store, run, Config().changed({**BY_VIEW, "ema": 0.5}))
     with pytest.raises(RunError, match="4 levels up to 40 x 32; set levels=4"):
-        Run.open(store, run, Config().changed({**TOLD, "levels": 9}))
+        Run.open(store, run, Config().changed({**BY_VIEW, "levels": 9}))
     monkeypatch.setattr(Store, "fingerprint", "another")
     with pytest.raises(RunError, match="a run with another store"):
-        Run.open(store, run, Config().changed(TOLD))
+        Run.open(store, run, Config().changed(BY_VIEW))
 
 
 def test_a_run_may_go_on_in_smaller_pieces(store: Store, run: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(run, tmp_path / "run")
-    Run.open(store, folder, Config().changed({**TOLD, "micro": 4}))
+    Run.open(store, folder, Config().changed({**BY_VIEW, "micro": 4}))
     assert json.loads((folder / "config.json").read_text())["config"]["micro"] == 4
 
 
@@ -137,7 +137,7 @@ def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Pa
 
 
 def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # "meta" stands for a GPU: an operation that mixes it with the processor fails. It has no values and no autocast.
+    # "meta" replaces a GPU: an operation that mixes it with the processor fails. It has no values and no autocast.
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: True)
     monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: devices.append(tensor.device.type) or 0.5)
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())

@@ -23,7 +23,7 @@ def by_winograd(x: Tensor, weight: Tensor, bias: Tensor, kind: str) -> Tensor:
 
 
 def with_derivatives(function, x: Tensor, weight: Tensor, bias: Tensor, kind: str) -> list[Tensor]:
-    """Output, gradients, and gradients of a function of the gradients, as the penalty takes them."""
+    """Output, gradients, and gradients of a function of the gradients, as the penalty needs them."""
     y = function(x, weight, bias, kind)
     first = torch.autograd.grad(y.square().sum() + y.sin().sum(), (x, weight, bias), create_graph=True)
     norms = sum(g.square().sum() + g.sin().sum() for g in first)
