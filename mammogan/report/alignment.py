@@ -167,13 +167,7 @@ def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: 
 
 
 def row_values(key: str, row: Mapping[str, Any], **facts: object) -> dict[str, Value]:
-    """Return score, ceiling and ratio of one row with the columns of `resampling.summary`, by key.
-
-    Args:
-        key: key of the score; those of ceiling and ratio begin with it.
-        row: numbers by column, which the words in numbers.toml may quote.
-        facts: further numbers and names in these words.
-    """
+    """Return score, ceiling and ratio of a row of `resampling.summary` by key; words quote the row and the facts."""
     numbers = {f"{key}{end}": [row[name] for name in names] for end, names in ROW.items()}
     return described("alignment", numbers, **row, **facts)
 

@@ -29,11 +29,7 @@ MARKS = {"identical": ("o", -0.24), "Table 2": ("D", 0.0), "Table 2, within nois
 
 
 def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Draw Figure 3: every pair of moments as a scatter plot, with histograms of single moments on the diagonal.
-
-    Args:
-        real, synthetic: moments, (n, 5).
-    """
+    """Draw Figure 3 from moments (n, 5): scatter plots of pairs, with histograms of single moments on the diagonal."""
     figure, axes = plt.subplots(5, 5, figsize=(9.5, 9.5))
     size = max(2.0, min(14.0, 4000 / max(len(real), len(synthetic))))
     # In a mixed order, so that neither set covers the other.
@@ -64,12 +60,7 @@ def moment_scatter(real: np.ndarray, synthetic: np.ndarray) -> Figure:
 
 
 def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
-    """Draw Table 1: the printed scores, and those of each reading, with the ceiling below each.
-
-    Args:
-        scores: rows of `coverage.pair_scores`.
-        printed: (5, 5).
-    """
+    """Draw Table 1: the printed scores (5, 5), and the rows of `coverage.pair_scores`, each above its ceiling."""
     panels: list[tuple[str, np.ndarray, np.ndarray | None]] = [("printed in the paper", printed, None)]
     for reading, rows in scores.groupby("reading", sort=False):
         score, ceiling = (
@@ -94,11 +85,7 @@ def pair_matrix(scores: pd.DataFrame, printed: np.ndarray) -> Figure:
 
 
 def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
-    """Draw Figure 6: ten contours of both densities for each pair of moments, the 97th percentile bold.
-
-    Args:
-        real, synthetic: moments, (n, 5).
-    """
+    """Draw Figure 6 from moments (n, 5): ten contours of both densities for each pair, the 97th percentile bold."""
     figure, axes = plt.subplots(2, 5, figsize=(13, 5.4))
     for axis, (i, j) in zip(axes.flat, PAIRS, strict=True):
         a, b = real[:, [i, j]], synthetic[:, [i, j]]
@@ -124,11 +111,7 @@ def support_contours(real: np.ndarray, synthetic: np.ndarray) -> Figure:
 
 
 def simulation_figure(table: pd.DataFrame) -> Figure:
-    """Draw, per definition, the number of pairs above their worse moment and the range of the scores.
-
-    Args:
-        table: rows of `table1.simulate`.
-    """
+    """Draw the rows of `table1.simulate`: pairs above their worse moment and range of scores, per definition."""
     names = list(BOUND)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
     for row, name in enumerate(names):
@@ -159,12 +142,7 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
 
 
 def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Draw synthetic images above their nearest training images, ten pairs per row.
-
-    Args:
-        synthetic, training: images (h, w) in [0, 1], pair by pair.
-        titles: titles of the pairs.
-    """
+    """Draw synthetic images above their nearest training images, (h, w) in [0, 1], ten titled pairs per row."""
     columns = min(10, len(synthetic))
     bands = -(-len(synthetic) // columns)
     h, w = synthetic[0].shape

@@ -69,12 +69,7 @@ def _trained(comparison: Comparison) -> np.ndarray:
 
 
 def memorization_section(comparison: Comparison, copies: Memorization) -> Section:
-    """Return the search for copies: share of authentic images, distances, and the images most like a training image.
-
-    Args:
-        comparison: comparison with images.
-        copies: result of `search`.
-    """
+    """Return the share of authentic images, distances, and the images most like a training image, from `search`."""
     trained, rows = _trained(comparison), comparison.design.compared[1]
     worst = copies.worst(WORST)
     worst["synthetic"], worst["training"] = rows[worst["synthetic"]], np.flatnonzero(trained)[worst["training"]]

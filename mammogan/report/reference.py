@@ -19,7 +19,6 @@ import tempfile
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,7 @@ from mammogan.data.pairs import patients
 from mammogan.data.store import Store
 from mammogan.errors import OutputError, ParameterError, RunError
 from mammogan.gan import checkpoints
-from mammogan.gan.sampling import sample
+from mammogan.gan.sampling import Draw, sample
 from mammogan.gan.snapshot import Snapshot, publish_run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.metrics.resampling import ResamplingDesign
@@ -83,7 +82,7 @@ def export(
         split = snapshot.config.split
         trained = store.manifest["split"].to_numpy() == split if split else np.ones(len(store), bool)
         # From the published weights, not from the exact ones: what a reader can draw again.
-        synthetic = Store.open(sample(folder / "run", Path(aside) / "synthetic", count, seed))
+        synthetic = Store.open(sample(folder / "run", Path(aside) / "synthetic", Draw(count, seed)))
         values = _write_tables(folder, store, synthetic, trained, seed)
         if checkpoints.generators(run):  # early runs kept none
             training.distances(run, store, seed=seed).to_csv(folder / "run" / "distances.csv", index=False)
@@ -118,7 +117,7 @@ def _write_tables(folder: Path, real: Store, synthetic: Store, trained: np.ndarr
 
 def _facts(
     store: Store, size: tuple[int, int], trained: np.ndarray, snapshot: Snapshot, values: dict[str, Value]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what provenance.json says of the images and of the run."""
     copied = {"authenticity": "authenticity", "authenticity_held_out": "baseline", "distance_ratio": "distance"}
     audit = {name: values[f"memorization.{key}"] for name, key in copied.items()}
@@ -138,7 +137,7 @@ def _facts(
     }
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance() -> dict[str, object]:
     revision, dirty = provenance.commit()
     return {
         "commit": revision,
@@ -149,7 +148,7 @@ def _provenance() -> dict[str, Any]:
     }
 
 
-def card(facts: dict[str, Any], snapshot: Snapshot, size: int) -> str:
+def card(facts: dict[str, object], snapshot: Snapshot, size: int) -> str:
     """Return the model card of a reference.
 
     Args:

@@ -24,13 +24,10 @@ REPRODUCED, NOT_REPRODUCED, INCOMPARABLE = "reproduced", "not reproduced", "cann
 
 
 def verdict(value: float | str, paper: float | None, tolerance: float | None) -> str | None:
-    """Return whether a number of the paper was reproduced.
+    """Return whether a number of the paper was reproduced; None where the paper has no such number.
 
-    Args:
-        value: number computed here.
-        paper: number of the paper; None where the paper has none, and then there is no verdict.
-        tolerance: largest absolute difference that counts as reproduced, stated before the run. None says that the
-            two are not measurements of the same thing (other images, another resolution).
+    The tolerance is the largest absolute difference that counts as reproduced, stated before the run. None says that
+    the two are not measurements of the same thing (other images, another resolution).
     """
     if paper is None:
         return None
@@ -116,22 +113,17 @@ class Results:
         return part
 
     def value(self, key: str, value: float | int | str, **about: Any) -> float | int | str:
-        """Keep one number (or a short text) and return it.
-
-        Args:
-            key: dotted name without the chapter, as "table2.M1.information".
-            value: number or text.
-            about: the other attributes of `Value`.
-
-        Raises:
-            ValueError: the key is taken already, or the number is not finite.
-        """
+        """Keep and return one number (or a short text); `about` are the other attributes of `Value`. See `keep`."""
         result = Value(value, **about)
         self.keep({key: result})
         return result.plain
 
     def keep(self, values: Mapping[str, Value]) -> None:
-        """Keep values by key. See `value`."""
+        """Keep values by key: a dotted name without the chapter, as "table2.M1.information".
+
+        Raises:
+            ValueError: a key is taken already, or a number is not finite.
+        """
         for name, value in values.items():
             key = self.prefix + name
             if key in self.entries:

@@ -47,15 +47,7 @@ def empty(text: str) -> Figure:
 def contact_sheet(
     images: np.ndarray, bits: int, columns: int, titles: Sequence[str] | None = None, scale: float = 1.15
 ) -> Figure:
-    """Draw images (n, h, w) in rows, in linear gray from 0 to 2^bits - 1, with a title above each.
-
-    Args:
-        images: unsigned integers.
-        bits: bits per pixel.
-        columns: images per row.
-        titles: one per image.
-        scale: width of an image, inches.
-    """
+    """Draw images (n, h, w) in rows of `columns`, in linear gray from 0 to 2^bits - 1, each `scale` inches wide."""
     n, h, w = images.shape
     rows = -(-n // columns)
     height = rows * scale * h / w * (1.12 if titles else 1)
@@ -104,12 +96,7 @@ def windows(manifest: pd.DataFrame) -> Figure:
 
 
 def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
-    """Draw radial power spectra of real and synthetic images on logarithmic axes.
-
-    Args:
-        frequency: (bins,), cycles per pixel.
-        power: (bins,) each, under "real" and "synthetic".
-    """
+    """Draw radial power spectra "real" and "synthetic", (bins,) each, against cycles per pixel on logarithmic axes."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
     for name, color in (("real", REAL), ("synthetic", SYNTHETIC)):
         positive = power[name] > 0

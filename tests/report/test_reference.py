@@ -17,14 +17,14 @@ from mammogan.artifacts.inspection import read_key
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
-from mammogan.errors import PipelineError, RunError
+from mammogan.errors import OutputError, ParameterError, PipelineError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.snapshot import Snapshot, publish_run
 from mammogan.gan.training import Run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.pipeline import Pipeline
+from mammogan.pipeline import Pipeline, stages
 from mammogan.report import copies, training
 from mammogan.report.inspection import TABLES, read_tables
 from mammogan.report.labels import tables as labeled
@@ -93,8 +93,9 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     log, again = (training.read_log(run) for run in (kept[0], kept[1] / "run"))
     pd.testing.assert_frame_equal(log, again)
     assert (log["images_per_second"] > 0).all()
-    sections = [copies.kept(kept[1] / "alignment", measure.__name__) for measure in copies.SECTIONS]
-    assert [entry["value"] for s in sections for key, entry in s.values.items() if key.endswith(".n")] == [16, 16, 13]
+    names = ("texture", "features", "memorization", "pruned")
+    values = [copies.read_section(kept[1] / "alignment", name).values.items() for name in names]
+    assert [value.value for part in values for key, value in part if key.endswith(".n")] == [16, 16, 13]
     record = json.loads((kept[1] / "provenance.json").read_text())
     assert record["data_hash"] == store.fingerprint
     card = (kept[1] / "README.md").read_text()
@@ -104,9 +105,9 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     files = [p for p in kept[1].rglob("*") if p.is_file()]
     assert {p.suffix for p in files} <= {".md", ".json", ".jsonl", ".csv", ".npy", ".safetensors"}
     assert not any(str(kept[1].parent) in p.read_text() for p in files if p.suffix not in (".npy", ".safetensors"))
-    with pytest.raises(RunError, match="not empty"):
+    with pytest.raises(OutputError, match="not empty"):
         export(kept[0], store.path, kept[1], "phantoms")
-    with pytest.raises(RunError, match="no origin 'x'"):
+    with pytest.raises(ParameterError, match="no origin 'x'"):
         export(kept[0], store.path, kept[1].parent / "x", "x")
 
 
@@ -147,7 +148,7 @@ def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path
     (folder / "moments.csv").write_text("kind\n")
     (folder / "run" / "stats.jsonl").write_text("")
     before = pipeline.key("04_moment_alignment")
-    assert pipeline._fingerprint("04_moment_alignment") == "ab"
+    assert stages._fingerprint(pipeline, "04_moment_alignment") == "ab"
     (folder / "moments.csv").write_text("kind,M1\n")
     after = Pipeline("reference", root=tmp_path).key("04_moment_alignment")
     assert {k for k in before if before[k] != after[k]} == {"the reference"}
