@@ -1,7 +1,5 @@
 """Facts from the header of a DICOM mammogram: view, laterality, age, pixel spacing, plain text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Decode lossless JPEG, the syntax of most mammograms in archives, by libjpeg-turbo: five times as fast as libjpeg."""
 
-from __future__ import annotations
-
 import imagecodecs
 import numpy as np
 from pydicom.dataset import Dataset

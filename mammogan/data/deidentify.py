@@ -1,7 +1,5 @@
 """Salted hashes of patients, and splits by patient."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

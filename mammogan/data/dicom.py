@@ -1,7 +1,5 @@
 """Read one DICOM mammogram: displayed gray values and facts, or a reason to refuse it."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import warnings

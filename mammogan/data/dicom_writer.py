@@ -1,7 +1,5 @@
 """Write gray levels as DICOM Digital Mammography X-Ray Images - For Presentation (PS3.3 A.26)."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Turn stored values of a DICOM image into gray values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Exclusion criteria: DICOM files that the paper left out or that are not mammograms."""
 
-from __future__ import annotations
-
 import re
 
 from pydicom.dataset import Dataset

@@ -1,7 +1,5 @@
 """Bring an image of any size to the grid of the store: not stretched, not aliased, the breast at its edge."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,9 +1,8 @@
 """Read images to inspect from a store or a folder, without the gate of the ingest, which would refuse the failures."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -28,9 +27,9 @@ class Subset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def chosen(self, rows: np.ndarray) -> Subset:
+    def chosen(self, rows: np.ndarray) -> Self:
         """Return a subset of this subset."""
-        return Subset(self.images, self.rows[rows])
+        return type(self)(self.images, self.rows[rows])
 
     def __getitem__(self, key: int | slice | np.ndarray, /) -> np.ndarray:
         rows = self.rows[key]
@@ -58,13 +57,13 @@ class Images:
         """Height and width, pixels."""
         return Size(self.pixels.shape[1], self.pixels.shape[2])
 
-    def take(self, rows: np.ndarray) -> Images:
+    def take(self, rows: np.ndarray) -> Self:
         """Return some of the images, read into memory."""
         columns = (column[rows] for column in (self.ids, self.views, self.patients, self.spacing_mm))
-        return Images(Subset(self.pixels, rows)[:], self.bits, *columns)
+        return type(self)(Subset(self.pixels, rows)[:], self.bits, *columns)
 
     @classmethod
-    def of_store(cls, store: Store, size: tuple[int, int] | None = None) -> Images:
+    def of_store(cls, store: Store, size: tuple[int, int] | None = None) -> Self:
         """Return the images of a store at one of its sizes, its finest by default."""
         size = size or store.sizes[-1]
         m = store.manifest

@@ -1,7 +1,5 @@
 """Ingest an archive: read every file in worker processes and record where it was stored or why it was refused."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sqlite3
@@ -72,6 +70,23 @@ class Accepted:
     image: Encoded
     patient: str = field(repr=False)  # identifiers in the file: to be hashed, never to be written
     instance: str = field(repr=False)
+
+
+class Seen:
+    """SOP instances and pixels of the images so far, as short hashes in a temporary database on disk."""
+
+    def __init__(self) -> None:
+        self._keys = sqlite3.connect("")
+        self._keys.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.close = self._keys.close
+
+    def before(self, facts: Mapping[str, object]) -> bool:
+        """Return True if an image of the same instance or the same pixels was here before; else record this one."""
+        keys = [(facts["instance"],), (facts["pixels"],)]
+        if any(self._keys.execute("SELECT 1 FROM keys WHERE key = ?", key).fetchone() for key in keys):
+            return True
+        self._keys.executemany("INSERT OR IGNORE INTO keys VALUES (?)", keys)
+        return False
 
 
 def walk(sources: Iterable[Path]) -> Iterator[Path]:
@@ -281,20 +296,3 @@ def _record(
         outcome = Refused(Reason.DUPLICATE, "The image was read before from another file.")
     writer.refuse(outcome.reason, outcome.sentence, **facts)
     return outcome.reason
-
-
-class Seen:
-    """SOP instances and pixels of the images so far, as short hashes in a temporary database on disk."""
-
-    def __init__(self) -> None:
-        self._keys = sqlite3.connect("")
-        self._keys.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
-        self.close = self._keys.close
-
-    def before(self, facts: Mapping[str, object]) -> bool:
-        """Return True if an image of the same instance or the same pixels was here before; else record this one."""
-        keys = [(facts["instance"],), (facts["pixels"],)]
-        if any(self._keys.execute("SELECT 1 FROM keys WHERE key = ?", key).fetchone() for key in keys):
-            return True
-        self._keys.executemany("INSERT OR IGNORE INTO keys VALUES (?)", keys)
-        return False

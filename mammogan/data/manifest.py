@@ -1,7 +1,5 @@
 """Columns of a store's manifest, which has one row per source file."""
 
-from __future__ import annotations
-
 from typing import TypedDict, get_args, get_type_hints
 
 import pyarrow as pa

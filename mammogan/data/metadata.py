@@ -1,7 +1,5 @@
 """Read facts about images without a DICOM header from tables in CSV."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sqlite3
@@ -90,16 +88,12 @@ def _rows_of(table: Path, columns: Mapping[str, str], assume: Facts) -> Iterator
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = reader.fieldnames or []
-            named = {
-                fact: next((n for n in ([columns[fact]] if fact in columns else names) if n in header), None)
-                for fact, names in COLUMNS.items()
-            }
+            names = {**COLUMNS, **{fact: (name,) for fact, name in columns.items()}}
+            named = {fact: next((name for name in names[fact] if name in header), None) for fact in COLUMNS}
             lacking = [fact for fact in ("file", "view") if not named[fact] and fact not in assume]
             if lacking:
-                raise TableError(
-                    f"The table {table.name} has no column {' and '.join(lacking)} (it has {', '.join(header)}); "
-                    f"name it with --column {lacking[0]}=NAME."
-                )
+                missing = f"The table {table.name} has no column {' and '.join(lacking)} (it has {', '.join(header)})"
+                raise TableError(f"{missing}; name it with --column {lacking[0]}=NAME.")
             for row in reader:
                 stated = {fact: row.get(name) or "" for fact, name in named.items() if name}
                 name = stated.pop("file").replace("\\", "/").removeprefix("./").strip("/")

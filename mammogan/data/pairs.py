@@ -1,9 +1,8 @@
 """Open two sets of images on one gray grid, window and geometry, so that they can be compared; or say what to do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -28,7 +27,7 @@ class Source:
     bits: int = 16
 
     @classmethod
-    def at(cls, path: str | Path) -> Source:
+    def at(cls, path: str | Path) -> Self:
         """Examine a path; an InputError says that nothing there could be an image."""
         path = Path(path)
         if (path / "zarr.json").is_file():
@@ -81,8 +80,8 @@ def open_pair(
     for name, source in sources.items():
         if (source.kind == "store" and source.bits != depth) or source.bits < depth:
             raise InputError(
-                f"The {name} images have {source.bits} bits and are to be compared at {depth}, and moments of "
-                "different depths are not comparable; give sets of one depth, or folders with --bits."
+                f"The {name} images of {source.bits} bits cannot be compared at {depth} bits; give sets of one depth, "
+                "or folders with --bits."
             )
     sizes = [source.size for source in sources.values() if source.size]
     if len(sizes) == 2 and not set(pyramid_sizes(*sizes[0])) & set(pyramid_sizes(*sizes[1])):
@@ -113,8 +112,8 @@ def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None =
     """
     if real.bits != synthetic.bits:
         raise InputError(
-            f"The real images have {real.bits} bits and the synthetic ones {synthetic.bits}, and moments of different "
-            "depths are not comparable; make both stores with the same --bits."
+            f"The real images have {real.bits} bits and the synthetic ones {synthetic.bits}, and their moments are not "
+            "comparable; make both stores with the same --bits."
         )
     for name, option in LOOKS.items():
         looks = [store.attributes["made_by"].get(name) for store in (real, synthetic)]

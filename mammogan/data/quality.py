@@ -1,7 +1,5 @@
 """Find what an image shows besides the breast: film labels to remove; clips, markers, pacemakers and text to flag."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

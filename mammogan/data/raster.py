@@ -1,7 +1,5 @@
 """Read gray values of images without a DICOM header: PNG, JPEG, TIFF, PGM."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 

@@ -1,7 +1,5 @@
 """Find the breast in an image, and the side of its chest wall."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -6,8 +6,6 @@ length of each as little-endian unsigned 64-bit integers, then the CRC-32C of th
 reads its own.
 """
 
-from __future__ import annotations
-
 import mmap
 from collections.abc import Sequence
 from functools import lru_cache

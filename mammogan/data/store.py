@@ -11,15 +11,13 @@ Images are written shard by shard, and a shard counts once the manifest part tha
 any moment therefore loses at most the shard in work, and whoever continues starts after the last part.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -107,7 +105,7 @@ class Store:
     refused: pd.DataFrame = field(repr=False)  # one row per file that was refused
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path) -> Self:
         """Open a store; a StoreError says that there is none, or none that is finished."""
         path = Path(path)
         if not (path / "zarr.json").is_file():
@@ -281,7 +279,7 @@ class StoreWriter:
             self.complete = True
             shutil.rmtree(self._parts)
 
-    def __enter__(self) -> StoreWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:

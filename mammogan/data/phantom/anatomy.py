@@ -1,7 +1,5 @@
 """Draw the anatomy of a phantom: outline, strands, vessels, ducts, ligaments, lesions, pectoral muscle. All in mm."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import NamedTuple, TypeVar
 
@@ -37,11 +35,9 @@ class Gland(NamedTuple):
 
 
 class Lesion(NamedTuple):
-    """A lesion: kind, position (from the middle and from the chest wall) and diameter."""
+    """A lesion and its diameter."""
 
     kind: str
-    y_mm: float
-    x_mm: float
     mm: float
 
 
@@ -222,17 +218,17 @@ def draw_lesions(breast: Generator, rng: Generator, lines: Lines, gland: Gland, 
                 start = y + 0.7 * size * np.sin(heading), x + 0.7 * size * np.cos(heading)
                 path = _walk(rng, start, heading, size * float(breast.uniform(0.8, 1.8)), 0.03)
                 lines.curve(path, 0.7, 0.28 * np.linspace(1, 0.1, len(path[0])))
-        lesions.append(Lesion("spiculated mass" if spiculated else "mass", y, x, 2 * size))
+        lesions.append(Lesion("spiculated mass" if spiculated else "mass", 2 * size))
     for _ in range(int(breast.poisson(0.7))):
         (y, x), radius = place(), float(breast.uniform(0.3, 1.1))
         lines.spots.append((y, x, radius, float(breast.uniform(0.25, 0.5))))
-        lesions.append(Lesion("round calcification", y, x, 2 * radius))
+        lesions.append(Lesion("round calcification", 2 * radius))
     if breast.random() < 0.10:
         (y, x), spread = place(), float(breast.uniform(2, 6))
         for _ in range(int(breast.integers(8, 26))):
             dy, dx = breast.normal(0, spread, 2)
             lines.spots.append((y + dy, x + dx, float(breast.uniform(0.1, 0.28)), float(breast.uniform(0.2, 0.5))))
-        lesions.append(Lesion("clustered microcalcifications", y, x, 4 * spread))
+        lesions.append(Lesion("clustered microcalcifications", 4 * spread))
     return lesions
 
 

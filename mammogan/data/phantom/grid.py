@@ -1,7 +1,5 @@
 """The field of view of a phantom, in millimeters, and the pixel grids on it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mammogan.types import Size

@@ -1,7 +1,5 @@
 """Patients and vendors of the phantom population."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

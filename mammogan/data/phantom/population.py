@@ -7,8 +7,6 @@ millimeters, so that the same breast can be drawn on any grid. Shares and ranges
 `benchmarks/phantom_realism.py` until the moments of real mammograms and of phantoms overlap.
 """
 
-from __future__ import annotations
-
 import csv
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Render one view of a phantom as a digital mammogram."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Power-law texture of phantoms, the same at every image size."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
