@@ -67,8 +67,7 @@ def mutual_information(x: np.ndarray, y: np.ndarray, n_neighbors: int = 3) -> In
 
 
 def _information(k: int, tied: list[np.ndarray], both: list[np.ndarray]) -> Information:
-    """Return the estimate from the neighbors of each point, class by class: in both classes, of all points; in the own
-    class, where these are more than k."""
+    """Return the estimate from the numbers of neighbors, per class: `both` of all points, `tied` where above k."""
     n = np.array([len(counts) for counts in both])
     total = int(n.sum())
     own = np.bincount(np.concatenate(tied), minlength=k + 1)

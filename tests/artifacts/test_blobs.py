@@ -21,9 +21,9 @@ def test_planted_blobs_are_counted_with_their_size_and_lines_are_not() -> None:
     image = np.maximum(
         image, breast * (0.3 + 0.4) * (np.abs(columns - 20 - 0.3 * rows) < 1.5) * (rows < 140)
     )  # a vessel
-    found = find_blobs(np.clip(image, 0, 1), mm).sort_values("y_mm").reset_index(drop=True)
-    assert len(found) == 4
-    for (y, x, radius), row in zip(sorted(discs), found.itertuples(), strict=True):
+    blobs = find_blobs(np.clip(image, 0, 1), mm).sort_values("y_mm").reset_index(drop=True)
+    assert len(blobs) == 4
+    for (y, x, radius), row in zip(sorted(discs), blobs.itertuples(), strict=True):
         assert row.y_mm == pytest.approx((y + 0.5) * mm, abs=mm)
         assert row.x_mm == pytest.approx((x + 0.5) * mm, abs=mm)
         assert row.diameter_mm == pytest.approx(2 * radius, rel=0.45)

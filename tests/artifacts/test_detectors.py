@@ -17,11 +17,11 @@ from mammogan.data.store import quantize
 def test_surprise_is_the_share_as_high_and_grows_beyond() -> None:
     rng = np.random.default_rng(0)
     reference, fresh = rng.exponential(size=4000), rng.exponential(size=4000)
-    found = surprise(reference, fresh)
+    surprises = surprise(reference, fresh)
     # One in ten and one in a hundred of new images from the same source exceed 1 and 2.
-    assert (found >= 1).mean() == pytest.approx(0.1, abs=0.015)
-    assert (found >= 2).mean() == pytest.approx(0.01, abs=0.006)
-    # An exponential tail goes on as it began: at 3 ln 10 above the upper tenth, three orders of magnitude more.
+    assert (surprises >= 1).mean() == pytest.approx(0.1, abs=0.015)
+    assert (surprises >= 2).mean() == pytest.approx(0.01, abs=0.006)
+    # An exponential tail continues as it began: at 3 ln 10 above the upper tenth, three orders of magnitude more.
     far = np.quantile(reference, 0.9) + 5 * np.log(10)
     assert surprise(reference, np.array([far]))[0] == pytest.approx(6, rel=0.1)
     assert np.all(np.diff(surprise(reference, np.linspace(0, 30, 200))) >= -1e-12)
@@ -33,7 +33,7 @@ def test_surprise_is_the_share_as_high_and_grows_beyond() -> None:
     assert 2 < surprise(chance, np.array([40.0]), 0.4343)[0] < 60
 
 
-# The detector that is made for a kind of damage must tell it from none; vessels, soft specks and copies hide from all.
+# The detector for a kind of damage must tell it from none; no detector sees vessels, soft specks and copies.
 @pytest.mark.parametrize(
     ("kind", "detector", "least"),
     [
@@ -54,12 +54,12 @@ def test_planted_damage_is_found(
     rng = np.random.default_rng(3)
     damaged = np.stack([quantize(plant(p / 4095, kind, rng), 12) for p in population.pixels[~reference]])
     clean = detectors.scores(facts[~reference], views)[detector]
-    found = detectors.scores(facts_table(damaged, 12), views)[detector]
-    assert roc_auc_score([0] * len(clean) + [1] * len(found), [*clean, *found]) >= least
+    seen = detectors.scores(facts_table(damaged, 12), views)[detector]
+    assert roc_auc_score([0] * len(clean) + [1] * len(seen), [*clean, *seen]) >= least
 
 
 def test_texture_along_the_axes_and_a_lit_background_are_found(population: Images, facts: pd.DataFrame) -> None:
-    """What a small generator does everywhere, where planted damage is in one place: no pixel alone shows it."""
+    """A small generator damages all of an image a little: no single pixel shows it."""
     detectors = Detectors(facts[:48], population.patients[:48], population.views[:48])
     rng = np.random.default_rng(4)
     later, views = population.pixels[48:] / 4095, population.views[48:]

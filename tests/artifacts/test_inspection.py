@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,15 @@ from mammogan.report.provenance import ROOT
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def part(images: Images, rows: slice) -> Images:
-    return Images(images.pixels[rows], 12, images.ids[rows], images.views[rows], images.patients[rows],
-                  images.spacing_mm[rows])  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def inspection(population: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """10 synthetic images of each view among 8 real ones; three of the synthetic are damaged."""
     rng = np.random.default_rng(0)
-    synthetic = part(population, slice(0, 24))
-    synthetic.pixels = synthetic.pixels.copy()
+    synthetic = population.take(np.arange(0, 24))
     for k in (0, 1, 2):
         synthetic.pixels[k] = quantize(plant(synthetic.pixels[k] / 4095, "network_failure", rng), 12)
     out = tmp_path_factory.mktemp("inspection") / "out"
-    page = make_inspection(synthetic, out, real=part(population, slice(24, 40)), count=10, controls=4, seed=2)
+    page = make_inspection(synthetic, out, real=population.take(np.arange(24, 40)), count=10, controls=4, seed=2)
     assert page == out / "index.html"
     return out
 
@@ -45,8 +40,11 @@ def inspection(population: Images, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_an_inspection_is_seeded_blinded_and_ranked(inspection: Path, population: Images, tmp_path: Path) -> None:
     key = read_key(inspection)
     assert key.groupby(["kind", "view"]).size().to_dict() == {
-        ("real", "CC"): 4, ("real", "MLO"): 4, ("synthetic", "CC"): 10, ("synthetic", "MLO"): 10,
-    }  # fmt: skip
+        ("real", "CC"): 4,
+        ("real", "MLO"): 4,
+        ("synthetic", "CC"): 10,
+        ("synthetic", "MLO"): 10,
+    }
     page = (inspection / "index.html").read_text()
     assert not any(text in page for text in ("synthetic", '"real"', "key.csv"))
     first = np.asarray(Image.open(inspection / "images" / "0001.png"))
@@ -59,13 +57,18 @@ def test_an_inspection_is_seeded_blinded_and_ranked(inspection: Path, population
     damaged = scores["index"].isin([0, 1, 2])
     if damaged.any():
         assert scores.loc[damaged, "any"].min() > scores.loc[~damaged, "any"].median()
-    again = make_inspection(part(population, slice(0, 24)), tmp_path / "b", real=part(population, slice(24, 40)),
-                            count=10, controls=4, seed=2)  # fmt: skip
+    again = make_inspection(
+        population.take(np.arange(0, 24)),
+        tmp_path / "b",
+        real=population.take(np.arange(24, 40)),
+        count=10,
+        controls=4,
+        seed=2,
+    )
     pd.testing.assert_frame_equal(read_key(again.parent), key)
     with pytest.raises(InspectionError, match="is not empty"):
         make_inspection(population, inspection)
-    small = Images(population.pixels[:, ::2, ::2], *[getattr(population, n) for n in
-                   ("bits", "ids", "views", "patients", "spacing_mm")])  # fmt: skip
+    small = replace(population, pixels=population.pixels[:, ::2, ::2])
     with pytest.raises(InspectionError, match="two sets of one size"):
         make_inspection(population, tmp_path / "c", real=small)
 
@@ -85,9 +88,11 @@ def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
     outside, errors = [], []
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"), executable_path=CHROMIUM, accept_downloads=True,
+            str(tmp_path / "profile"),
+            executable_path=CHROMIUM,
+            accept_downloads=True,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )  # fmt: skip
+        )
         view = context.new_page()
         view.on(
             "request", lambda r: outside.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None
@@ -154,7 +159,7 @@ def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
             view.click("#download")
         download.value.save_as(tmp_path / "bo.csv")
 
-        # The picture is shown as it is, enlarged in squares; axe finds nothing.
+        # The picture is not changed, only enlarged in squares; axe reports nothing.
         style = view.locator("#image").evaluate("e => [getComputedStyle(e).imageRendering, getComputedStyle(e).filter]")
         assert style == ["pixelated", "none"]
         view.evaluate((ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text())
@@ -181,5 +186,8 @@ def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
     text = report(inspection, [file, tmp_path / "bo.csv"], tmp_path / "report")
     assert "Bo: 0 of 20 synthetic images with an artifact" in text
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
-        "rates.csv", "views.csv", "agreement.csv", "detection.csv",
-    }  # fmt: skip
+        "rates.csv",
+        "views.csv",
+        "agreement.csv",
+        "detection.csv",
+    }

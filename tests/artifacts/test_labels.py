@@ -14,8 +14,8 @@ from mammogan.artifacts import labels
 from mammogan.errors import TableError
 
 
-def write_labels(path: Path, observer: str, found: dict[int, str]) -> Path:
-    rows = [f"{observer},{n},{kinds},1.5,2026-01-01T00:00:00Z\n" for n, kinds in found.items()]
+def write_labels(path: Path, observer: str, kinds_of: dict[int, str]) -> Path:
+    rows = [f"{observer},{n},{kinds},1.5,2026-01-01T00:00:00Z\n" for n, kinds in kinds_of.items()]
     path.write_text("observer,number,artifacts,seconds,time\n" + "".join(rows))
     return path
 
@@ -23,10 +23,10 @@ def write_labels(path: Path, observer: str, found: dict[int, str]) -> Path:
 def test_rates_against_the_papers_own_counts(tmp_path: Path) -> None:
     key = pd.DataFrame({"number": range(1, 2401), "kind": ["synthetic"] * 2000 + ["real"] * 400})
     key["view"] = ["CC"] * 1000 + ["MLO"] * 1000 + ["CC"] * 200 + ["MLO"] * 200
-    found = dict.fromkeys(range(1, 2401), "")
-    found |= dict.fromkeys(range(1, 65), "outline") | dict.fromkeys(range(1001, 1137), "vessel;grid")
-    found |= dict.fromkeys(range(2001, 2005), "outline")
-    table = labels.rates(labels.read_labels([write_labels(tmp_path / "a.csv", "A", found)], 2400), key)
+    kinds_of = dict.fromkeys(range(1, 2401), "")
+    kinds_of |= dict.fromkeys(range(1, 65), "outline") | dict.fromkeys(range(1001, 1137), "vessel;grid")
+    kinds_of |= dict.fromkeys(range(2001, 2005), "outline")
+    table = labels.rates(labels.read_labels([write_labels(tmp_path / "a.csv", "A", kinds_of)], 2400), key)
     row = table.query("artifact == 'any' and view == 'MLO' and kind == 'synthetic'").iloc[0]
     assert (row.found, row.shown) == (136, 1000)
     assert (100 * row.low, 100 * row.high) == pytest.approx((11.5, 15.9), abs=0.06)
@@ -62,8 +62,8 @@ def test_excess_rate_covers_the_truth() -> None:
     rng = np.random.default_rng(0)
     p, f, inside = 0.10, 0.05, 0
     for _ in range(200):
-        found = rng.binomial(1000, p + (1 - p) * f)
-        rate = labels.excess_rate(found, 1000, rng.binomial(200, f), 200)
+        hits = rng.binomial(1000, p + (1 - p) * f)
+        rate = labels.excess_rate(hits, 1000, rng.binomial(200, f), 200)
         inside += rate.low <= p <= rate.high
     assert stats.binomtest(inside, 200, 0.95).pvalue > 1e-3
 

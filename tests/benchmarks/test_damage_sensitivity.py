@@ -1,4 +1,4 @@
-"""Damage that is there is seen by what should see it, and by nothing that cannot."""
+"""Measures detect the damage that they should, and no damage where there is none."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def table(images: np.ndarray):
     names = ("blur", "gain", "copies", "collapse to 20 images")
     chosen = [BY_NAME[name] for name in names]
     chosen[0] = replace(chosen[0], nominal=1.0)  # these images are smooth: half a pixel more hardly shows
-    found = sensitivity(images, n=60, draws=6, factors=(0.2, 1.0, 1.5), damages=chosen)
-    return found.set_index(["damage", "measure"])
+    effects = sensitivity(images, n=60, draws=6, factors=(0.2, 1.0, 1.5), damages=chosen)
+    return effects.set_index(["damage", "measure"])
 
 
 @pytest.mark.slow
@@ -39,8 +39,11 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
     assert effect["copies", "SWD finest, real scale"] < 0
     assert effect["collapse to 20 images", "coverage"] < -3
     assert table["largest"].groupby("damage").first().to_dict() == {
-        "blur": 1.5, "gain": 7.5, "copies": 100, "collapse to 20 images": 100
-    }  # fmt: skip
+        "blur": 1.5,
+        "gain": 7.5,
+        "copies": 100,
+        "collapse to 20 images": 100,
+    }
     row = table.loc["copies", "authenticity"]
     assert row["damaged"] == 0 and row["power"] > 0.99 and 0 < row["detectable"] <= 100
 
@@ -48,9 +51,9 @@ def test_each_damage_is_seen_where_it_should_be(table) -> None:
 @pytest.mark.slow
 def test_no_damage_is_detected_where_none_was_done(images: np.ndarray) -> None:
     nothing = Damage("nothing", "", 1.0, apply=lambda pictures, strength, rng: pictures)
-    found = sensitivity(images, n=60, draws=6, factors=(1.0,), damages=[nothing])
-    np.testing.assert_allclose(found["damaged"], found["undamaged"])
-    assert found["power"].median() < 0.15
+    effects = sensitivity(images, n=60, draws=6, factors=(1.0,), damages=[nothing])
+    np.testing.assert_allclose(effects["damaged"], effects["undamaged"])
+    assert effects["power"].median() < 0.15
 
 
 def test_too_few_images_are_refused(images: np.ndarray) -> None:

@@ -20,10 +20,10 @@ def test_a_folder_of_pictures_is_read_whatever_it_shows(phantoms: Path, tmp_path
             tmp_path / f"{k}.png"
         )
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "3.png")  # black: no ingest would take it
-    found = open_images(tmp_path)
-    assert len(found) == 4
-    assert set(found.views) == {""}
-    np.testing.assert_array_equal(found.pixels[:3], population.pixels[:3])
+    images = open_images(tmp_path)
+    assert len(images) == 4
+    assert set(images.views) == {""}
+    np.testing.assert_array_equal(images.pixels[:3], population.pixels[:3])
     (tmp_path / "labels.csv").write_text("file,view\n0.png,CC\n1.png,MLO\n2.png,CC\n")
     assert list(open_images(tmp_path).views) == ["CC", "MLO", "CC", ""]
     dicom = open_images(phantoms, (40, 32))

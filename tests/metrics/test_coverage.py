@@ -52,10 +52,10 @@ def test_degenerate_tables() -> None:
     constant = real.copy()
     constant[:, 2] = 1.0
     for table in (pair_scores, support_coverage):
-        found = table(constant, constant, design)
-        assert np.isfinite(found[["score", "low", "high", "ceiling"]]).all().all()
-        # Identical sets score the most there is; the label reading goes beyond, as copies do.
-        assert (found.loc[found["reading"] != "label", "score"] >= 0.95).all()
+        scores = table(constant, constant, design)
+        assert np.isfinite(scores[["score", "low", "high", "ceiling"]]).all().all()
+        # Identical sets score the most there is; the label reading exceeds it, as copies do.
+        assert (scores.loc[scores["reading"] != "label", "score"] >= 0.95).all()
     information = label_information(constant, constant, design, permutations=20)
     assert (information.loc[information["reading"] == "information", "score"] < 0.01).all()
     apart = support_coverage(real, real + 1000, design)

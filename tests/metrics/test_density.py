@@ -15,15 +15,15 @@ RNG = np.random.default_rng(0)
 def test_density_equals_the_sum_of_kernels() -> None:
     sample = RNG.multivariate_normal([0, 0], [[1, 0.0], [0.0, 4]], 800)
     grid = Grid.around(sample, count=200)
-    found = density(sample, grid)
+    ours = density(sample, grid)
     x, y = grid.centers
     h = np.array([bandwidth(sample[:, axis]) for axis in (0, 1)])
     # The sum of the kernels themselves, point by point.
     along = [stats.norm.pdf(axis[:, None], sample[None, :, k], h[k]) for k, axis in enumerate((x, y))]
     expected = along[0] @ along[1].T
     expected /= expected.sum()
-    assert np.abs(found - expected).max() / expected.max() < 0.005
-    inside, theirs = percentile_region(found, 97), percentile_region(expected, 97)
+    assert np.abs(ours - expected).max() / expected.max() < 0.005
+    inside, theirs = percentile_region(ours, 97), percentile_region(expected, 97)
     assert (inside & theirs).sum() / theirs.sum() > 0.995
 
 
@@ -49,14 +49,14 @@ def test_densities_scores_and_coverage_equal_scipy(tail: str) -> None:
         at = np.stack([x.ravel() for x in np.meshgrid(*grid.centers, indexing="ij")])
         theirs = [ProductKernel(x.T)(at).reshape(count, count) for x in (a, b)]
         p, q = (x / x.sum() for x in theirs)
-        found = [density(x, grid) for x in (a, b)]
-        assert max(np.abs(f - t).max() / t.max() for f, t in zip(found, (p, q), strict=True)) < 0.005
-        assert jensen_shannon(*found) == pytest.approx(jensen_shannon(p, q), abs=0.001)
+        densities = [density(x, grid) for x in (a, b)]
+        assert max(np.abs(f - t).max() / t.max() for f, t in zip(densities, (p, q), strict=True)) < 0.005
+        assert jensen_shannon(*densities) == pytest.approx(jensen_shannon(p, q), abs=0.001)
         if count == 200:  # as Figure 6 has it; on fewer cells two of them are more than .005
-            regions = [percentile_region(x, 97) for x in (*found, p, q)]
+            regions = [percentile_region(x, 97) for x in (*densities, p, q)]
             ours, exact = ((r & s).sum() / r.sum() for r, s in (regions[:2], regions[2:]))
             assert ours == pytest.approx(exact, abs=0.005)
-        mass, exact_mass = (x[highest_density_region(y, 0.97)].sum() for x, y in (found, (p, q)))
+        mass, exact_mass = (x[highest_density_region(y, 0.97)].sum() for x, y in (densities, (p, q)))
         assert mass == pytest.approx(exact_mass, abs=0.005)
 
 

@@ -72,20 +72,20 @@ def test_patches_are_cut_from_the_bands_whatever_the_block() -> None:
 def test_sliced_wasserstein_equals_scipy_direction_by_direction() -> None:
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(6, 5, 49)), rng.gamma(2, 1, (6, 5, 49))
-    found = sliced_wasserstein(a, b, projections=40, seed=9)["real"]
+    distance = sliced_wasserstein(a, b, projections=40, seed=9)["real"]
     directions = np.random.default_rng(9).standard_normal((49, 40))
     directions /= np.linalg.norm(directions, axis=0)
     x, y = ((v.reshape(-1, 49) - a.mean()) / a.std() @ directions for v in (a, b))
     expected = np.mean([stats.wasserstein_distance(x[:, k], y[:, k]) for k in range(40)])
-    assert found == pytest.approx(1000 * expected, rel=1e-4)
+    assert distance == pytest.approx(1000 * expected, rel=1e-4)
 
 
 def test_a_shift_has_its_known_distance_and_only_the_real_normalization_sees_it() -> None:
     a = np.random.default_rng(5).normal(size=(40, 16, 49))
     directions = np.random.default_rng(0).standard_normal((49, 512))
     directions /= np.linalg.norm(directions, axis=0)
-    found = sliced_wasserstein(a, a + 0.5 * a.std())["real"]
-    assert found == pytest.approx(1000 * 0.5 * np.abs(directions.sum(0)).mean(), rel=1e-3)
+    distance = sliced_wasserstein(a, a + 0.5 * a.std())["real"]
+    assert distance == pytest.approx(1000 * 0.5 * np.abs(directions.sum(0)).mean(), rel=1e-3)
     assert sliced_wasserstein(a, 2 * a + 0.5)["own"] == pytest.approx(0, abs=0.01)
     assert sliced_wasserstein(a, 2 * a)["real"] > 100
 

@@ -63,9 +63,9 @@ def test_torchscript_feature(tmp_path: Path) -> None:
 
     torch.jit.script(Mean()).save(str(tmp_path / "mean.pt"))
     stack = pictures(4, 40, 32)
-    found = extract(stack, 12, torchscript_feature(tmp_path / "mean.pt", channels=3, white=255.0))
-    np.testing.assert_allclose(found[:, 0], stack.mean((1, 2)) / 4095 * 255, rtol=1e-5)
-    assert (found[:, 1] == 3).all()
+    features = extract(stack, 12, torchscript_feature(tmp_path / "mean.pt", channels=3, white=255.0))
+    np.testing.assert_allclose(features[:, 0], stack.mean((1, 2)) / 4095 * 255, rtol=1e-5)
+    assert (features[:, 1] == 3).all()
     with pytest.raises(InputError, match="no file"):
         torchscript_feature(tmp_path / "none.pt")
     (tmp_path / "bad.pt").write_bytes(b"nothing")

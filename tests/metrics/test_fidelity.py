@@ -19,16 +19,16 @@ def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) ->
 @pytest.mark.parametrize(("n", "m", "shift"), [(60, 80, 0.0), (1500, 90, 0.8), (40, 40, 9.0)])
 def test_manifold_equals_prdc(n: int, m: int, shift: float) -> None:
     a, b = normal(n, 4, 1), normal(m, 4, 2, shift, 0.8)
-    found, theirs = manifold(a, b, 5), compute_prdc(a, b, nearest_k=5)
-    assert vars(found) == pytest.approx(theirs)
+    ours, theirs = manifold(a, b, 5), compute_prdc(a, b, nearest_k=5)
+    assert vars(ours) == pytest.approx(theirs)
 
 
-def test_copies_lie_on_the_balls_that_end_at_them_wherever_the_origin_is() -> None:
+def test_copies_are_on_the_balls_that_end_at_them_wherever_the_origin_is() -> None:
     # The ball of every real image ends at its third neighbor, of which the synthetic set holds a copy.
     a = normal(60, 16, 1)
     for offset in (0.0, 1e4):
-        found = manifold(a + offset, (a + offset)[::-1], 3)
-        assert found.density == pytest.approx(4 / 3) and found.coverage == 1
+        copies = manifold(a + offset, (a + offset)[::-1], 3)
+        assert copies.density == pytest.approx(4 / 3) and copies.coverage == 1
 
 
 def test_manifold_of_degenerate_sets() -> None:
@@ -36,7 +36,7 @@ def test_manifold_of_degenerate_sets() -> None:
     assert vars(manifold(a, a)) == pytest.approx({"precision": 1, "recall": 1, "density": 1.2, "coverage": 1})
     far = manifold(a, a + 100)
     assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
-    # All images one image: every ball has radius 0, and what lies on it is inside.
+    # All images one image: every ball has radius 0, and a point on it is inside.
     same = manifold(np.zeros((9, 3)), np.zeros((8, 3)))
     assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
     with pytest.raises(ParameterError, match="5 images; give 6 or more"):
@@ -69,8 +69,8 @@ def test_kernel_distance_equals_the_sums_written_out() -> None:
 
 
 def test_kernel_distance_has_no_bias() -> None:
-    found = [kernel_distance(normal(30, 3, s), normal(30, 3, s + 1000)) for s in range(300)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(300)
+    distances = [kernel_distance(normal(30, 3, s), normal(30, 3, s + 1000)) for s in range(300)]
+    assert abs(np.mean(distances)) < 3 * np.std(distances) / np.sqrt(300)
 
 
 @pytest.mark.slow
@@ -81,8 +81,8 @@ def test_intervals_of_kid_and_of_fid_without_its_bias_cover() -> None:
     for seed in range(30):
         design = ResamplingDesign(80, 80, seed=seed, draws=16, splits=2)
         table = fidelity_table(normal(80, 3, seed), normal(80, 3, seed + 500, 0.5), design).set_index("measure")
-        for place, (name, truth) in enumerate({"KID": kid, "FID, infinite n": fid}.items()):
-            covered[place] += table.loc[name, "low"] <= truth <= table.loc[name, "high"]
+        for number, (name, truth) in enumerate({"KID": kid, "FID, infinite n": fid}.items()):
+            covered[number] += table.loc[name, "low"] <= truth <= table.loc[name, "high"]
     assert (covered >= 24).all()
 
 
@@ -104,10 +104,10 @@ def test_frechet_distance_is_the_analytic_one() -> None:
 def test_extrapolation_takes_the_bias_out() -> None:
     a, b = normal(600, 8, 1), normal(600, 8, 2, 0.3)
     truth = 8 * 0.3**2
-    found = frechet_extrapolated(a, b)
-    assert found.value - truth > 0.05
-    assert abs(found.infinite - truth) < 0.5 * abs(found.value - truth)
-    assert found.table["distance"].is_monotonic_decreasing or found.table["distance"].iloc[0] > found.value
+    fid = frechet_extrapolated(a, b)
+    assert fid.value - truth > 0.05
+    assert abs(fid.infinite - truth) < 0.5 * abs(fid.value - truth)
+    assert fid.table["distance"].is_monotonic_decreasing or fid.table["distance"].iloc[0] > fid.value
     same = frechet_extrapolated(normal(600, 8, 3), normal(600, 8, 4))
     assert abs(same.infinite) < same.value / 2
     with pytest.raises(ParameterError, match="5 images; give 8 or more"):

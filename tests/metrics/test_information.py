@@ -74,13 +74,13 @@ def test_ross_of_gaussians_is_the_analytic_information() -> None:
     p, q = stats.norm.pdf(x), stats.norm.pdf(x, shift)
     middle = (p + q) / 2
     exact = np.trapezoid((p * np.log(p / middle) + q * np.log(q / middle)) / 2, x)
-    found = [mutual_information(RNG.normal(size=3000), RNG.normal(shift, 1, 3000)).information for _ in range(4)]
-    assert np.mean(found) == pytest.approx(exact, abs=0.012)
+    estimates = [mutual_information(RNG.normal(size=3000), RNG.normal(shift, 1, 3000)).information for _ in range(4)]
+    assert np.mean(estimates) == pytest.approx(exact, abs=0.012)
 
 
 def test_ross_limits() -> None:
     a = RNG.normal(size=500)
-    # psi(1000) - psi(500) lies a little above ln 2.
+    # psi(1000) - psi(500) is a little above ln 2.
     assert MAXIMUM < mutual_information(a, a + 100).information < MAXIMUM + 0.001
     assert mutual_information(a, a + 100).neighbors == 3
     same = [mutual_information(RNG.normal(size=500), RNG.normal(size=500)) for _ in range(30)]

@@ -17,13 +17,13 @@ def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) ->
 
 def slow_authenticity(train: np.ndarray, patients: np.ndarray, synthetic: np.ndarray) -> list[bool]:
     """By the definition of Alaa 2022, written out; other patients only."""
-    found = []
+    authentic = []
     for g in synthetic:
         nearest = min(range(len(train)), key=lambda i: np.linalg.norm(train[i] - g))
         others = [k for k in range(len(train)) if patients[k] != patients[nearest]]
         reach = min(np.linalg.norm(train[k] - train[nearest]) for k in others)
-        found.append(bool(np.linalg.norm(train[nearest] - g) > reach))
-    return found
+        authentic.append(bool(np.linalg.norm(train[nearest] - g) > reach))
+    return authentic
 
 
 @given(st.integers(0, 1000), st.integers(1, 3))
@@ -31,19 +31,19 @@ def slow_authenticity(train: np.ndarray, patients: np.ndarray, synthetic: np.nda
 def test_authenticity_equals_its_definition(seed: int, views: int) -> None:
     train, synthetic = normal(24, 2, seed), normal(30, 2, seed + 1)
     patients = np.arange(24) // views
-    found = nearest_training(train, patients, synthetic)
-    assert found.authentic.tolist() == slow_authenticity(train, patients, synthetic)
-    assert (found.other >= found.distance).all()
-    assert ((found.ratio > 1) == found.authentic).all()
+    nearest = nearest_training(train, patients, synthetic)
+    assert nearest.authentic.tolist() == slow_authenticity(train, patients, synthetic)
+    assert (nearest.other >= nearest.distance).all()
+    assert ((nearest.ratio > 1) == nearest.authentic).all()
 
 
 def test_authenticity_by_hand() -> None:
     # On a line: training images at 0, 10 and 11. g = 2 is nearest to 0, whose neighbor is 10 away: a copy. g = 12.5 is
     # nearest to 11, whose neighbor is 1 away: authentic. Indexed by the synthetic image both would come out otherwise.
     train, patients = np.array([[0.0], [10.0], [11.0]]), np.arange(3)
-    found = nearest_training(train, patients, np.array([[2.0], [12.5]]))
-    assert found.index.tolist() == [0, 2] and found.reach.tolist() == [10, 1]
-    assert found.authentic.tolist() == [False, True]
+    nearest = nearest_training(train, patients, np.array([[2.0], [12.5]]))
+    assert nearest.index.tolist() == [0, 2] and nearest.reach.tolist() == [10, 1]
+    assert nearest.authentic.tolist() == [False, True]
 
 
 def test_the_audit_finds_copies_and_clears_fresh_images() -> None:
@@ -53,9 +53,9 @@ def test_the_audit_finds_copies_and_clears_fresh_images() -> None:
     assert clean.authenticity.low <= clean.baseline.high and clean.baseline.low <= clean.authenticity.high
     assert clean.distance_ratio.low < 1 < clean.distance_ratio.high and clean.p > 0.01
     planted = np.concatenate([train[[7, 30]], train[[50]] + 1e-3, normal(197, 6, 3)])
-    found = audit(train, patients, held, planted).worst(3)
-    assert found["synthetic"].tolist() == [0, 1, 2] and found["training"].tolist() == [7, 30, 50]
-    assert found["distance"].tolist()[:2] == [0, 0]
+    worst = audit(train, patients, held, planted).worst(3)
+    assert worst["synthetic"].tolist() == [0, 1, 2] and worst["training"].tolist() == [7, 30, 50]
+    assert worst["distance"].tolist()[:2] == [0, 0]
     copies = audit(train, patients, held, train[:200])
     assert copies.authenticity.value == 0 and copies.distance_ratio.value == 0 and copies.p < 1e-6
     assert copies.nearer.value == 1
@@ -64,12 +64,12 @@ def test_the_audit_finds_copies_and_clears_fresh_images() -> None:
 
 def test_without_held_out_images_each_patient_is_held_out_in_turn() -> None:
     train, patients = normal(60, 3, 1), np.arange(60) // 3
-    found = audit(train, patients, None, normal(40, 3, 2)).held_out
+    controls = audit(train, patients, None, normal(40, 3, 2)).held_out
     for row in range(60):
         rest = patients != patients[row]
         one = nearest_training(train[rest], patients[rest], train[[row]])
-        assert np.flatnonzero(rest)[one.index[0]] == found.index[row]
-        assert (one.distance[0], one.reach[0]) == pytest.approx((found.distance[row], found.reach[row]))
+        assert np.flatnonzero(rest)[one.index[0]] == controls.index[row]
+        assert (one.distance[0], one.reach[0]) == pytest.approx((controls.distance[row], controls.reach[row]))
 
 
 def test_degenerate_audits() -> None:

@@ -33,11 +33,11 @@ def test_moments_equal_exact_fractions(pixels: list[int]) -> None:
 
 def test_moments_equal_scipy_on_images() -> None:
     images = RNG.gamma(2, 400, (3, 50, 40)).clip(0, 4095).astype(np.uint16)
-    for image, found in zip(images, image_moments(images, 12), strict=True):
+    for image, moments in zip(images, image_moments(images, 12), strict=True):
         x = image.ravel() / 4095
         fifth = stats.moment(x, 5) / stats.moment(x, 2) ** 2.5
         expected = [x.mean(), x.var(), stats.skew(x), stats.kurtosis(x, fisher=False), fifth]
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        np.testing.assert_allclose(moments, expected, rtol=1e-10)
 
 
 @given(st.integers(1, 9))

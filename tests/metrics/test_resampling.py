@@ -73,9 +73,9 @@ def test_few_draws_are_taken_as_normal() -> None:
 
 def test_the_ratio_of_a_score_and_its_ceiling() -> None:
     draws, ceilings = np.linspace(0.4, 0.6, 41), np.linspace(0.7, 0.9, 21)
-    found = summary(0.5, draws, [0.4], ceilings, bounds=(0, 1))
-    assert found["ratio"] == pytest.approx(0.5)
+    row = summary(0.5, draws, [0.4], ceilings, bounds=(0, 1))
+    assert row["ratio"] == pytest.approx(0.5)
     error = np.hypot(draws.std(), 0.5 * ceilings.std()) / 0.8
-    assert found["ratio_high"] - found["ratio"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert row["ratio_high"] - row["ratio"] == pytest.approx(1.96 * error, rel=1e-3)
     assert np.isnan(summary(0.5, draws, [0.4], [0.0])["ratio"])
     assert summary(0.95, draws, [0.4], ceilings, bounds=(0, 1))["high"] == 1

@@ -36,8 +36,8 @@ def test_one_scale_is_ssim() -> None:
 
 
 def test_scales_by_size() -> None:
-    found = [similarity_scales(*size) for size in ((1280, 1024), (160, 128), (80, 64), (40, 32), (20, 16), (5, 4))]
-    assert found == [5, 4, 3, 2, 1, 1]
+    scales = [similarity_scales(*size) for size in ((1280, 1024), (160, 128), (80, 64), (40, 32), (20, 16), (5, 4))]
+    assert scales == [5, 4, 3, 2, 1, 1]
 
 
 def test_ms_ssim_of_degenerate_images() -> None:
