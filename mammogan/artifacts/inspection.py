@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from mammogan.artifacts.classes import CLASSES
 from mammogan.artifacts.detectors import Detectors
 from mammogan.artifacts.facts import facts_table
-from mammogan.atomic import replacing_folder, write_json, write_text
+from mammogan.atomic import replacing_folder, write_json, write_text, writing
 from mammogan.data.images import Images, Subset
 from mammogan.errors import InspectionError
 from mammogan.types import Progress, no_progress
@@ -64,7 +64,7 @@ def contact_sheet(images: list[np.ndarray], bits: int, captions: list[str], colu
 
 def make_inspection(
     synthetic: Images,
-    out: str | Path,
+    out: Path,
     *,
     real: Images | None = None,
     count: int = 1000,
@@ -89,9 +89,9 @@ def make_inspection(
         InspectionError: the folder is not empty, or the sets differ in size.
         OutputError: the folder cannot be written.
     """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise InspectionError(f"The folder {out} is not empty; give another or add --force.")
+    with writing(out):
+        if out.exists() and any(out.iterdir()):
+            raise InspectionError(f"The folder {out} is not empty; give another or add --force.")
     if real is not None and real.size != synthetic.size:
         sizes = f"Real images have {real.size} pixels and synthetic ones {synthetic.size}"
         raise InspectionError(f"{sizes}; give two sets of one size.")

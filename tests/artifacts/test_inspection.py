@@ -17,7 +17,7 @@ from mammogan.artifacts.detectors import DETECTORS
 from mammogan.artifacts.inspection import contact_sheet, make_inspection, read_key
 from mammogan.data.images import Images
 from mammogan.data.store import quantize
-from mammogan.errors import InspectionError
+from mammogan.errors import InspectionError, OutputError
 from mammogan.report.labels import report
 from mammogan.report.provenance import ROOT
 
@@ -68,6 +68,8 @@ def test_an_inspection_is_seeded_blinded_and_ranked(inspection: Path, population
     pd.testing.assert_frame_equal(read_key(again.parent), key)
     with pytest.raises(InspectionError, match="is not empty"):
         make_inspection(population, inspection)
+    with pytest.raises(OutputError, match=r"key\.csv cannot be written"):
+        make_inspection(population, inspection / "key.csv")
     small = replace(population, pixels=population.pixels[:, ::2, ::2])
     with pytest.raises(InspectionError, match="two sets of one size"):
         make_inspection(population, tmp_path / "c", real=small)
