@@ -1,1 +1,1 @@
-"""From an archive to a store: read, select, place, keep."""
+"""Read an archive into a store: select images, bring them to one grid, keep them."""

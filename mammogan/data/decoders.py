@@ -16,8 +16,7 @@ END = b"\xff\xd9"  # the marker that ends every JPEG stream (ITU-T T.81, B.1.1.3
 def decoded(dataset: Dataset) -> np.ndarray:
     """Return the pixels of a gray image as its codec gives them, (rows, columns), integers, possibly read-only.
 
-    Raises:
-        Exception: whatever the decoders raise at broken pixel data.
+    Broken pixel data raise whatever the decoders raise.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     plugin = PLUGIN if syntax in DECODER_DEPENDENCIES else ""
@@ -32,11 +31,7 @@ def is_available(uid: str) -> bool:
 
 
 def decode_frame(stream: bytes, runner: DecodeRunner) -> np.ndarray:
-    """Return one gray frame as bytes of unsigned integers; called by pydicom.
-
-    Raises:
-        ValueError: the stream has no end, or holds another image than the header says.
-    """
+    """Return one gray frame as bytes of unsigned integers; called by pydicom, which expects errors as exceptions."""
     # libjpeg-turbo fills up what is missing; half a breast must not be invented.
     if not stream.rstrip(b"\0").endswith(END):
         raise ValueError("The JPEG stream has no end.")

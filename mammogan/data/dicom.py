@@ -51,10 +51,10 @@ def refusing(reason: Reason, sentence: str, errors: tuple[type[Exception], ...] 
 def read_mammogram(
     content: bytes, *, window: int | str = 0, allow_processing: bool = False, label: Facts | None = None
 ) -> Mammogram:
-    """Read a full-field digital mammogram from the bytes of a DICOM file.
+    """Read a full-field digital mammogram.
 
     Args:
-        content: the file.
+        content: bytes of the file.
         window: which of several VOI windows or LUTs to show, see `display`. The first one is the default of the
             hardware that made the image (PS3.3 C.11.2.1.2.1).
         allow_processing: accept FOR PROCESSING images too.

@@ -77,12 +77,9 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images
     """Open a store, or read a folder of DICOM files or gray pictures.
 
     A folder's images come in the order of their names, whatever they show. Their views come from DICOM headers or from
-    a CSV with the columns file and view; without one they are unknown. Files that are not images are skipped.
-
-    Args:
-        path: store or folder.
-        size: (height, width); a store must have it, other images are fitted into it. None means the store's finest or
-            the size of the first image.
+    a CSV with the columns file and view; without one they are unknown. Files that are not images are skipped. A store
+    must have the `size`, height and width, and other images are fitted into it; None means the store's finest or that
+    of the first image.
 
     Raises:
         InputError: there is no such folder, or no image in it.

@@ -216,9 +216,8 @@ def ingest(
 
     Args:
         sources: folders or files: DICOM, or pictures with labels.
-        store: folder of the store.
-        settings: settings of the store.
-        labels: where labels of pictures come from; CSVs among the sources that look like labels by default.
+        store, settings: folder of the store, and its settings.
+        labels: source of the labels of pictures; CSVs among the sources that look like labels by default.
         workers, scheduler: see `parallel.guarded_map`.
         progress, task: counts files under the name `task`.
 
@@ -261,11 +260,7 @@ def ingest(
 
 
 def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: Seen) -> Counter[str]:
-    """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome.
-
-    Raises:
-        InputError: the files are not those that the store was begun with.
-    """
+    """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome."""
     changed = InputError(
         f"The sources have changed since {writer.path} was begun; give another folder, or --force to begin again."
     )

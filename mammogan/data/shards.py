@@ -55,11 +55,7 @@ def write_shard(path: Path, chunks: Sequence[bytes], capacity: int) -> None:
 
 
 class Shard:
-    """One shard, opened for reading.
-
-    Raises:
-        StoreError: its index is damaged.
-    """
+    """One shard, opened for reading; a StoreError says that its index is damaged."""
 
     def __init__(self, path: Path, capacity: int) -> None:
         with path.open("rb") as file:

@@ -138,7 +138,7 @@ class Store:
 
 
 class StoreWriter:
-    """Writes a store, or continues one that was cut off; a context manager.
+    """Writer of a store, which continues one that was cut off; a context manager.
 
     Args:
         path: folder of the store.

@@ -42,10 +42,10 @@ def test_every_way_of_writing_is_the_same_picture(original: Dataset, name: str) 
         content = as_bytes(dataset)
     else:
         content = rewritten(as_bytes(dataset), *DCMTK[name])
-    found = read_mammogram(content)
-    np.testing.assert_allclose(found.pixels, expected.pixels, atol=1e-6)
+    mammogram = read_mammogram(content)
+    np.testing.assert_allclose(mammogram.pixels, expected.pixels, atol=1e-6)
     for fact in ("view", "laterality", "age", "spacing_mm"):
-        assert found.facts[fact] == expected.facts[fact]
+        assert mammogram.facts[fact] == expected.facts[fact]
 
 
 def test_big_endian_is_really_big_endian(original: Dataset) -> None:
@@ -59,11 +59,11 @@ def test_no_planted_identifier_comes_out(original: Dataset) -> None:
         setattr(dataset, keyword, value)
     block = dataset.private_block(0x0099, "PLANTED CREATOR", create=True)
     block.add_new(0x01, "LO", "PLANTED PRIVATE")
-    found = read_mammogram(as_bytes(dataset))
-    assert "PLANTED" not in str(found.facts)
-    assert "19611124" not in str(found.facts)
-    assert "PLANTED" not in repr(found)
-    assert found.patient == "PLANTED-ID"
+    mammogram = read_mammogram(as_bytes(dataset))
+    assert "PLANTED" not in str(mammogram.facts)
+    assert "19611124" not in str(mammogram.facts)
+    assert "PLANTED" not in repr(mammogram)
+    assert mammogram.patient == "PLANTED-ID"
 
 
 def test_a_truncated_file_is_refused() -> None:

@@ -26,10 +26,10 @@ def test_windows_equal_pydicom(function: str, index: int) -> None:
     dataset = build(PIXELS, HEADER)
     dataset.VOILUTFunction = function
     dataset.RescaleSlope, dataset.RescaleIntercept = "2", "-100"
-    found = read_mammogram(as_bytes(dataset), window=index).pixels
+    pixels = read_mammogram(as_bytes(dataset), window=index).pixels
     rescaled = apply_modality_lut(PIXELS, dataset)
     expected = (apply_windowing(rescaled, dataset, index) + 100) / (2 * 4095)
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    np.testing.assert_allclose(pixels, expected, atol=2e-6)
 
 
 def test_first_window_is_the_default_and_others_go_by_name() -> None:
@@ -51,15 +51,15 @@ def test_padding_becomes_black() -> None:
     dataset = build(PIXELS, HEADER)
     dataset.add_new("PixelPaddingValue", "US", 4000)
     dataset.add_new("PixelPaddingRangeLimit", "US", 4095)
-    shown = read_mammogram(as_bytes(dataset)).pixels
-    assert shown[PIXELS >= 4000].max() == 0
-    assert shown[(PIXELS < 4000) & (PIXELS > 2600)].min() == 1
+    gray = read_mammogram(as_bytes(dataset)).pixels
+    assert gray[PIXELS >= 4000].max() == 0
+    assert gray[(PIXELS < 4000) & (PIXELS > 2600)].min() == 1
     assert padding_of(dataset, PIXELS).sum() == (PIXELS >= 4000).sum()
 
 
 def test_window_of_width_one_is_a_threshold() -> None:
-    shown = apply_window(np.array([9.0, 9.4, 9.6, 11.0]), 10, 1, "LINEAR")
-    np.testing.assert_array_equal(shown, [0, 0, 1, 1])
+    gray = apply_window(np.array([9.0, 9.4, 9.6, 11.0]), 10, 1, "LINEAR")
+    np.testing.assert_array_equal(gray, [0, 0, 1, 1])
 
 
 def dcmtk_picture(content: bytes, folder: Path, *options: str) -> np.ndarray:
@@ -81,18 +81,18 @@ def test_dcmtk_shows_the_same(original: Dataset, name: str, position: int, funct
     dataset.VOILUTFunction = function
     SAME[name](dataset)
     content = as_bytes(dataset)
-    shown = dcmtk_picture(content, tmp_path, "--use-window", str(position + 1))
+    gray = dcmtk_picture(content, tmp_path, "--use-window", str(position + 1))
     # DCMTK cuts where we round: within one gray level of 255.
-    assert np.abs(shown - 255 * read_mammogram(content, window=position).pixels).max() <= 1.001
+    assert np.abs(gray - 255 * read_mammogram(content, window=position).pixels).max() <= 1.001
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_dcmtk_shows_the_same_voi_lut(real_data: Path, position: int, tmp_path: Path) -> None:
     content = (real_data / "dicom_mg" / "GH133.dcm").read_bytes()
-    shown = dcmtk_picture(content, tmp_path, "--use-voi-lut", str(position + 1))
-    found = read_mammogram(content, window=f"lut:{position}")
-    assert found.facts["window_function"] == "LUT"
-    assert np.abs(shown - 255 * found.pixels).max() <= 1.001
+    gray = dcmtk_picture(content, tmp_path, "--use-voi-lut", str(position + 1))
+    mammogram = read_mammogram(content, window=f"lut:{position}")
+    assert mammogram.facts["window_function"] == "LUT"
+    assert np.abs(gray - 255 * mammogram.pixels).max() <= 1.001
 
 
 def test_voi_lut_by_number_and_name() -> None:
@@ -103,8 +103,8 @@ def test_voi_lut_by_number_and_name() -> None:
     dataset.VOILUTSequence = [item]
     plain = dataset.pixel_array / 4095
     for window in ("lut:0", "SQUARE"):
-        found = read_mammogram(as_bytes(dataset), window=window)
-        np.testing.assert_allclose(found.pixels, plain**2, atol=1e-5)
+        mammogram = read_mammogram(as_bytes(dataset), window=window)
+        np.testing.assert_allclose(mammogram.pixels, plain**2, atol=1e-5)
     with pytest.raises(Refused, match="no window called lut:1"):
         read_mammogram(as_bytes(dataset), window="lut:1")
     del dataset.WindowCenter, dataset.WindowWidth, dataset.WindowCenterWidthExplanation

@@ -1,4 +1,4 @@
-"""Broken files by the hundred: each gets an outcome in time, none takes the reader down, none leaks an identifier.
+"""Hundreds of broken files: each gets an outcome in time, none ends the reader, none leaks an identifier.
 
 FUZZ=10000 python -m pytest tests/data/test_fuzz.py     the long run; it keeps its counts in benchmarks/results/fuzz.md
 """

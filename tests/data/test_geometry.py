@@ -15,8 +15,8 @@ from mammogan.data.segmentation import chest_side
 @settings(max_examples=60, deadline=None)
 def test_shrinking_keeps_the_mean(h: int, w: int, height: int, width: int, seed: int) -> None:
     image = np.random.default_rng(seed).random((h, w))
-    found = resize(image, min(height, h), min(width, w))
-    assert found.mean() == pytest.approx(image.mean(), abs=1e-6)
+    resized = resize(image, min(height, h), min(width, w))
+    assert resized.mean() == pytest.approx(image.mean(), abs=1e-6)
     assert resize(image, h, w) == pytest.approx(image, abs=1e-6)
 
 

@@ -55,7 +55,7 @@ def test_ingest_killed_again_and_again_ends_with_the_same_bytes(phantoms: Path, 
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
         _, alive = psutil.wait_procs(children, timeout=20)
-        assert not alive  # nobody goes on reading for a parent that is gone
+        assert not alive  # nobody keeps reading after the parent is gone
         with pytest.raises(StoreError, match="not finished"):
             Store.open(killed)
     subprocess.run([sys.executable, "-c", SLOWLY, str(phantoms), str(killed), "0"], check=True)
@@ -142,9 +142,9 @@ def test_duplicates_and_strangers_are_refused(phantoms: Path, tmp_path: Path) ->
     Image.fromarray(np.zeros((80, 64), np.uint8)).save(source / "blank.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8)).save(source / "color.png")
     (source / "broken.png").write_bytes(b"\x89PNG no more")
-    found = ingest([source], tmp_path / "s", SMALL)
-    assert len(found) == 1
-    assert sorted(found.refused["reason"]) == ["color", "duplicate", "no_label", "not_an_image", "not_dicom"]
+    store = ingest([source], tmp_path / "s", SMALL)
+    assert len(store) == 1
+    assert sorted(store.refused["reason"]) == ["color", "duplicate", "no_label", "not_an_image", "not_dicom"]
 
 
 def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
     image[20:180, 40:160] = noise * (((rows - 80) / 80) ** 2 + (columns / 120) ** 2 < 1)
     Image.fromarray(image).save(source / "one.png")
     (source / "labels.csv").write_text("file,patient,side,view,age,density\none.png,P1,L,CC,57,C\n")
-    found = ingest([source], tmp_path / "s", SMALL)
-    row = found.manifest.iloc[0]
+    store = ingest([source], tmp_path / "s", SMALL)
+    row = store.manifest.iloc[0]
     assert (row["view"], row["laterality"], row["age"], row["density"]) == ("CC", "L", 57, "C")
     # A half ellipse of 3/4 of the grid's width: the letterbox is gone and the breast fills the height.
-    assert found.images()[0].mean() == pytest.approx(40000 / 65535 * 4095 * np.pi / 4 * 30 / 32, rel=0.02)
-    assert found.images()[0][20, 0] > 1000
+    assert store.images()[0].mean() == pytest.approx(40000 / 65535 * 4095 * np.pi / 4 * 30 / 32, rel=0.02)
+    assert store.images()[0][20, 0] > 1000
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
@@ -179,12 +179,12 @@ def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_archive(real_data: Path, tmp_path: Path) -> None:
-    found = ingest([real_data], tmp_path / "s", Settings(height=80, width=64))
-    assert len(found) == 253
-    assert set(found.refused["reason"]) <= {"modality", "not_dicom", "malformed"}
+    store = ingest([real_data], tmp_path / "s", Settings(height=80, width=64))
+    assert len(store) == 253
+    assert set(store.refused["reason"]) <= {"modality", "not_dicom", "malformed"}
     # Every left breast has its chest wall at the left edge.
-    images = found.images((20, 16))[:].astype(float)
-    left = (found.manifest["laterality"] == "L").to_numpy()
+    images = store.images((20, 16))[:].astype(float)
+    left = (store.manifest["laterality"] == "L").to_numpy()
     sides = np.array([chest_side(image) for image in images])
     assert (sides[left] == "L").mean() > 0.97
     assert (sides[~left] == "R").mean() > 0.97

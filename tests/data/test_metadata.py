@@ -1,4 +1,4 @@
-"""Labels of pictures are found by the end of their path."""
+"""Labels of pictures are looked up by the end of their path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_labels_are_found_by_the_end_of_the_path(tmp_path: Path) -> None:
     labels = Labels([tmp_path / "t.csv"])
     assert labels.get(Path("/any/left/a.png")) == {"view": "CC", "age": 50}
     assert labels.get(Path("/any/right/a.png")) == {"view": "MLO", "age": 60}
-    assert labels.get(Path("/any/a.png")) is None  # which one it is cannot be said
+    assert labels.get(Path("/any/a.png")) is None  # ambiguous
     assert labels.get(Path("/any/b.dcm")) == {"view": "CC", "age": 70}
     assert labels.get(Path("c.png")) == labels.get(Path("d.png")) == {"view": "CC"}
     with pytest.raises(TableError, match="no column view"):

@@ -26,7 +26,7 @@ def test_film_scans_through_the_whole_ingest(tmp_path: Path) -> None:
     Image.fromarray(as_bits[8]).save(source / "c.jpg", quality=98)
     Image.fromarray(as_bits[8]).save(source / "d.pgm")
     Image.fromarray(np.stack([as_bits[8]] * 3, -1)).save(source / "e.png")  # gray in three channels
-    Image.fromarray(as_bits[16] >> 4).save(source / "f.png")  # 12 bits in 16: too dark by 16 unless it is said
+    Image.fromarray(as_bits[16] >> 4).save(source / "f.png")  # 12 bits in 16: too dark by 16 unless stated
     (source / "sheet.csv").write_text("image name,position,side,breast density\n" + "a.png,CC,L,2\nb.tif,CC,L,2\n")
     columns = {"file": "image name", "view": "position", "density": "breast density"}
     settings = Settings(height=320, width=256)
@@ -37,7 +37,7 @@ def test_film_scans_through_the_whole_ingest(tmp_path: Path) -> None:
     first = store.images()[0] / 4095
     expected = np.clip(0.08 + 0.9 * breast, 0, 1).reshape(320, 2, 256, 2).mean(axis=(1, 3))
     assert np.abs(first - expected).mean() < 0.01
-    # A fact that holds for all files stands in for a table.
+    # A fact about all files replaces a table.
     others = ingest([source], tmp_path / "t", settings, labels=LabelSource(assume={"view": "CC", "laterality": "L"}))
     assert set(others.manifest["view"]) == {"CC"}
     assert list(others.refused["reason"]) == ["duplicate", "duplicate", "not_dicom"]  # d and e are b again

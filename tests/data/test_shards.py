@@ -20,11 +20,11 @@ IMAGES = np.random.default_rng(0).integers(0, 4096, (7, 40, 32)).astype(np.uint1
 def array(tmp_path: Path) -> zarr.Array:
     """An array of seven images in shards of three, written by zarr; the fifth image is black."""
     group = zarr.create_group(tmp_path / "group")
-    made = group.create_array(
+    array = group.create_array(
         "a", shape=(7, 40, 32), chunks=(1, 40, 32), shards=(3, 40, 32), dtype="uint16", compressors=COMPRESSOR
     )
-    made[:] = IMAGES * (np.arange(7) != 4)[:, None, None].astype(np.uint16)
-    return made
+    array[:] = IMAGES * (np.arange(7) != 4)[:, None, None].astype(np.uint16)
+    return array
 
 
 def test_what_zarr_writes_is_read(array: zarr.Array, tmp_path: Path) -> None:

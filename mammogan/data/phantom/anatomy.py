@@ -94,7 +94,7 @@ def threads(rng: Generator, size: Size) -> np.ndarray:
 
 
 class Lines:
-    """Collects thin structures as points of given width and strength, then draws all of a width at once."""
+    """Thin structures, collected as points of given width and strength; all of a width are drawn at once."""
 
     def __init__(self, size: Size) -> None:
         self.size, self.per_mm = size, size.height / FIELD[0]
