@@ -1,18 +1,20 @@
-"""Numbers that the paper prints: its tables and its text."""
+"""Numbers that the paper prints: its tables and its text, kept in printed.toml."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations
+import tomllib
+from itertools import chain, combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mammogan.types import Size
 
+_PRINTED = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
-@dataclass(frozen=True)
-class Quote:
+
+class Quote(NamedTuple):
     """A number in the text of the paper."""
 
     key: str  # name of the result
@@ -22,56 +24,26 @@ class Quote:
     fmt: str = ""  # format specification
 
 
+QUOTES = tuple(Quote(key, **facts) for key, facts in _PRINTED["quotes"].items())
 # Name in Figure 5, size in pixels, key of the reference in book/references.bib.
-RESOLUTIONS = (
-    ("WGAN-GP", Size(128, 128), "gulrajani2017"),
-    ("StarGAN", Size(128, 128), "choi2018"),
-    ("Glow", Size(256, 256), "kingma2018"),
-    ("CycleGAN", Size(512, 512), "zhu2017"),
-    ("BigGAN", Size(512, 512), "brock2019"),
-    ("PGGAN", Size(1024, 1024), "karras2018"),
-    ("the paper's", Size(1280, 1024), "korkinof2021"),
-)
+RESOLUTIONS = tuple((name, Size(height, width), key) for name, height, width, key in _PRINTED["resolutions"])
 
-# Table 1, "Mutual Information between Real and Synthetic Image Moments"; the printed upper triangle.
-TABLE1 = np.array(
-    [
-        [0.7681, 0.7735, 0.7778, 0.7786, 0.7765],
-        [np.nan, 0.7392, 0.7438, 0.7644, 0.7464],
-        [np.nan, np.nan, 0.6961, 0.7247, 0.7075],
-        [np.nan, np.nan, np.nan, 0.7524, 0.7211],
-        [np.nan, np.nan, np.nan, np.nan, 0.6057],
-    ]
-)
-# Table 2, "Mutual Information and Average Number of Neighbors between Image Moments".
-TABLE2_INFORMATION = np.array([0.01772, 0.04087, 0.04096, 0.01138, 0.0])
-TABLE2_NEIGHBORS = np.array([5.44, 5.32, 5.32, 5.47, 5.53])
+TABLE1 = np.array(_PRINTED["table1"])  # (5, 5), NaN below the diagonal
+TABLE2_INFORMATION = np.array(_PRINTED["table2_information"])  # (5,)
+TABLE2_NEIGHBORS = np.array(_PRINTED["table2_neighbors"])  # (5,)
 NEIGHBORS_K = 3  # "the distance to the third nearest neighbor"
 IMAGES = 1000  # per set, in each comparison
-COVERAGE = (0.80, 0.91)  # abstract: 80 % - 91 % overlap in their support
 
-QUESTIONS = 10
-ATTEMPTS = 133  # Table 4, "All participants"
-KRUSKAL_P = 0.84  # Results, "Reader Study"
+_QUOTED = {quote.key: quote.value for quote in QUOTES}
+QUESTIONS, ATTEMPTS, READERS, INSPECTED = (int(_QUOTED[key]) for key in ("pairs", "attempts", "readers", "inspected"))
+COVERAGE = _QUOTED["coverage_low"] / 100, _QUOTED["coverage_high"] / 100  # overlap in their support
+ARTIFACTS = {"CC": 64, "MLO": 136}  # of 1000 images each
+KRUSKAL_P = _QUOTED["kruskal"]
 CHI_SQUARE_P = 0.999
 RADIOLOGISTS_P = 0.4928  # "radiologists (n = 64) versus nonradiologists (n = 69)"
-READERS = 117
-ARTIFACTS = {"CC": 64, "MLO": 136}  # of 1000 images each
-INSPECTED = 1000
+SLACK = 1e-9  # of comparisons with printed decimals, against binary rounding
 
-# Table 3, upper triangle, row by row. "> .99" is printed where the P value rounds to 1.
-_ROWS = """
-.221 .541 .067 .541 .328 .271 .178 .541 .623
-.541 .541 .541 .807 .903 .903 .541 .463
-.221 1.00 .714 .624 .463 1.00 .903
-.221 .392 .463 .624 .221 .178
-.713 .624 .463 1.00 .903
-.903 .714 .714 .624
-.807 .624 .541
-.463 .392
-.903
-"""
-TABLE3 = {pair: float(value) for pair, value in zip(combinations(range(QUESTIONS), 2), _ROWS.split(), strict=True)}
+TABLE3 = dict(zip(combinations(range(QUESTIONS), 2), chain(*_PRINTED["table3"]), strict=True))  # {(0, 1): P, ...}
 
 
 class Sums(NamedTuple):
@@ -86,11 +58,7 @@ class Sums(NamedTuple):
         return Sums(*(a - b for a, b in zip(self, part, strict=True)))
 
 
-SLACK = 1e-9  # of comparisons with printed decimals, against binary rounding
-
-
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """One row of Table 4: attempts, mean success rate and its standard deviation, as printed."""
 
     name: str
@@ -99,11 +67,10 @@ class Group:
     deviation: float
 
     @property
-    def possible_totals(self) -> range:
+    def possible_totals(self) -> list[int]:
         """Numbers of correct answers whose rate rounds to the printed one."""
         trials = QUESTIONS * self.attempts
-        fits = [k for k in range(trials + 1) if abs(k / trials - self.rate) <= 0.0005 + 1e-12]
-        return range(fits[0], fits[-1] + 1) if fits else range(0)
+        return [k for k in range(trials + 1) if abs(k / trials - self.rate) <= 0.0005 + 1e-12]
 
     def possible_squares(self, total: int) -> list[int]:
         """Return the sums of squared scores that round to the printed deviation, for scores with sum `total`.
@@ -123,15 +90,7 @@ class Group:
         return Sums(self.attempts, total, squares)
 
 
-TABLE4 = (
-    Group("All participants", 133, 0.492, 0.161),
-    Group("Radiologists", 64, 0.488, 0.164),
-    Group("Nonradiologists", 69, 0.493, 0.159),
-    Group("Board qualified", 53, 0.487, 0.165),
-    Group("Specializing in breast", 37, 0.457, 0.148),
-    Group("Screening radiologist", 35, 0.460, 0.152),
-    Group("Repeated efforts", 16, 0.475, 0.192),
-)
+TABLE4 = tuple(Group(name, *row) for name, row in _PRINTED["table4"].items())
 
 
 def group(name: str) -> Group:

@@ -16,16 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from mammogan.paper.histograms import (
-    SCORES,
-    all_histograms,
-    chi_square,
-    histograms_of,
-    kruskal_h,
-    midranks,
-    rank_variance,
-    tie_sum,
-)
+from mammogan.paper import histograms
+from mammogan.paper.histograms import SCORES, all_histograms, histograms_of, kruskal_h, tie_sum
 from mammogan.paper.printed import CHI_SQUARE_P, QUESTIONS, RADIOLOGISTS_P, SLACK, Sums, group
 from mammogan.types import Progress, no_progress
 
@@ -61,7 +53,7 @@ class Split:
 
         The tie sums (...,) are those of the whole. No deviation gives it where the first exceeds the second.
         """
-        spread = np.sqrt(rank_variance(self.part, self.whole, ties))
+        spread = np.sqrt(histograms.rank_variance(self.part, self.whole, ties))
         low, high = (2 * spread * np.sqrt(bound) for bound in self.bounds)
         return np.ceil(low - SLACK), np.floor(high + SLACK)
 
@@ -94,7 +86,7 @@ class Splits(NamedTuple):
             others: (11,), specialists who do not screen; their ranks are known.
         """
         n, ties = self.specialists.whole, tie_sum(whole)
-        step = np.abs(2 * ((others * midranks(whole)).sum(-1) - others.sum() * (n + 1) / 2))
+        step = np.abs(2 * ((others * histograms.midranks(whole)).sum(-1) - others.sum() * (n + 1) / 2))
         (low1, high1), (low2, high2) = self.specialists.deviations(ties), self.screening.deviations(ties)
         # The two rank sums deviate to the same side or to opposite ones; the step is between them.
         same = np.maximum(low1 - high2, low2 - high1), np.maximum(high1 - low2, high2 - low1)
@@ -246,7 +238,7 @@ def search_nonradiologists(radiologists: np.ndarray) -> tuple[np.ndarray, dict[s
     repeats = histograms_of(group("Repeated efforts").sums - Sums(*(int(repeated @ SCORES**k) for k in range(3))))
     low = every[:, 9:].sum(1) == 0
     as_printed = ALL_RADIOLOGISTS.agrees(radiologists[ALL], every + radiologists[ALL])
-    likely = chi_square(every + radiologists[ALL]) <= stats.chi2.isf(CHI_SQUARE_P - 0.0005, QUESTIONS)
+    likely = histograms.chi_square(every + radiologists[ALL]) <= stats.chi2.isf(CHI_SQUARE_P - 0.0005, QUESTIONS)
     count = {"all": len(every), "p_all": int(as_printed.sum()), "p_all, text": int((as_printed & low).sum())}
     count |= {"p_first": 0, "both": 0, "both, text": 0, "chi_square": int(likely.sum())}
     solutions = []

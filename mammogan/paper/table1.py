@@ -133,24 +133,6 @@ def shifts_of_table2(noise: float = 0.0) -> np.ndarray:
     return np.array(min(minima)[1])
 
 
-def draw_moments(
-    n: int, shift: np.ndarray, scale: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return moments of n real and n synthetic images, (n, 5) each.
-
-    Normal scores with `CORRELATION`, of which the synthetic ones are shifted and scaled, each as exp(TAILS * score).
-    A monotone change of a moment does not change its information about the label; it does change kernel scores.
-
-    Args:
-        n: images per set.
-        shift, scale: (5,) of the synthetic set, in standard deviations of the real one.
-        rng: random numbers.
-    """
-    factor = np.linalg.cholesky(CORRELATION)
-    real, other = (rng.standard_normal((n, 5)) @ factor.T for _ in range(2))
-    return np.exp(TAILS * real), np.exp(TAILS * (shift + scale * other))
-
-
 def simulate(*, n: int = 1000, scenarios: int = 12, seed: int = 0) -> pd.DataFrame:
     """Compute Table 1 by every definition for simulated populations.
 
@@ -183,24 +165,34 @@ def simulate(*, n: int = 1000, scenarios: int = 12, seed: int = 0) -> pd.DataFra
     for number in range(1, scenarios - len(populations) + 1):
         spread = np.exp(rng.uniform(np.log(0.7), np.log(1.4), 5))
         populations[f"random {number}"] = (rng.uniform(-0.8, 0.8, 5), spread)
+    factor = np.linalg.cholesky(CORRELATION)
     rows = []
-    for name, population in populations.items():
-        a, b = draw_moments(n, *population, rng)
+    for name, (shift, scale) in populations.items():
+        # Moments (n, 5) are exp(TAILS * score) of normal scores; those of the synthetic set are shifted and scaled. A
+        # monotone change of a moment does not change its information about the label; it does change kernel scores.
+        real, other = (rng.standard_normal((n, 5)) @ factor.T for _ in range(2))
+        a, b = np.exp(TAILS * real), np.exp(TAILS * (shift + scale * other))
         cells = pd.DataFrame([definitions(a[:, [i, j]], b[:, [i, j]], i == j) for i, j in zip(*CELLS, strict=True)])
-        rows += [(name, definition, bound, *_pattern(cells[definition])) for definition, bound in BOUND.items()]
-    columns = ["scenario", "definition", "bound", "above", "least", "most", "low", "high", "rmse", "spearman"]
-    return pd.DataFrame(rows, columns=columns)
+        for definition, bound in BOUND.items():
+            row = {"scenario": name, "definition": definition, "bound": bound}
+            rows.append(row | _pattern(cells[definition].to_numpy()))
+    return pd.DataFrame(rows)
 
 
-def _pattern(cells: pd.Series) -> tuple[int, float, float, float, float, float, float]:
+def _pattern(cells: np.ndarray) -> dict[str, float]:
     """Return the columns from `above` on of a row of `simulate`, from the 15 cells of a table."""
-    values, printed, table = cells.to_numpy(), TABLE1[CELLS], np.zeros((5, 5))
-    table[CELLS] = values
+    printed, table = TABLE1[CELLS], np.zeros((5, 5))
+    table[CELLS] = cells
     excess = excess_over_diagonal(table)
-    rmse = float(np.sqrt(np.mean((values - printed) ** 2)))
-    spearman = float(stats.spearmanr(values, printed).statistic) if np.ptp(values) else 0.0
-    above = int((excess > 1e-12).sum())
-    return above, float(excess.min()), float(excess.max()), float(values.min()), float(values.max()), rmse, spearman
+    return {
+        "above": int((excess > 1e-12).sum()),
+        "least": excess.min(),
+        "most": excess.max(),
+        "low": cells.min(),
+        "high": cells.max(),
+        "rmse": np.sqrt(np.mean((cells - printed) ** 2)),
+        "spearman": stats.spearmanr(cells, printed).statistic if np.ptp(cells) else 0.0,
+    }
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,9 +7,10 @@ import pandas as pd
 from scipy.special import digamma
 
 from mammogan.metrics.information import inverse_digamma, mutual_information
+from mammogan.metrics.moments import MOMENT_NAMES
 from mammogan.paper.printed import NEIGHBORS_K, TABLE2_INFORMATION, TABLE2_NEIGHBORS
 
-MOMENTS = [f"M{k}" for k in range(1, 6)]
+TOTALS = np.arange(20, 20_001, 2)  # numbers of images, of both classes together, that are tried
 
 
 def implied_neighbors(total: int, information: np.ndarray = TABLE2_INFORMATION) -> np.ndarray:
@@ -17,18 +18,35 @@ def implied_neighbors(total: int, information: np.ndarray = TABLE2_INFORMATION) 
     return np.array([inverse_digamma(value) for value in (_constant(total) - information).tolist()])
 
 
-def compatible_totals(largest: int = 20_000) -> tuple[int, int] | None:
-    """Return the lowest and highest even N, up to `largest`, whose `implied_neighbors` round to all printed figures."""
-    totals = np.arange(20, largest + 1, 2)
-    psi = _constant(totals)[:, None] - TABLE2_INFORMATION
-    low, high = (digamma(TABLE2_NEIGHBORS + half) for half in (-0.005, 0.005))
-    fits = totals[((low <= psi) & (psi <= high)).all(1)]
-    return (int(fits[0]), int(fits[-1])) if len(fits) else None
+def compatible_totals() -> tuple[int, int]:
+    """Return the lowest and highest N of `TOTALS` whose `implied_neighbors` round to all printed figures."""
+    fits = TOTALS[_agreement(0).all(1)]
+    return int(fits[0]), int(fits[-1])
+
+
+def totals_by_entry() -> pd.DataFrame:
+    """Return the numbers of images that agree with each printed pair of information and neighbors, up to rounding.
+
+    The printed m is known to half a unit of its second decimal and I to half of its fifth (see `implied_neighbors`).
+
+    Returns:
+        One row per moment: moment, low, high (of `TOTALS`).
+    """
+    fits = [TOTALS[agrees] for agrees in _agreement(5e-6).T]
+    rows = [(moment, int(totals[0]), int(totals[-1])) for moment, totals in zip(MOMENT_NAMES, fits, strict=True)]
+    return pd.DataFrame(rows, columns=["moment", "low", "high"])
 
 
 def _constant(total: int | np.ndarray) -> np.ndarray:
     """Return psi(N) - psi(N / 2) + psi(3), the part of Ross's estimate that the number of images alone gives."""
     return digamma(total) - digamma(np.asarray(total) / 2) + digamma(NEIGHBORS_K)
+
+
+def _agreement(slack: float) -> np.ndarray:
+    """Return which `TOTALS` give which printed m, up to its rounding and a slack of the information; (N, 5)."""
+    psi = _constant(TOTALS)[:, None] - TABLE2_INFORMATION
+    low, high = (digamma(TABLE2_NEIGHBORS + half) for half in (-0.005, 0.005))
+    return (low <= psi + slack) & (psi - slack <= high)
 
 
 def chance_information(n: int = 1000, draws: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -40,33 +58,14 @@ def chance_information(n: int = 1000, draws: int = 400, seed: int = 0) -> pd.Dat
         seed: random seed.
 
     Returns:
-        One row per moment: printed information and neighbors; chance (95th percentile), p (share of draws at or above
-        the printed value, with one added), neighbors_chance (mean number of neighbors by chance), sd (of the
-        information by chance).
+        One row per moment: moment, information and neighbors (printed), chance (95th percentile), p (share of draws at
+        or above the printed value, with one added), neighbors_chance (mean by chance), sd (of information by chance).
     """
     rng = np.random.default_rng(seed)
     pairs = [mutual_information(rng.standard_normal(n), rng.standard_normal(n), NEIGHBORS_K) for _ in range(draws)]
     values = np.array([pair.information for pair in pairs])
-    table = pd.DataFrame({"moment": MOMENTS, "information": TABLE2_INFORMATION, "neighbors": TABLE2_NEIGHBORS})
+    table = pd.DataFrame({"moment": MOMENT_NAMES, "information": TABLE2_INFORMATION, "neighbors": TABLE2_NEIGHBORS})
     table["chance"] = float(np.quantile(values, 0.95))
     table["p"] = [(1 + int((values >= printed).sum())) / (1 + draws) for printed in TABLE2_INFORMATION]
     table["neighbors_chance"] = float(np.mean([pair.neighbors for pair in pairs]))
     return table.assign(sd=float(values.std(ddof=1)))
-
-
-def totals_by_entry(largest: int = 20_000) -> pd.DataFrame:
-    """Return the numbers of images that agree with each printed pair of information and neighbors, up to rounding.
-
-    The printed m is the inverse digamma of psi(N) - psi(N/2) + psi(3) - I (see `implied_neighbors`); m is known to half
-    a unit of its second decimal and I to half of its fifth.
-
-    Returns:
-        One row per moment: moment, low, high (even N up to `largest`); 0 where none agrees.
-    """
-    totals = np.arange(20, largest + 1, 2)
-    rows = []
-    for moment, information, neighbors in zip(MOMENTS, TABLE2_INFORMATION, TABLE2_NEIGHBORS, strict=True):
-        psi = _constant(totals) - information
-        fits = totals[(psi + 5e-6 >= digamma(neighbors - 0.005)) & (psi - 5e-6 <= digamma(neighbors + 0.005))]
-        rows.append((moment, int(fits.min()), int(fits.max())) if len(fits) else (moment, 0, 0))
-    return pd.DataFrame(rows, columns=["moment", "low", "high"])

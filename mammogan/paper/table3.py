@@ -49,7 +49,6 @@ class Search(NamedTuple):
 
     solutions: np.ndarray  # (n, 10), all successes whose 45 P values are within the tolerance
     space: int  # number of vectors that the search covers
-    visited: int  # partial vectors that were visited; the others were excluded by bounds
 
 
 def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search:
@@ -71,12 +70,9 @@ def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search
         # Equal successes give P = 1 whatever v.
         bounds[pair][0][0], bounds[pair][1][0] = 0.0 if high_p >= 1 else np.inf, np.inf
     offsets = np.arange(-attempts, attempts + 1)
-    visited = 0
 
     def extend(chosen: list[int], low: float, high: float) -> Iterator[np.ndarray]:
         """Yield all differences from the first question that begin with `chosen` and have v between two bounds."""
-        nonlocal visited
-        visited += 1
         if len(chosen) == QUESTIONS:
             yield np.array(chosen)
             return
@@ -95,7 +91,7 @@ def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search
         for first in range(-int(differences.min()), attempts - int(differences.max()) + 1)
         if agreement(successes := first + differences, attempts).largest <= tolerance
     ]
-    return Search(np.array(solutions).reshape(-1, QUESTIONS), (attempts + 1) ** QUESTIONS, visited)
+    return Search(np.array(solutions).reshape(-1, QUESTIONS), (attempts + 1) ** QUESTIONS)
 
 
 def _variances(p: float, attempts: int) -> np.ndarray:

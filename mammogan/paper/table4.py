@@ -12,19 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mammogan.paper import readers
 from mammogan.paper.histograms import SCORES, chi_square, chi_square_p, highest_chi_square_p, rate_and_deviation
 from mammogan.paper.printed import CHI_SQUARE_P, QUESTIONS, SLACK, TABLE4, group
-from mammogan.paper.readers import (
-    ALL,
-    FIRST,
-    P_VALUES,
-    SAMPLES,
-    Radiologists,
-    search_nonradiologists,
-    search_radiologists,
-)
+from mammogan.paper.readers import ALL, FIRST, P_VALUES, SAMPLES, Radiologists
 from mammogan.stats.responses import TRAITS
-from mammogan.types import Progress, no_progress
 
 NOTE = "Reconstruction from printed figures, not data: who answered what is not known."
 
@@ -64,11 +56,11 @@ def reconstruct() -> Reconstruction:
     Raises:
         ValueError: the radiologists' figures leave no solution or several.
     """
-    solutions, counts = search_radiologists()
+    solutions, counts = readers.search_radiologists()
     if len(solutions) != 1:
         raise ValueError(f"The radiologists' figures leave {len(solutions)} solutions; one was expected.")
     whole = solutions[0].whole
-    others, other_counts = search_nonradiologists(whole)
+    others, other_counts = readers.search_nonradiologists(whole)
     chosen = int(np.argmin(chi_square(others[:, ALL] + whole[ALL])))
     return Reconstruction(solutions[0], others, chosen, counts, other_counts)
 
@@ -80,27 +72,25 @@ def residuals(reconstruction: Reconstruction) -> pd.DataFrame:
         One row per figure: figure, sample, printed, reconstructed, residual, met.
     """
     strata = reconstruction.strata()
-    everybody = strata["All participants"]
     rows: list[tuple[str, str, float, float, int]] = []
     for row, sample in ((TABLE4[0], ALL), (TABLE4[0], FIRST), *((row, ALL) for row in TABLE4[1:])):
         rate, deviation = rate_and_deviation(strata[row.name][sample])
         rows.append((f"Table 4, {row.name}: rate", SAMPLES[sample], row.rate, rate, 3))
         rows.append((f"Table 4, {row.name}: deviation", SAMPLES[sample], row.deviation, deviation, 3))
     for split in P_VALUES:
-        figure = f"Kruskal-Wallis P, {split.name}"
-        rows.append((figure, SAMPLES[split.sample], split.p, split.p_in(strata), split.decimals))
-    for sample in (ALL, FIRST):
-        p = float(chi_square_p(everybody[sample]))
+        name, sample = f"Kruskal-Wallis P, {split.name}", SAMPLES[split.sample]
+        rows.append((name, sample, split.p, split.p_in(strata), split.decimals))
+    for sample, p in enumerate(chi_square_p(strata["All participants"])):
         rows.append(("Chi-square P, eleven bins", SAMPLES[sample], CHI_SQUARE_P, p, 3))
     # "Only one radiologist noticed these artifacts ... and subsequently correctly identified nine of 10".
-    rows.append(("Text: attempts with nine right", SAMPLES[ALL], 1, int(everybody[ALL, 9:].sum()), 0))
+    rows.append(("Text: attempts with nine right", SAMPLES[ALL], 1, int(strata["All participants"][ALL, 9:].sum()), 0))
     table = pd.DataFrame(rows, columns=["figure", "sample", "printed", "reconstructed", "decimals"])
     table["residual"] = table["reconstructed"] - table["printed"]
     table["met"] = table["residual"].abs() <= 0.5 * 10.0 ** -table.pop("decimals") + SLACK
     return table
 
 
-def left_out(progress: Progress = no_progress) -> pd.DataFrame:
+def left_out() -> pd.DataFrame:
     """Search for the radiologists without each of their six P values in turn.
 
     Returns:
@@ -109,12 +99,12 @@ def left_out(progress: Progress = no_progress) -> pd.DataFrame:
     """
     rows = []
     for split in (split for split in P_VALUES if split.stratum != "Radiologists"):
-        solutions, _ = search_radiologists(split, progress)
+        solutions, _ = readers.search_radiologists(split)
         p = np.array([split.p_in(solution.strata()) for solution in solutions])
         as_printed = int((np.abs(p - split.p) <= 0.5 * 10.0**-split.decimals + SLACK).sum())
         one_nine = sum(int(solution.whole[ALL, 9:].sum()) <= 1 for solution in solutions)
-        figure = (split.name, SAMPLES[split.sample], split.p)
-        rows.append((*figure, len(solutions), as_printed, p.min(), p.max(), one_nine))
+        sample = SAMPLES[split.sample]
+        rows.append((split.name, sample, split.p, len(solutions), as_printed, p.min(), p.max(), one_nine))
     columns = ["P left out", "sample", "printed", "solutions", "as printed", "lowest", "highest", "one nine at most"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -123,8 +113,7 @@ def conflicts(reconstruction: Reconstruction, without: pd.DataFrame) -> pd.DataF
     """Return sets of printed figures that no data can have, and the solutions left when one of them is given up.
 
     Args:
-        reconstruction: of `reconstruct`.
-        without: of `left_out`.
+        reconstruction, without: results of `reconstruct` and `left_out`.
 
     Returns:
         One row per figure of a set: set, figure, solutions (whole numbers, or histograms) that the others of the set
@@ -136,12 +125,11 @@ def conflicts(reconstruction: Reconstruction, without: pd.DataFrame) -> pd.DataF
     radiologists, others, everybody = map(group, ("Radiologists", "Nonradiologists", "All participants"))
     a, b = radiologists.sums, others.sums
     count, known = reconstruction.nonradiologist_counts, reconstruction.radiologists.whole[ALL]
+    squares = everybody.possible_squares(a.total + b.total)
     possible = highest_chi_square_p(known, others.attempts) >= CHI_SQUARE_P - 0.0005
     sets = {
         "rates of Table 4": _that_add_up([a.total], [b.total], everybody.possible_totals),
-        "deviations of Table 4, all attempts": _that_add_up(
-            [a.squares], [b.squares], everybody.possible_squares(a.total + b.total)
-        ),
+        "deviations of Table 4, all attempts": _that_add_up([a.squares], [b.squares], squares),
         "P of radiologists against others": {
             "": count["both, text"],
             "P of all attempts": len(reconstruction.nonradiologists),
@@ -197,10 +185,10 @@ def draw_answers(reconstruction: Reconstruction, successes: np.ndarray, seed: in
         first = _people(Radiologists(*(a[FIRST] for a in known)), others[FIRST], rng)
         again = _people(Radiologists(*(a[ALL] - a[FIRST] for a in known)), others[ALL] - others[FIRST], rng)
         returning = _matches(first, again, list(rng.permutation(len(first))))
-    people, readers = first + again, [*range(len(first)), *returning]
+    people, persons = first + again, [*range(len(first)), *returning]
     correct = with_margins(np.array([score for score, *_ in people]), successes, rng)
     rows = [
-        (f"s{session:03d}", f"r{readers[session]:03d}", question + 1, int(correct[session, question]), *traits)
+        (f"s{session:03d}", f"r{persons[session]:03d}", question + 1, int(correct[session, question]), *traits)
         for session, (_, *traits) in enumerate(people)
         for question in range(QUESTIONS)
     ]
@@ -214,12 +202,11 @@ def _people(radiologists: Radiologists, others: np.ndarray, rng: np.random.Gener
     """Return scores and traits of attempts whose margins are the given histograms, (11,) each."""
     people: list[Person] = []
     for score, n in enumerate(radiologists.whole):
-        training = rng.permutation(n) < radiologists.trainees[score]
-        rank, rest = rng.permutation(n), radiologists.rest[score]
-        for i in range(n):
-            board, trainee = ("no", "yes") if training[i] else ("yes", "no")
-            specialist = "no" if rank[i] < rest else "yes"
-            screening = "" if rank[i] < rest else "no" if rank[i] < rest + radiologists.others[score] else "yes"
+        rest, trainees = radiologists.rest[score], radiologists.trainees[score]
+        for rank_of_training, rank in zip(rng.permutation(n), rng.permutation(n), strict=True):
+            board, trainee = ("no", "yes") if rank_of_training < trainees else ("yes", "no")
+            specialist = "no" if rank < rest else "yes"
+            screening = "" if rank < rest else "no" if rank < rest + radiologists.others[score] else "yes"
             people.append((score, "yes", board, trainee, specialist, screening))
     return people + [(int(score), "no", "", "", "", "") for score in np.repeat(SCORES, others)]
 

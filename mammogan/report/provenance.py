@@ -121,7 +121,9 @@ def _imported_files(source: str) -> frozenset[Path]:
     names = [name for name in imported_names(source) if name.split(".")[0] == "mammogan"]
     # The runner starts a notebook and finds its folders; no result depends on it.
     modules = [ROOT.joinpath(*name.split(".")) for name in names if not name.startswith("mammogan.pipeline")]
-    return frozenset(p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if p.is_file())
+    # A module may keep literal data in a TOML file of its name.
+    files = (p for m in modules for p in (m.with_suffix(".py"), m.with_suffix(".toml"), m / "__init__.py"))
+    return frozenset(p for p in files if p.is_file())
 
 
 def imports(sources: Iterable[str]) -> set[Path]:
@@ -131,7 +133,7 @@ def imports(sources: Iterable[str]) -> set[Path]:
     while queue:
         new = _imported_files(queue.pop()) - files
         files |= new
-        queue += [path.read_text(encoding="utf-8") for path in new]
+        queue += [path.read_text(encoding="utf-8") for path in new if path.suffix == ".py"]
     return files
 
 

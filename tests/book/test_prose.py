@@ -29,17 +29,11 @@ SETTINGS = {"95 %", "97 %", "99 %", "90 %", "6 %", "5 %", "99.99", "0.5", "0.9",
 
 def printed() -> set[float]:
     """Every number that the paper prints and the library holds: prose may quote it."""
-    from mammogan.paper import consistency
-    from mammogan.paper import printed as alignment
-    from mammogan.paper import printed as readers
+    from mammogan.paper import printed as paper
 
-    found = {quote.value for quote in consistency.QUOTES} | {
-        readers.RADIOLOGISTS_P,
-        readers.CHI_SQUARE_P,
-        readers.KRUSKAL_P,
-    }
-    found |= {group.rate for group in readers.TABLE4} | set(readers.TABLE3.values())
-    for table in (alignment.TABLE1, alignment.TABLE2_INFORMATION, alignment.TABLE2_NEIGHBORS):
+    found = {quote.value for quote in paper.QUOTES} | {paper.RADIOLOGISTS_P, paper.CHI_SQUARE_P, paper.KRUSKAL_P}
+    found |= {group.rate for group in paper.TABLE4} | set(paper.TABLE3.values())
+    for table in (paper.TABLE1, paper.TABLE2_INFORMATION, paper.TABLE2_NEIGHBORS):
         found |= set(np.ravel(table).tolist())
     return {round(float(value), 6) for value in found}
 

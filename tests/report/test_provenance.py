@@ -20,6 +20,7 @@ def test_code_hash_follows_imports_and_only_them() -> None:
     names = {path.name for path in provenance.imports(["import mammogan.gan.training"])}
     assert {"training.py", "networks.py", "store.py"} <= names
     assert "coverage.py" not in names
+    assert "printed.toml" in {path.name for path in provenance.imports(["import mammogan.paper.table3"])}
     assert provenance.code_hash(["from mammogan.pipeline import stage_output"]) == provenance.code_hash(
         ["import mammogan"]
     )
