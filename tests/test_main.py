@@ -80,6 +80,32 @@ def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arg
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("ingest file --store x", "file"),
+        ("train --store {store} --run file/x --profile smoke --device cpu", "file/x/checkpoints cannot be written"),
+        ("train --store {store} --run x --profile nope", "nope"),
+        ("train --store {store} --run x --profile smoke --set speed=9", "speed"),
+        ("reference /nowhere --real {store} --out x --origin phantoms", "/nowhere"),
+        ("inspect {store} --out file/x --count 2", "file/x cannot be written"),
+        ("align {store} {store} --out x", "too few patients"),
+        ("labels {store} nowhere.csv", "inspection"),
+        ("study build {store} {store} --out file/x", "file/x cannot be written"),
+        ("study build {store} {store} --out x --labels nowhere.csv", "nowhere.csv"),
+        ("study build {store} {store} --out x --exclude nowhere.txt", "nowhere.txt"),
+        ("study build {store} {store} --out x --view LATERAL", "No real image is left"),
+    ],
+)
+def test_what_a_user_causes_with_a_store_is_one_sentence(
+    call: Callable[..., Outcome], store: Store, arguments: str, sentence: str
+) -> None:
+    code, _, said = call(*arguments.format(store=store.path).split())
+    assert code == 1, said
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("content", [None, b"not a network"])
 def test_a_feature_network_that_cannot_be_used_is_named(
     call: Callable[..., Outcome], store: Store, tmp_path: Path, content: bytes | None
