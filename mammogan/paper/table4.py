@@ -78,8 +78,8 @@ def residuals(reconstruction: Reconstruction) -> pd.DataFrame:
         rows.append((f"Table 4, {row.name}: rate", SAMPLES[sample], row.rate, rate, 3))
         rows.append((f"Table 4, {row.name}: deviation", SAMPLES[sample], row.deviation, deviation, 3))
     for split in P_VALUES:
-        name, sample = f"Kruskal-Wallis P, {split.name}", SAMPLES[split.sample]
-        rows.append((name, sample, split.p, split.p_in(strata), split.decimals))
+        figure = f"Kruskal-Wallis P, {split.name}"
+        rows.append((figure, SAMPLES[split.sample], split.p, split.p_in(strata), split.decimals))
     for sample, p in enumerate(chi_square_p(strata["All participants"])):
         rows.append(("Chi-square P, eleven bins", SAMPLES[sample], CHI_SQUARE_P, p, 3))
     # "Only one radiologist noticed these artifacts ... and subsequently correctly identified nine of 10".

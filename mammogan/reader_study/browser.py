@@ -48,12 +48,8 @@ def write_application(study: ReaderStudy, public: Path, size: Size, browser: boo
     shutil.copyfile(license_text, public / "openseadragon.LICENSE.txt")
     facts: dict[str, str | int] = {
         "mode": "browser" if browser else "server",
-        "id": study.id,
-        "title": study.title,
-        "note": study.note,
-        "pairs": study.pairs,
-        "height": size.height,
-        "width": size.width,
+        **{name: getattr(study, name) for name in ("id", "title", "note", "pairs")},
+        **size._asdict(),
         "tile": tile_size(*size),
     }
     if browser:

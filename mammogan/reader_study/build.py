@@ -19,7 +19,7 @@ from mammogan.data.store import Store
 from mammogan.errors import InputError, ParameterError, StudyError, TableError
 from mammogan.reader_study.browser import write_application
 from mammogan.reader_study.design import FORMAT, PICTURES, PUBLIC, RESPONSES, SECRET, ReaderStudy
-from mammogan.reader_study.pictures import MakePicture, equalized, grid_steps, write_picture
+from mammogan.reader_study.pictures import equalized, grid_steps, write_picture
 from mammogan.types import Progress, Size, no_progress
 
 GRID = 64  # images of each set that the gray grid is estimated from
@@ -38,33 +38,21 @@ DEMO_NOTE = (
 class StudySettings:
     """Settings of a study.
 
-    Attributes:
-        pairs: questions per session.
-        pool: images of each class to draw from, chosen at random among those that are not excluded; 0 keeps all.
-        seed: random seed. None draws a secret one: whoever has the seed and the images can work out the truth.
-        size: size of the pictures; None is the largest that both stores have (1280 x 1024 without a store).
-        view: use only images of this view; a store without views is used whole.
-        labels: CSV files with the columns id and label; an image with a label other than "none" is excluded.
-        exclude_labels: exclude only these labels.
-        exclude: text files with one id per line, optionally followed by a comma and a reason.
-        title, note: texts above the instructions.
-        browser: make a study that runs without a server; the truth is then in public/study.js, hardly hidden.
-
     Raises:
         ParameterError: a number is out of range.
     """
 
-    pairs: int = 10
-    pool: int = 0
-    seed: int | None = None
-    size: Size | None = None
-    view: str = ""
-    labels: Sequence[Path] = ()
-    exclude_labels: Sequence[str] = ()
-    exclude: Sequence[Path] = ()
-    title: str = "Which mammogram is real?"
+    pairs: int = 10  # questions per session
+    pool: int = 0  # images of each class to draw from, chosen at random among those that are not excluded; 0 keeps all
+    seed: int | None = None  # None draws a secret one: whoever has the seed and the images can work out the truth
+    size: Size | None = None  # of pictures; None is the largest that both stores have (1280 x 1024 without a store)
+    view: str = ""  # use only images of this view; a store without views is used whole
+    labels: Sequence[Path] = ()  # CSV files, columns id and label; an image with a label other than "none" is excluded
+    exclude_labels: Sequence[str] = ()  # exclude only these labels
+    exclude: Sequence[Path] = ()  # text files with one id per line, optionally followed by a comma and a reason
+    title: str = "Which mammogram is real?"  # text above the instructions, as is the note
     note: str = ""
-    browser: bool = False
+    browser: bool = False  # make a study that runs without a server; the truth is in public/study.js, hardly hidden
 
     def __post_init__(self) -> None:
         if self.pairs < 1 or self.pool < 0:
@@ -77,20 +65,14 @@ class StudySettings:
 
 
 def build(
-    real: str | Path,
-    synthetic: str | Path,
-    out: str | Path,
-    settings: StudySettings,
-    *,
-    make_picture: MakePicture = equalized,
-    progress: Progress = no_progress,
+    real: str | Path, synthetic: str | Path, out: str | Path, settings: StudySettings, progress: Progress = no_progress
 ) -> ReaderStudy:
     """Build a study; the folder appears when it is whole, and not before.
 
     Args:
         real, synthetic: a store, or a folder of DICOM files or pictures, which is ingested first.
         out: folder of the study.
-        settings, make_picture: settings of the study, and function that makes a picture of an image.
+        settings: settings of the study.
         progress: counts "pictures".
 
     Raises:
@@ -112,7 +94,7 @@ def build(
         size = compare_stores(*stores, settings.size)
         by_class = dict(zip(("real", "synthetic"), stores, strict=True))
         pools, excluded = _draw_pools(by_class, settings, seed)
-        pictures = _write_pictures(by_class, pools, size, seed, aside / PUBLIC / PICTURES, make_picture, progress)
+        pictures = _write_pictures(by_class, pools, size, seed, aside / PUBLIC / PICTURES, progress)
         shutil.rmtree(aside / INGEST, ignore_errors=True)
         secret = {
             "format": FORMAT,
@@ -167,13 +149,7 @@ def _draw_pools(
 
 
 def _write_pictures(
-    stores: dict[str, Store],
-    pools: dict[str, list[int]],
-    size: Size,
-    seed: int,
-    folder: Path,
-    make_picture: MakePicture,
-    progress: Progress,
+    stores: dict[str, Store], pools: dict[str, list[int]], size: Size, seed: int, folder: Path, progress: Progress
 ) -> dict[str, list[dict[str, str]]]:
     """Write both pools in mixed order under random names; return the name and the id of each picture."""
     folder.mkdir(parents=True)
@@ -187,7 +163,7 @@ def _write_pictures(
     blinded = [rng.bytes(8).hex() for _ in members]
     for done, turn in enumerate(rng.permutation(len(members)), 1):
         name, position = members[turn]
-        picture = make_picture(np.asarray(images[name][position]), stores[name].bits, steps, rng)
+        picture = equalized(np.asarray(images[name][position]), stores[name].bits, steps, rng)
         write_picture(picture, folder, blinded[turn])
         progress("pictures", done, len(members))
     record: dict[str, list[dict[str, str]]] = {name: [] for name in pools}

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,35 +29,7 @@ Reply = dict[str, object]  # an object of JSON
 FORGED = "The token belongs to no session of this study."
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without letters that look like digits
 
-TABLES = (
-    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    """CREATE TABLE sessions (
-    number INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,  -- SHA-256 of what the tablet drew, so that a repeated request starts no second session
-    reader TEXT NOT NULL,
-    started_at TEXT NOT NULL,
-    radiologist TEXT NOT NULL, board_certified TEXT NOT NULL, trainee TEXT NOT NULL,
-    breast_specialist TEXT NOT NULL, screening TEXT NOT NULL,
-    years REAL
-) STRICT""",
-    "CREATE INDEX readers ON sessions (reader)",
-    """CREATE TABLE answers (
-    session INTEGER NOT NULL REFERENCES sessions (number),
-    question INTEGER NOT NULL,
-    key TEXT NOT NULL,  -- drawn by the tablet for this answer: tells a repeated request from another answer
-    chosen_side TEXT NOT NULL CHECK (chosen_side IN ('left', 'right')),
-    seconds REAL NOT NULL,
-    confirmed_at TEXT NOT NULL,
-    received_at TEXT NOT NULL,
-    PRIMARY KEY (session, question)
-) STRICT, WITHOUT ROWID""",
-    *(
-        f"CREATE TRIGGER {table}_keep_{event} BEFORE {event} ON {table}"
-        " BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END"
-        for table in ("sessions", "answers")
-        for event in ("UPDATE", "DELETE")
-    ),
-)
+OPEN, COUNT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("responses.sql", "counts.sql"))
 
 
 @contextmanager
@@ -81,17 +51,9 @@ def connect(folder: Path) -> sqlite3.Connection:
     path = folder / RESPONSES
     with opening(folder):
         if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            path.touch(0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-        # WAL with FULL: a commit returns when the log is on disk (sqlite.org/pragma.html#pragma_synchronous).
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
-            for statement in TABLES:  # `executescript` would commit before the first one
-                connection.execute(statement)
-        connection.execute("COMMIT")
+        connection.executescript(OPEN)
     return connection
 
 
@@ -169,7 +131,7 @@ class Database:
             await self._writer
         self._connection.close()
 
-    def token(self, number: int) -> str:
+    def token(self, number: int | str) -> str:
         """Return the one token of a session, which is computed and never stored."""
         return f"{number}.{hmac.new(self.secret, str(number).encode(), 'sha256').hexdigest()}"
 
@@ -180,11 +142,9 @@ class Database:
             RequestRefused: the token was not issued here.
         """
         number = token.partition(".")[0]
-        if not (number.isascii() and number.isdecimal() and len(number) < 16) or not hmac.compare_digest(
-            self.token(int(number)).encode(), token.encode()
-        ):
-            raise RequestRefused(401, "forged", FORGED)
-        return int(number)
+        if not hmac.compare_digest(self.token(number).encode(), token.encode()):
+            raise RequestRefused(FORGED, 401, "forged")
+        return int(number)  # of digits, since its code is ours
 
     def start(self, key: str, questionnaire: Questionnaire, reader: str) -> Reply:
         """Begin a session, or find the one that the same request has begun already.
@@ -196,9 +156,9 @@ class Database:
         row = self._row("SELECT number FROM sessions WHERE key = ?", digest)
         if row is None:
             if reader and not self._has_reader(reader):
-                raise RequestRefused(422, "unknown reader", "No reader has this code; correct it, or leave it empty.")
+                raise RequestRefused("No reader has this code; correct it, or leave it empty.", 422, "unknown reader")
             row = self._row("SELECT coalesce(max(number), 0) + 1 FROM sessions")
-            session = (*row, digest, reader or self._new_reader(), _utc(), *asdict(questionnaire).values())
+            session = (*row, digest, reader or self._new_reader(), _utc(), *vars(questionnaire).values())
             self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
         return {"token": self.token(row[0]), **self.state(row[0])}
 
@@ -215,7 +175,7 @@ class Database:
         """Return what a client may know of its session before the end."""
         row = self._row("SELECT reader FROM sessions WHERE number = ?", number)
         if row is None:  # a good token whose session is not on disk: the database was replaced
-            raise RequestRefused(401, "forged", FORGED)
+            raise RequestRefused(FORGED, 401, "forged")
         pairs = [[pair.left, pair.right] for pair in self.study.session(number)]
         return {"session": _name(number), "reader": row[0], "answered": self._answered(number), "pairs": pairs}
 
@@ -235,10 +195,10 @@ class Database:
         if 1 <= question <= answered:
             query = "SELECT key, chosen_side FROM answers WHERE session = ? AND question = ?"
             if self._row(query, number, question) != (answer.key, answer.chosen):
-                raise RequestRefused(409, "replayed", f"Question {question} is answered; an answer cannot be changed.")
+                raise RequestRefused(f"Question {question} is answered; an answer cannot be changed.", 409, "replayed")
             return {"answered": answered, "again": True}
         if question != answered + 1 or question > self.study.pairs:
-            raise RequestRefused(409, "out of order", f"Question {question} is not the next one.")
+            raise RequestRefused(f"Question {question} is not the next one.", 409, "out of order")
         row = (number, question, answer.key, answer.chosen, float(answer.seconds), _utc(answer.age), _utc())
         self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return {"answered": answered + 1, "again": False}
@@ -252,23 +212,13 @@ class Database:
         query = "SELECT chosen_side FROM answers WHERE session = ? ORDER BY question"
         rows = self._connection.execute(query, (number,)).fetchall()
         if len(rows) < self.study.pairs:
-            raise RequestRefused(403, "too early", "The results are shown when every question is answered.")
+            raise RequestRefused("The results are shown when every question is answered.", 403, "too early")
         pairs = zip(self.study.session(number), rows, strict=True)
         return {"answers": [{"real_side": pair.real_side, "chosen_side": chosen} for pair, (chosen,) in pairs]}
 
     def counts(self) -> dict[str, int]:
         """Return the counts for the administrator: how many, never how well."""
-        finished = f"SELECT 1 FROM answers GROUP BY session HAVING count(*) = {self.study.pairs}"
-        queries = {
-            "Sessions begun": "SELECT count(*) FROM sessions",
-            "Sessions finished": f"SELECT count(*) FROM ({finished})",
-            "Readers": "SELECT count(DISTINCT reader) FROM sessions",
-            "Answers": "SELECT count(*) FROM answers",
-        }
-        for trait in TRAITS:
-            label = f"Sessions with {trait.replace('_', ' ')}: yes"
-            queries[label] = f"SELECT count(*) FROM sessions WHERE {trait} = 'yes'"
-        return {label: self._row(query)[0] for label, query in queries.items()}
+        return dict(self._connection.execute(COUNT, {"pairs": self.study.pairs}).fetchall())
 
 
 def responses(study: ReaderStudy) -> pd.DataFrame:

@@ -38,22 +38,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class ReaderStudy:
-    """A study that was built.
-
-    Attributes:
-        folder: folder of the study.
-        seed: random seed of all sessions.
-        pairs: questions per session.
-        real, synthetic: (blinded name, id in the store) of each picture of a pool.
-        title, note: texts for the readers.
-    """
+    """A study that was built."""
 
     folder: Path
-    seed: int
-    pairs: int
-    real: tuple[tuple[str, str], ...]
+    seed: int  # random seed of all sessions
+    pairs: int  # questions per session
+    real: tuple[tuple[str, str], ...]  # blinded name, and id in the store, of each picture of the pool
     synthetic: tuple[tuple[str, str], ...]
-    title: str
+    title: str  # text for the readers, as is the note
     note: str
 
     @classmethod
@@ -91,14 +83,9 @@ class ReaderStudy:
         analyses"); the real one is at the left with probability one half, and the order of the pairs is random.
         """
         rng = np.random.default_rng([self.seed, 2, number])
-        draws = zip(
-            rng.integers(len(self.real), size=self.pairs),
-            rng.integers(len(self.synthetic), size=self.pairs),
-            rng.integers(2, size=self.pairs),
-            strict=True,
-        )
+        draws = [rng.integers(count, size=self.pairs) for count in (len(self.real), len(self.synthetic), 2)]
         pairs = []
-        for real, synthetic, swapped in draws:
+        for real, synthetic, swapped in zip(*draws, strict=True):
             (real_name, real_id), (synthetic_name, synthetic_id) = self.real[real], self.synthetic[synthetic]
             names = (synthetic_name, real_name) if swapped else (real_name, synthetic_name)
             code = hashlib.sha256(f"{real_name} {synthetic_name}".encode()).hexdigest()[:12]

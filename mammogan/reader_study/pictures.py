@@ -7,7 +7,7 @@ Nothing outside the breast may tell the classes apart. All pictures pass through
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,6 @@ FRAME = 320  # one pixel of black frame per so many rows
 PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
 STAMP = 946684800  # one time for all files: 2000-01-01
-
-# Makes a picture, uint8 (h, w), of an image, the bits of its store, the steps of the gray grid and a source of noise.
-MakePicture = Callable[[np.ndarray, int, int, np.random.Generator], np.ndarray]
 
 
 def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator) -> np.ndarray:

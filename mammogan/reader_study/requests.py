@@ -9,16 +9,14 @@ from mammogan.stats.responses import SIDES, TRAITS
 
 
 class RequestRefused(Exception):
-    """A request that is refused, with the status code of HTTP and a kind for the log and the counts."""
+    """A request that is refused: a sentence, the status code of HTTP, and a kind for the log and the counts.
 
-    def __init__(self, status: int, kind: str, sentence: str) -> None:
+    By default, the refusal of a request with missing, unknown or impossible fields.
+    """
+
+    def __init__(self, sentence: str, status: int = 422, kind: str = "malformed") -> None:
         super().__init__(sentence)
         self.status, self.kind = status, kind
-
-
-def malformed(sentence: str) -> RequestRefused:
-    """Return the refusal of a request with missing, unknown or impossible fields."""
-    return RequestRefused(422, "malformed", sentence)
 
 
 @dataclass(frozen=True)
@@ -36,47 +34,39 @@ class Questionnaire:
     def of(cls, content: object) -> Questionnaire:
         """Return the questionnaire of a request; raise RequestRefused for unknown, missing or impossible fields."""
         if not isinstance(content, dict) or not set(content) <= {*TRAITS, "years"} or not content.get("radiologist"):
-            raise malformed("The questionnaire is not complete.")
+            raise RequestRefused("The questionnaire is not complete.")
         if any(content.get(name, "") not in ("yes", "no", "") for name in TRAITS):
-            raise malformed("The questionnaire holds an answer that is neither yes nor no.")
+            raise RequestRefused("The questionnaire holds an answer that is neither yes nor no.")
         years = content.get("years")
         if years is not None and not (is_number(years) and 0 <= years <= 80):
-            raise malformed("Years of experience must be between 0 and 80.")
+            raise RequestRefused("Years of experience must be between 0 and 80.")
         if content["radiologist"] == "no" and any(content.get(name, "") for name in TRAITS[1:]):
-            raise malformed("Only radiologists are asked about their training.")
+            raise RequestRefused("Only radiologists are asked about their training.")
         if content.get("board_certified") == content.get("trainee") == "yes":
-            raise malformed("A trainee is not board certified yet.")
+            raise RequestRefused("A trainee is not board certified yet.")
         return cls(**content)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One confirmed answer as a client sends it.
+    """One confirmed answer as a client sends it."""
 
-    Attributes:
-        question: 1 ... n.
-        chosen: "left" or "right".
-        seconds: time that the pair was in sight.
-        age: seconds since the answer was confirmed: a tablet's clock may be wrong, its differences are not.
-        key: 128 random bits, drawn by the client for this answer.
-    """
-
-    question: int
-    chosen: str
-    seconds: float
-    age: float
-    key: str
+    question: int  # 1 ... n
+    chosen: str  # "left" or "right"
+    seconds: float  # time that the pair was in sight
+    age: float  # seconds since the answer was confirmed: a tablet's clock may be wrong, its differences are not
+    key: str  # 128 random bits, drawn by the client for this answer
 
     @classmethod
     def of(cls, content: object) -> Answer:
         """Return the answer of a request; raise RequestRefused for unknown, missing or impossible fields."""
         if not isinstance(content, dict) or set(content) != {"question", "chosen", "seconds", "age", "key"}:
-            raise malformed("An answer has question, chosen, seconds, age and key.")
+            raise RequestRefused("An answer has question, chosen, seconds, age and key.")
         answer = cls(**content)
-        whole = is_number(answer.question) and isinstance(answer.question, int)
+        whole = type(answer.question) is int  # `isinstance` would accept True
         times = all(is_number(time) and 0 <= time < 10**8 for time in (answer.seconds, answer.age))
         if not (whole and times and answer.chosen in SIDES and is_key(answer.key)):
-            raise malformed("A field of the answer is impossible.")
+            raise RequestRefused("A field of the answer is impossible.")
         return answer
 
 

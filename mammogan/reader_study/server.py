@@ -19,13 +19,13 @@ import secrets
 import socket
 import sys
 import time
+import tomllib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -38,32 +38,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mammogan.errors import StudyError
 from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PUBLIC, ReaderStudy
-from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key, malformed
+from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key
 
 PASSWORD = "MAMMOGAN_STUDY_PASSWORD"  # environment variable
 LOG = "refused.log"
+PAGE = Path(__file__).with_name("admin.html")  # the administrator's page, with {title} and {rows}
 MAX_BODY = 4096  # bytes; the longest request of the application has some 300
 MAX_WAIT = 10.0  # seconds until a body must have arrived
 FAILURES = 5  # wrong passwords per minute, of all clients together
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # RFC 7914; some 50 ms
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-UVICORN: dict[str, Any] = {  # keyword arguments of several types
-    "log_level": "warning",
-    "access_log": False,
-    "server_header": False,
-    "h11_max_incomplete_event_size": 2**14,
-    "timeout_keep_alive": 120,  # a reader looks at a pair for longer than the five seconds of the default
-    "timeout_graceful_shutdown": 5,
-}
+SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def with_headers(app: ASGIApp) -> ASGIApp:
@@ -74,7 +58,7 @@ def with_headers(app: ASGIApp) -> ASGIApp:
         # A picture never changes, and a tablet that loses the network must still have it.
         cache = "private, max-age=604800, immutable" if path.startswith("/pictures/") else "no-cache"
         cache = "no-store" if path.startswith(("/api/", "/admin")) else cache
-        added = [(k.lower().encode(), v.encode()) for k, v in (HEADERS | {"Cache-Control": cache}).items()]
+        added = [(k.lower().encode(), v.encode()) for k, v in (SETTINGS["headers"] | {"Cache-Control": cache}).items()]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -99,13 +83,8 @@ class Server:
         self.study, self.database, self.password_hash = study, database, password_hash
         self.refusals: Counter[str] = Counter()
         self.failures: deque[float] = deque(maxlen=FAILURES)
-        self.log = logging.getLogger(f"mammogan.study.{study.id}")
-        self.log.propagate = False
-        self.log.setLevel(logging.INFO)
         # Bounded, so that a flood of bad requests cannot fill the disk that the answers need.
-        self.log.handlers = [
-            RotatingFileHandler(study.folder / LOG, maxBytes=2**20, backupCount=3, encoding="utf-8", delay=True)
-        ]
+        self.log = RotatingFileHandler(study.folder / LOG, maxBytes=2**20, backupCount=3, encoding="utf-8", delay=True)
 
     def app(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -141,12 +120,12 @@ class Server:
             "session": getattr(request.state, "session", None),
             "sentence": str(refusal),
         }
-        self.log.info(json.dumps(record))
+        self.log.handle(logging.makeLogRecord({"msg": json.dumps(record)}))
 
     def _session(self, request: Request) -> int:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise RequestRefused(401, "forged", "The request has no token.")
+            raise RequestRefused("The request has no token.", 401, "forged")
         request.state.session = self.database.session_of(token)
         return request.state.session
 
@@ -154,9 +133,9 @@ class Server:
         """Begin a session."""
         body = await _body(request)
         if not isinstance(body, dict) or set(body) != {"key", "questionnaire", "reader"} or not is_key(body["key"]):
-            raise malformed("A session has a key, a questionnaire and a reader.")
+            raise RequestRefused("A session has a key, a questionnaire and a reader.")
         if not isinstance(body["reader"], str) or len(body["reader"]) > 16:
-            raise malformed("A reader's code has at most 16 letters.")
+            raise RequestRefused("A reader's code has at most 16 letters.")
         questionnaire, reader = Questionnaire.of(body["questionnaire"]), body["reader"].strip().upper()
         start = partial(self.database.start, body["key"], questionnaire, reader)
         return JSONResponse(await self.database.submit(start))
@@ -167,7 +146,7 @@ class Server:
         answer = Answer.of(await _body(request))
         reply = await self.database.submit(partial(self.database.answer, number, answer))
         if reply["again"]:  # stored once, acknowledged twice: no error, but worth a line
-            self.note(request, RequestRefused(200, "repeated", f"Question {answer.question} was stored before."))
+            self.note(request, RequestRefused(f"Question {answer.question} was stored before.", 200, "repeated"))
         return JSONResponse(reply)
 
     async def read(self, method: Callable[[int], Reply], request: Request) -> Response:
@@ -178,25 +157,20 @@ class Server:
         """Send the administrator's page. It has counts only: the administrator may still be a reader."""
         now = time.monotonic()
         if len(self.failures) == FAILURES and now - self.failures[0] < 60:
-            self.note(request, RequestRefused(429, "password", "Too many wrong passwords."))
+            self.note(request, RequestRefused("Too many wrong passwords.", 429, "password"))
             return Response("Too many wrong passwords; wait a minute.", 429)
         password = _password(request)
         if password is None or not await asyncio.to_thread(same_password, password, self.password_hash):
             if password is not None:
                 self.failures.append(now)
-                self.note(request, RequestRefused(401, "password", "The administrator's password is wrong."))
+                self.note(request, RequestRefused("The administrator's password is wrong.", 401, "password"))
             challenge = {"WWW-Authenticate": 'Basic realm="study", charset="UTF-8"'}
             return Response("The administrator's page needs its password.", 401, challenge)
         counts = await self.database.submit(self.database.counts)
         counts |= {f"Requests refused since the start: {kind}": n for kind, n in sorted(self.refusals.items())}
         rows = "".join(f'<tr><th scope="row">{html.escape(k)}</th><td>{v}</td></tr>' for k, v in counts.items())
         title = html.escape(self.study.title)
-        return HTMLResponse(
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Counts - {title}</title>'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<link rel="stylesheet" href="/study.css">'
-            f'<body><main class="page"><h1>{title}: counts</h1><table>{rows}</table></main></body></html>'
-        )
+        return HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows))
 
 
 async def _body(request: Request) -> object:
@@ -207,23 +181,23 @@ async def _body(request: Request) -> object:
     """
     origin = request.headers.get("origin")
     if origin and origin.partition("://")[2] != request.headers.get("host"):
-        raise RequestRefused(403, "forged", "The request comes from another origin.")
+        raise RequestRefused("The request comes from another origin.", 403, "forged")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RequestRefused(415, "malformed", "The request is not JSON.")
+        raise RequestRefused("The request is not JSON.", 415)
     content = b""
     try:
         async with asyncio.timeout(MAX_WAIT):
             async for part in request.stream():
                 content += part
                 if len(content) > MAX_BODY:
-                    raise RequestRefused(413, "oversized", f"A request has {MAX_BODY} bytes at most.")
+                    raise RequestRefused(f"A request has {MAX_BODY} bytes at most.", 413, "oversized")
         return json.loads(content)
     except TimeoutError:
-        raise RequestRefused(408, "malformed", "The request did not arrive in time.") from None
+        raise RequestRefused("The request did not arrive in time.", 408) from None
     except ClientDisconnect:
-        raise RequestRefused(400, "malformed", "The request broke off.") from None
+        raise RequestRefused("The request broke off.", 400) from None
     except (ValueError, RecursionError):
-        raise RequestRefused(400, "malformed", "The request is not JSON.") from None
+        raise RequestRefused("The request is not JSON.", 400) from None
 
 
 def _password(request: Request) -> str | None:
@@ -236,16 +210,15 @@ def _password(request: Request) -> str | None:
         return ""
 
 
-def hash_password(password: str) -> str:
-    """Return the salted scrypt hash of a password, as SALT:HASH in hexadecimal."""
-    salt = secrets.token_bytes(16)
+def hash_password(password: str, salt: bytes = b"") -> str:
+    """Return the scrypt hash of a password with this salt, by default a new one, as SALT:HASH in hexadecimal."""
+    salt = salt or secrets.token_bytes(16)
     return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, **SCRYPT).hex()}"
 
 
 def same_password(password: str, hashed: str) -> bool:
     """Return whether a password has this hash."""
-    salt, _, digest = hashed.partition(":")
-    return hmac.compare_digest(hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT).hex(), digest)
+    return hmac.compare_digest(hash_password(password, bytes.fromhex(hashed.partition(":")[0])), hashed)
 
 
 def serve(
@@ -289,9 +262,8 @@ def serve(
         hashed = database.fact("password", new, renew=new_password)
         if hashed == new:
             echo(f"The administrator's password, shown this once: {generated}")
-    settings = uvicorn.Config(
-        Server(study, database, hashed).app(), ssl_certfile=certificate, ssl_keyfile=key, **UVICORN
-    )
+    app = Server(study, database, hashed).app()
+    settings = uvicorn.Config(app, ssl_certfile=certificate, ssl_keyfile=key, **SETTINGS["uvicorn"])
     try:
         settings.load()
     except OSError as error:

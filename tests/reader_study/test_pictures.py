@@ -16,8 +16,9 @@ from sklearn.model_selection import cross_val_predict
 from study import made_store, ovals
 
 from mammogan.data.store import Store
+from mammogan.reader_study import build as building
 from mammogan.reader_study import pictures
-from mammogan.reader_study.build import StudySettings, build
+from mammogan.reader_study.build import StudySettings
 from mammogan.reader_study.design import ReaderStudy
 from mammogan.reader_study.pictures import equalized
 
@@ -104,11 +105,15 @@ def betraying(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-def test_files_do_not_betray_the_class(betraying: tuple[Path, Path], tmp_path: Path) -> None:
-    plain = build(*betraying, tmp_path / "plain", StudySettings(seed=1), make_picture=displayed)
+def test_files_do_not_betray_the_class(
+    betraying: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "equalized", displayed)
+        plain = building.build(*betraying, tmp_path / "plain", StudySettings(seed=1))
     area, _ = auc(plain)
     assert area > 0.99  # the features are able to tell the classes apart
-    equal = build(*betraying, tmp_path / "equal", StudySettings(seed=1), make_picture=equalized)
+    equal = building.build(*betraying, tmp_path / "equal", StudySettings(seed=1))
     area, spread = auc(equal)
     assert area < 0.5 + 2.5 * spread, f"AUC {area:.2f}, SD {spread:.2f}"
 
