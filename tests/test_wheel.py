@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 import venv
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -122,6 +123,12 @@ def work(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_package_is_the_wheel_s(core: Path, tmp_path: Path) -> None:
     done = call(core / "python", "-c", "import mammogan; print(mammogan.__file__)", folder=tmp_path)
     assert done.stdout.strip().startswith(str(core.parent / "lib"))
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = [path for path in (ROOT / "mammogan").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= packed
 
 
 def test_the_core_brings_no_server_notebook_or_board(core: Path) -> None:

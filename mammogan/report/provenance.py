@@ -121,19 +121,28 @@ def _imported_files(source: str) -> frozenset[Path]:
     names = [name for name in imported_names(source) if name.split(".")[0] == "mammogan"]
     # The runner starts a notebook and finds its folders; no result depends on it.
     modules = [ROOT.joinpath(*name.split(".")) for name in names if not name.startswith("mammogan.pipeline")]
-    # A module may keep literal data in a TOML file of its name.
-    files = (p for m in modules for p in (m.with_suffix(".py"), m.with_suffix(".toml"), m / "__init__.py"))
-    return frozenset(p for p in files if p.is_file())
+    return frozenset(p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if p.is_file())
+
+
+@cache
+def _data_files(module: Path) -> frozenset[Path]:
+    """Return the files next to a module that it reads: those with its own name, and those that its source names."""
+    source = module.read_text(encoding="utf-8")
+    files = (path for path in module.parent.iterdir() if path.is_file() and path.suffix != ".py")
+    return frozenset(path for path in files if path.stem == module.stem or path.name in source)
 
 
 def imports(sources: Iterable[str]) -> set[Path]:
-    """Return the files of the package that sources import, directly or through others; the runner is left out."""
+    """Return the modules of the package that sources import, directly or through others, and the files they read.
+
+    The runner is left out.
+    """
     files: set[Path] = set()
     queue = list(sources)
     while queue:
-        new = _imported_files(queue.pop()) - files
-        files |= new
-        queue += [path.read_text(encoding="utf-8") for path in new if path.suffix == ".py"]
+        for module in _imported_files(queue.pop()) - files:
+            files |= {module} | _data_files(module)
+            queue.append(module.read_text(encoding="utf-8"))
     return files
 
 

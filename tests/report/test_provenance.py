@@ -54,6 +54,13 @@ def test_imports_are_found_by_several_threads_at_once() -> None:
         gc.set_threshold(*before)
 
 
+def test_files_that_modules_read_count_as_code() -> None:
+    """The numbers of the paper are in a file next to their module."""
+    paper = provenance.modules(["from mammogan.paper import printed"])
+    assert {"mammogan/paper/printed.py", "mammogan/paper/printed.toml"} <= paper.keys()
+    assert "mammogan/paper/consistency.toml" not in paper
+
+
 def test_a_commit_is_named_in_a_checkout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package may be inside of another repository, whose commit says nothing about it."""
     if (ROOT / ".git").exists():
