@@ -86,8 +86,8 @@ def ingest(
         archive = read_archive(
             sources, store, settings, labels=source, workers=workers, scheduler=scheduler, progress=bars
         )
-    for outcome, count, meaning in outcomes(archive):
+    for outcome, count, meaning in outcomes(archive).itertuples(index=False):
         print(f"{count:8d}  {outcome:16s} {meaning}")
-    for flag, count, meaning in flag_counts(archive):
+    for flag, count, meaning in flag_counts(archive).itertuples(index=False):
         print(f"{count:8d}  flag {flag:11s} {meaning[0].upper()}{meaning[1:]}.")
     print(f"The store is {store}; the report is {write_report(archive)}")

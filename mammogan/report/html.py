@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from mammogan.report.results import Value
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page; numbers are set flush right.
+    """A table of a page.
 
     Attributes:
         caption: caption.
-        header: names of the columns.
-        rows: cells, row by row.
-        unbroken: whether a cell keeps to one line, so that a number stays next to its interval; the table then scrolls.
+        frame: cells and names of columns, in which underscores are printed as blanks; its index is not shown.
+        name: name of its file, data/NAME.csv next to the page; "" where it has none.
+        values: numbers of results.json that it holds, by key.
     """
 
     caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    unbroken: bool = False
-
-    @classmethod
-    def of(cls, caption: str, frame: pd.DataFrame) -> Table:
-        """Return the table of a data frame without its index, its cells unbroken."""
-        return cls(caption, list(frame.columns), frame.astype(object).to_numpy().tolist(), unbroken=True)
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The table as a data frame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows, columns=list(self.header))
+    frame: pd.DataFrame
+    name: str = ""
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +68,14 @@ def digits(cell: object) -> object:
     return f"{cell:.3f}" if abs(cell) >= 0.01 else f"{cell:.3g}"
 
 
+def render(template: str, **facts: object) -> str:
+    """Return a template of this folder, filled in."""
+    loader = PackageLoader("mammogan.report", "")
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, loader=loader)
+    environment.filters["digits"] = digits
+    return environment.get_template(template).render(facts)
+
+
 def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part], files: Iterable[str] = ()) -> Path:
     """Write a page and return its path.
 
@@ -91,12 +86,7 @@ def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part
         parts: sections.
         files: paths of files to link to at the end, relative to the page.
     """
-    loader = PackageLoader("mammogan.report", "")
-    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, loader=loader)
-    environment.filters["digits"] = digits
-    page = environment.get_template("page.html")
-    text = page.render(title=title, lead=list(lead), parts=list(parts), files=list(files))
-    path.write_text(text, encoding="utf-8")
+    path.write_text(render("page.html", title=title, lead=lead, parts=parts, files=files), encoding="utf-8")
     return path
 
 
@@ -107,5 +97,6 @@ def show(part: Part) -> None:
     for line in part.text:
         display(Markdown(line))
     for table in part.tables:
-        if table.rows:
-            display(table.frame.style.hide(axis="index").format(digits).set_caption(table.caption))
+        if len(table.frame):
+            named = table.frame.rename(columns=lambda name: str(name).replace("_", " "))
+            display(named.style.hide(axis="index").format(digits).set_caption(table.caption))

@@ -6,29 +6,27 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from mammogan.atomic import replacing_text
 from mammogan.data.quality import FLAGS
 from mammogan.data.store import MANIFEST, Store
 from mammogan.report.html import Part, Table, write_page
 
-COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", "split"]
-OUTCOME, FLAG = ("outcome", "files", "meaning"), ("flag", "images", "meaning")
-BATCH = 4096  # rows of the manifest in memory at a time
+COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", "split"]  # of files.csv
 
 
-def outcomes(store: Store) -> list[tuple[str, int, str]]:
-    """Return (reason or "accepted", number of files, an example's sentence): accepted first, then by number."""
+def outcomes(store: Store) -> pd.DataFrame:
+    """Count files by outcome ("accepted" first, then reasons by number); meaning is the sentence of an example."""
     reasons = store.refused.groupby("reason")["sentence"].agg(["size", "first"]).sort_values("size", ascending=False)
-    refused = [(reason, int(row["size"]), row["first"]) for reason, row in reasons.iterrows()]
-    return [("accepted", len(store), "The image is in the store."), *refused]
+    rows = [("accepted", len(store), "The image is in the store."), *reasons.itertuples(name=None)]
+    return pd.DataFrame(rows, columns=["outcome", "files", "meaning"])
 
 
-def flag_counts(store: Store) -> list[tuple[str, int, str]]:
-    """Return (flag, number of accepted images with it, meaning), in the order of `quality.FLAGS`."""
+def flag_counts(store: Store) -> pd.DataFrame:
+    """Count the accepted images with each flag, in the order of `quality.FLAGS`: flag, images, meaning."""
     counts = Counter(flag for flags in store.manifest["flags"] if flags is not None for flag in flags)
-    return [(flag, counts[flag], meaning) for flag, meaning in FLAGS.items() if counts[flag]]
+    rows = [(flag, counts[flag], meaning) for flag, meaning in FLAGS.items() if counts[flag]]
+    return pd.DataFrame(rows, columns=["flag", "images", "meaning"])
 
 
 def devices(store: Store) -> pd.DataFrame:
@@ -47,31 +45,28 @@ def devices(store: Store) -> pd.DataFrame:
     return medians.loc[list(order)].sort_values("images", ascending=False, kind="stable").reset_index()
 
 
-def write_report(store: Store) -> Path:
-    """Write report/index.html, report/outcomes.csv and report/files.csv into the folder of a store.
+def splits(store: Store) -> pd.DataFrame:
+    """Count images and patients per split."""
+    return store.manifest.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
 
-    Returns:
-        The page.
-    """
+
+def write_report(store: Store) -> Path:
+    """Write report/index.html, report/outcomes.csv and report/files.csv into the folder of a store; return the page."""
     folder = store.path / "report"
     folder.mkdir(exist_ok=True)
-    lines = {"index": False, "lineterminator": "\r\n"}  # RFC 4180
-    pd.DataFrame(outcomes(store), columns=list(OUTCOME)).to_csv(folder / "outcomes.csv", **lines)
-    with replacing_text(folder / "files.csv") as file:
-        file.write(",".join(COLUMNS) + "\r\n")
-        for batch in pq.ParquetFile(store.path / MANIFEST).iter_batches(BATCH, columns=COLUMNS):
-            rows = batch.to_pandas()
-            rows["reason"] = rows["reason"].fillna("accepted")
-            rows["flags"] = rows["flags"].map(lambda flags: "" if flags is None else " ".join(flags))
-            rows.to_csv(file, header=False, **lines)
+    files = pd.read_parquet(store.path / MANIFEST, columns=COLUMNS)
+    files["reason"] = files["reason"].fillna("accepted")
+    files["flags"] = files["flags"].map(lambda flags: "" if flags is None else " ".join(flags))
+    for name, table in {"outcomes.csv": outcomes(store), "files.csv": files}.items():
+        with replacing_text(folder / name) as file:
+            table.to_csv(file, index=False, lineterminator="\r\n")  # RFC 4180
     views = store.manifest.groupby(["view", "laterality"], dropna=False).size().reset_index(name="images")
-    splits = store.manifest.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
     tables = [
-        Table("Outcome of the files", OUTCOME, outcomes(store)),
-        Table("Accepted images to look at before training", FLAG, flag_counts(store)),
-        Table.of("Views", views),
-        Table.of("Devices and windows", devices(store)),
-        Table.of("Splits", splits),
+        Table("Outcome of the files", outcomes(store)),
+        Table("Accepted images to look at before training", flag_counts(store)),
+        Table("Views", views),
+        Table("Devices and windows", devices(store)),
+        Table("Splits", splits(store)),
     ]
     lead = (
         f"{len(store)} images of {store.sizes[-1]} pixels and {store.bits} bits were accepted, {len(store.refused)} "

@@ -1,27 +1,37 @@
-"""Inspection chapter: two sets of images as tables, which remain without the images, and the numbers that follow."""
+"""Inspection chapter: two sets of images as tables, which remain without the images; numbers and figures from them."""
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 from scipy import stats
 
 from mammogan.artifacts.blobs import FIELD_MM, compare_blobs, count_blobs, scales
 from mammogan.artifacts.detectors import DETECTORS, Detectors
 from mammogan.artifacts.facts import facts_table
+from mammogan.artifacts.inspection import picture
 from mammogan.data.images import Images
 from mammogan.metrics.spectrum import radial_power_spectrum
 from mammogan.paper import printed
-from mammogan.report.gallery import gallery
+from mammogan.report.html import render
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results, Value
+from mammogan.report.style import REAL, SYNTHETIC
 from mammogan.stats.proportions import exact_interval
 from mammogan.types import ImageStack
 
 TABLES = ("synthetic", "real", "spectra", "spots", "counts")
+COLORS = {"real": REAL, "synthetic": SYNTHETIC}
+STEPS = {"hue": "set", "palette": COLORS, "stat": "percent", "common_norm": False, "element": "step", "fill": False}
 FLAGGED = 2.0  # surprise from which an image is flagged: that of one real image in a hundred
 
 
@@ -47,23 +57,22 @@ def compare_images(
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(real))[:most_real])
     judges, judged = real.take(rows), synthetic.take(np.arange(min(len(synthetic), most)))
-    reference, table = facts_table(judges.pixels, judges.bits), facts_table(judged.pixels, judged.bits)
+    reference, facts = (facts_table(images.pixels, images.bits) for images in (judges, judged))
     detectors = Detectors(reference, judges.patients, judges.views)
     own = detectors.distance(reference, detectors.patients)
-    scores, controls = detectors.scores(table, judged.views), detectors.own_scores()
+    scores, controls = detectors.scores(facts, judged.views), detectors.own_scores()
     scores.insert(0, "index", np.arange(len(judged)))
     scores.insert(1, "view", judged.views)
     controls.insert(0, "view", judges.views)
-    scores["nearest"], scores["distance"] = rows[detectors.nearest(table)], detectors.distance(table)
+    scores["nearest"], scores["distance"] = rows[detectors.nearest(facts)], detectors.distance(facts)
     controls["distance"] = own
-    for part in (scores, controls):
+    spectra, parts = pd.DataFrame(), []
+    for name, images, part in (("real", judges, controls), ("synthetic", judged, scores)):
         part["ratio"] = part["distance"] / np.median(own)
-    spots, counts = zip(*(_spots(judges, "real"), _spots(judged, "synthetic")), strict=True)
-    spectra = pd.DataFrame()
-    for name, images in (("real", judges), ("synthetic", judged)):
         spectra["frequency"], power = radial_power_spectrum(images.pixels)
         spectra[name] = power / (2**images.bits - 1) ** 2
-    spots, counts = pd.concat(spots, ignore_index=True), pd.concat(counts, ignore_index=True)
+        parts.append(_spots(images, name))
+    spots, counts = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
     return {"synthetic": scores, "real": controls, "spectra": spectra, "spots": spots, "counts": counts}
 
 
@@ -78,19 +87,18 @@ def _spots(images: Images, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return spots.assign(set=name)[["set", "diameter_mm", "contrast", "brightness"]], counts
 
 
-def write_tables(tables: dict[str, pd.DataFrame], folder: str | Path) -> Path:
-    """Write the tables as CSV with six significant digits."""
-    folder = Path(folder)
+def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> Path:
+    """Write the tables as CSV with six significant digits; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
         tables[name].to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     return folder
 
 
-def read_tables(folder: str | Path) -> dict[str, pd.DataFrame]:
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Read what `write_tables` wrote."""
-    paths = {name: Path(folder) / f"{name}.csv" for name in TABLES}
-    return {name: pd.read_csv(path, keep_default_na=False, na_values={"ratio": ""}) for name, path in paths.items()}
+    options = {"keep_default_na": False, "na_values": {"ratio": ""}}
+    return {name: pd.read_csv(folder / f"{name}.csv", **options) for name in TABLES}
 
 
 # Numbers and tables of the chapter: each function keeps its numbers in the results that it is given.
@@ -110,16 +118,35 @@ def paper_rates(results: Results) -> None:
 
 def flagged(results: Results, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the share of images that each detector flags: detector, kind, flagged, images, share, low, high."""
-    rows, keys = [], {"any": "flagged", "moments": "outliers"}
-    for detector, kind in product((*DETECTORS, "any"), ("real", "synthetic")):
+    rows = []
+    for detector, kind in product((*DETECTORS, "any"), COLORS):
         surprise = tables[kind][detector]
         number = int((surprise >= FLAGGED).sum())
-        share = exact_interval(number, len(surprise))
-        rows.append((detector, kind, number, len(surprise), *share))
-        if detector in keys:
-            keep(results, {keys[detector] + (".real" if kind == "real" else ""): [100 * bound for bound in share]})
-    keep(results, {"n": len(tables["synthetic"]), "n.real": len(tables["real"])})
-    return pd.DataFrame(rows, columns=["detector", "kind", "flagged", "images", "share", "low", "high"])
+        rows.append((detector, kind, number, len(surprise), *exact_interval(number, len(surprise))))
+    flags = pd.DataFrame(rows, columns=["detector", "kind", "flagged", "images", "share", "low", "high"])
+    shares = 100 * flags.set_index(["detector", "kind"])[["share", "low", "high"]]
+    for kind, end in (("real", ".real"), ("synthetic", "")):
+        named = {"outliers": "moments", "flagged": "any"}
+        keep(results, {key + end: shares.loc[(detector, kind)].tolist() for key, detector in named.items()})
+        keep(results, {f"n{end}": len(tables[kind])})
+    return flags
+
+
+def flagged_figure(flags: pd.DataFrame) -> Figure:
+    """Draw the shares of images flagged with their intervals, from `flagged`."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    names = list(dict.fromkeys(flags["detector"]))
+    for kind, offset, marker in (("real", -0.15, "o"), ("synthetic", 0.15, "s")):
+        part = 100 * flags[flags["kind"] == kind].set_index("detector").loc[names, ["share", "low", "high"]]
+        spread = np.abs(part[["low", "high"]].T.to_numpy() - part["share"].to_numpy())
+        rows = np.arange(len(names)) + offset
+        axis.errorbar(part["share"], rows, xerr=spread, fmt=marker, ms=4, color=COLORS[kind], label=kind, capsize=2)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.set_xlabel("images flagged, %")
+    axis.legend()
+    figure.tight_layout()
+    return figure
 
 
 def ranked(scores: pd.DataFrame) -> pd.DataFrame:
@@ -145,6 +172,22 @@ def changes(path: np.ndarray, bits: int) -> pd.DataFrame:
     return pd.DataFrame({"step": np.arange(1, len(path)), "mean absolute change": change})
 
 
+def gallery(name: str, pictures: Iterable[tuple[np.ndarray, str]], bits: int) -> str:
+    """Return a row of small pictures that a click enlarges, with their gray levels unchanged, as HTML.
+
+    Args:
+        name: name of the row, unique on its page: letters and digits.
+        pictures: image (h, w), shown linear from black to white in 8 bits, and caption of each.
+        bits: bits per pixel.
+    """
+    encoded = []
+    for image, caption in pictures:
+        stream = io.BytesIO()
+        picture(np.asarray(image), bits).save(stream, "PNG", optimize=True)
+        encoded.append((base64.b64encode(stream.getvalue()).decode(), image.shape, caption))
+    return render("gallery.html", name=name, pictures=encoded)
+
+
 def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: ImageStack | None = None) -> str:
     """Return the best, median and worst images as HTML, each followed by its nearest real image where these are given.
 
@@ -158,22 +201,20 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
     rows = {"best": order[::-1][:6], "median": order[::-1][middle - 3 : middle + 3], "worst": order[:6]}
     parts = []
     for name, part in rows.items():
-        pictures, captions = [], []
+        pictures = []
         for row in part.itertuples():
-            pictures.append(np.asarray(images[int(row.index)]))
-            captions.append(f"{name}: surprise {row.any:.1f}, distance {row.ratio:.2f}")
+            pictures.append((images[int(row.index)], f"{name}: surprise {row.any:.1f}, distance {row.ratio:.2f}"))
             if real is not None:
-                pictures.append(np.asarray(real[int(row.nearest)]))
-                captions.append("nearest real image")
-        parts.append(gallery(name, pictures, bits, captions))
+                pictures.append((real[int(row.nearest)], "nearest real image"))
+        parts.append(gallery(name, pictures, bits))
     return "".join(parts)
 
 
 def detector_gallery(scores: pd.DataFrame, images: ImageStack, bits: int) -> str:
     """Return the two images that surprise each detector most as HTML."""
     first = [(name, i) for name in DETECTORS for i in scores[name].to_numpy(float).argsort()[::-1][:2]]
-    pictures = [np.asarray(images[int(scores["index"][i])]) for _, i in first]
-    return gallery("failures", pictures, bits, [f"{name} {scores[name][i]:.1f}" for name, i in first])
+    pictures = [(images[int(scores["index"][i])], f"{name} {scores[name][i]:.1f}") for name, i in first]
+    return gallery("failures", pictures, bits)
 
 
 def nearest_distances(results: Results, tables: dict[str, pd.DataFrame]) -> None:
@@ -186,19 +227,31 @@ def nearest_distances(results: Results, tables: dict[str, pd.DataFrame]) -> None
 def spots_compared(results: Results, tables: dict[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     """Compare number, size, contrast and brightness of bright spots; see `blobs.compare_blobs` for the table."""
     counts, spots = (dict(iter(tables[name].groupby("set"))) for name in ("counts", "spots"))
-    real, synthetic = (counts[kind]["spots"].to_numpy(int) for kind in ("real", "synthetic"))
+    real, synthetic = (counts[kind]["spots"].to_numpy(int) for kind in COLORS)
     table = compare_blobs(real, synthetic, counts["real"]["patient"].to_numpy(int), seed=seed)
     keep(results, {"spots.smallest": float(tables["counts"]["smallest_mm"].min())})
-    ends = ("", "_low", "_high")
-    for kind in ("real", "synthetic"):
-        mean, share = ([table.loc[kind, name + end] for end in ends] for name in ("mean", "share"))
-        keep(results, {f"spots.{kind}": mean, f"spots.{kind}.share": [100 * bound for bound in share]})
-    ratio = [float(table.loc["ratio", f"mean{end}"]) for end in ends]
+    means, shares = (table[[name, f"{name}_low", f"{name}_high"]].astype(float) for name in ("mean", "share"))
+    for kind in COLORS:
+        numbers = {f"spots.{kind}": means.loc[kind], f"spots.{kind}.share": 100 * shares.loc[kind]}
+        keep(results, {key: number.tolist() for key, number in numbers.items()})
+    ratio = means.loc["ratio"].tolist()
     keep(results, {"spots.ratio": ratio if np.isfinite(ratio[0]) else "not known"})
     for name in ("diameter_mm", "brightness", "contrast"):
-        a, b = (spots[k][name].to_numpy(float) if k in spots else np.zeros(0) for k in ("real", "synthetic"))
+        a, b = (spots[k][name].to_numpy(float) if k in spots else np.zeros(0) for k in COLORS)
         keep(results, {f"spots.{name}.p": float(stats.ks_2samp(a, b).pvalue) if len(a) and len(b) else 1.0})
     return table
+
+
+def spots_figure(spots: pd.DataFrame, counts: pd.DataFrame) -> Figure:
+    """Draw the number of spots per image, and the distributions of diameter, contrast and brightness."""
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
+    sns.histplot(counts, x="spots", ax=axes[0], discrete=True, **STEPS)
+    for axis, name in zip(axes[1:], ("diameter_mm", "contrast", "brightness"), strict=True):
+        sns.histplot(spots, x=name, ax=axis, bins=12, legend=False, **STEPS)
+        axis.set(xlabel=name.replace("_", ", "), ylabel="")
+    axes[0].set(xlabel="spots per image", ylabel="% of images")
+    axes[1].set_ylabel("% of spots")
+    return figure
 
 
 def high_frequencies(results: Results, spectra: pd.DataFrame) -> None:

@@ -12,19 +12,11 @@ from mammogan.artifacts.inspection import read_key
 from mammogan.artifacts.labels import ANY, agreement, detection, rates, read_labels, views_compared
 from mammogan.atomic import make_folder
 from mammogan.paper.printed import ARTIFACTS, INSPECTED
-from mammogan.report.numbers import keep
+from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
 
-SENTENCES = {
-    "views": "{observer}: MLO over CC {ratio:.2f}, Fisher's exact test P = {p:.3g}",
-    "agreement": "{first} and {second}: kappa {kappa:.2f} ({low:.2f} to {high:.2f}) on {images} images, "
-    "{agree:.0%} alike",
-    "detection": "{observer}: the detectors' ranking has an area under the ROC curve of {auc:.2f}, "
-    "precision {precision:.2f}, recall {recall:.2f}",
-}
 
-
-def tables(inspection: str | Path, files: Iterable[str | Path], seed: int = 0) -> dict[str, pd.DataFrame]:
+def tables(inspection: Path, files: Iterable[Path], seed: int = 0) -> dict[str, pd.DataFrame]:
     """Return rates, views, agreement and, where the inspection has candidates, detection; see `artifacts.labels`.
 
     Raises:
@@ -35,20 +27,23 @@ def tables(inspection: str | Path, files: Iterable[str | Path], seed: int = 0) -
     labels = read_labels(files, len(key))
     rate = rates(labels, key)
     judged = {"rates": rate, "views": views_compared(rate), "agreement": agreement(labels, seed=seed)}
-    scores = Path(inspection) / "candidates.csv"
+    scores = inspection / "candidates.csv"
     if scores.is_file():
         judged["detection"] = detection(labels, pd.read_csv(scores), key)
     return judged
 
 
-def report(inspection: str | Path, files: Iterable[str | Path], out: str | Path, seed: int = 0) -> str:
+def report(inspection: Path, files: Iterable[Path], out: Path, seed: int = 0) -> str:
     """Write the tables as CSV to a folder, and return what they say in lines of text. Raises the errors of `tables`."""
-    judged, out = tables(inspection, files, seed), Path(out)
+    judged = tables(inspection, files, seed)
     make_folder(out)
     for name, table in judged.items():
         table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+    any_artifact = {
+        name: table[table["detector" if name == "detection" else "artifact"] == ANY] for name, table in judged.items()
+    }
     lines = []
-    for row in _overall(judged["rates"]).itertuples():
+    for row in any_artifact.pop("rates").itertuples():
         view = f" ({row.view})" if row.view != "all" else ""
         share = _percent(row.rate, row.low, row.high)
         line = f"{row.observer}: {row.found} of {row.shown} {row.kind} images{view} with an artifact, {share}"
@@ -57,14 +52,9 @@ def report(inspection: str | Path, files: Iterable[str | Path], out: str | Path,
         if not math.isnan(row.excess):
             line += f"; beyond the real controls {_percent(row.excess, row.excess_low, row.excess_high)}"
         lines.append(line)
-    for name, sentence in SENTENCES.items():
-        rows = _overall(judged[name], "detector" if name == "detection" else "artifact") if name in judged else None
-        lines += [] if rows is None else [sentence.format(**row) for row in rows.to_dict("records")]
+    for name, table in any_artifact.items():
+        lines += [filled(words("labels")[name], **row) for row in table.to_dict("records")]
     return "\n".join([*lines, f"The tables are in {out}"])
-
-
-def _overall(table: pd.DataFrame, column: str = "artifact") -> pd.DataFrame:
-    return table[table[column] == ANY]
 
 
 def _percent(rate: float, low: float, high: float) -> str:
@@ -83,7 +73,7 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
         keep(results, {"observers": "none yet"})
         unknown = "nobody has labeled these images yet"
         return pd.DataFrame({"labels": [unknown]}), pd.DataFrame({"detectors": [unknown]})
-    judged = tables(inspection, sorted(Path(inspection).glob("labels*.csv")), seed)
+    judged = tables(Path(inspection), sorted(Path(inspection).glob("labels*.csv")), seed)
     for name, table in judged.items():
         results.table(f"labels_{name}", table)
     rate = judged["rates"]

@@ -1,4 +1,4 @@
-"""Labels, formats, units and methods of the numbers of the chapters, kept in numbers.toml."""
+"""Numbers and texts of the chapters in words, kept in numbers.toml (labels, formats, units, methods) and words.toml."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from mammogan.report.results import Results, Value
 
@@ -15,8 +16,14 @@ Number = float | int | str | Sequence[float] | Value  # alone, with its interval
 
 
 @cache
-def _words(chapter: str) -> dict[str, list[str]]:
-    return tomllib.loads(files("mammogan.report").joinpath("numbers.toml").read_text(encoding="utf-8"))[chapter]
+def words(name: str, file: str = "words.toml") -> dict[str, Any]:
+    """Return a table of words.toml, or of another such file."""
+    return tomllib.loads(files("mammogan.report").joinpath(file).read_text(encoding="utf-8"))[name]
+
+
+def filled(text: str, **facts: object) -> str:
+    """Return a text of words.toml in one line, with facts in place of {names}."""
+    return " ".join(text.split()).format(**facts)
 
 
 def described(chapter: str, numbers: Mapping[str, Number], **facts: object) -> dict[str, Value]:
@@ -32,13 +39,13 @@ def described(chapter: str, numbers: Mapping[str, Number], **facts: object) -> d
     """
     values = {}
     for key, number in numbers.items():
-        patterns = ((re.escape(name).replace(r"\*", "(.+)"), words) for name, words in _words(chapter).items())
-        matches = ((match, words) for pattern, words in patterns if (match := re.fullmatch(pattern, key)))
-        match, words = next(matches, (None, []))
+        patterns = words(chapter, "numbers.toml").items()
+        matches = ((re.fullmatch(re.escape(name).replace(r"\*", "(.+)"), key), entry) for name, entry in patterns)
+        match, entry = next((pair for pair in matches if pair[0]), (None, []))
         if match is None:
             raise KeyError(f"numbers.toml has no words for {chapter}.{key}")
-        fmt, _, unit = words[0].partition(" ")
-        label, how = (text.format(*match.groups(), **facts) for text in [*words[1:], ""][:2])
+        fmt, _, unit = entry[0].partition(" ")
+        label, how = (text.format(*match.groups(), **facts) for text in [*entry[1:], ""][:2])
         if isinstance(number, Sequence) and not isinstance(number, str):
             number = Value(number[0], number[1:])
         value = number if isinstance(number, Value) else Value(number)

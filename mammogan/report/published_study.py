@@ -34,11 +34,12 @@ def table3_solutions(results: Results, search: table3.Search) -> pd.DataFrame:
 
 
 def table3_cells(results: Results, successes: np.ndarray) -> pd.DataFrame:
-    """Re-derive the P values of Table 3; columns question, against, difference, printed, re-derived, Holm.
+    """Re-derive the P values of Table 3 from the (10,) right answers of each question.
 
-    Args:
-        results: keeps the smallest P after Holm, and P values that are printed differently for one difference.
-        successes: (10,) right answers of each question.
+    Kept: the smallest P after Holm, and P values that are printed differently for one difference.
+
+    Returns:
+        question, against, difference, printed, re-derived, Holm.
     """
     answers = list(rank_tests.answers_from_counts(successes, ATTEMPTS).T)
     p, adjusted = rank_tests.conover(answers), rank_tests.conover(answers, "holm")
@@ -57,10 +58,7 @@ def table3_cells(results: Results, successes: np.ndarray) -> pd.DataFrame:
 def table4_rates(results: Results, total: int, margin: float) -> pd.DataFrame:
     """Return the rates of Table 4 with exact and clustered intervals, and a test of the printed deviations.
 
-    Args:
-        results: keeps the rates and the tests of overdispersion.
-        total: right answers of all attempts; each other row allows one number only.
-        margin: margin of equivalence.
+    `total` are the right answers of all attempts; each other row allows one number only.
     """
     rights = [total, *(row.sums.total for row in TABLE4[1:])]
     counts = [(row.name, right, QUESTIONS * row.attempts) for row, right in zip(TABLE4, rights, strict=True)]
@@ -98,10 +96,8 @@ def first_row(results: Results) -> None:
 def chi_square_by_guessing(results: Results, simulations: int, seed: int) -> None:
     """Simulate the chi-square test of scores in eleven bins under guessing, on counts and on shares.
 
-    Args:
-        results: keeps how often P rounds to .999 or more, and the smallest P of the test on shares.
-        simulations: simulated studies of 133 attempts.
-        seed: random seed.
+    Kept: how often P rounds to .999 or more, and the smallest P of the test on shares; each simulated study has 133
+    attempts.
     """
     scores = np.random.default_rng(seed).binomial(QUESTIONS, 0.5, (simulations, ATTEMPTS))
     observed = np.stack([np.bincount(row, minlength=len(SCORES)) for row in scores])
@@ -147,11 +143,9 @@ def other_answers(
 
 
 def shared_images(results: Results, correlation: float = 0.05) -> None:
-    """Work out the coverage of the exact interval when answers to one image are correlated.
+    """Work out the coverage of the exact interval when answers to one image are correlated, also for 60 images.
 
-    Args:
-        results: keeps the coverage with as many images per class as the paper had, and with 60.
-        correlation: assumed correlation within images; .05 is a standard deviation of .11 between rates of images.
+    A correlation of .05 within images is a standard deviation of .11 between their rates.
     """
     new = INSPECTED * (1 - (1 - 1 / INSPECTED) ** TRIALS)
     # Two images per pair, each in so many other pairs.

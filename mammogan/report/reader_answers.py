@@ -53,14 +53,12 @@ class StudyAnswers:
     def sessions(self) -> pd.DataFrame:
         """One row per session: right, answers, reader, first (attempt of its reader), and the traits."""
         groups = self.table.groupby("session", sort=False)
-        sessions = groups.agg(reader=("reader", "first"), right=("correct", "sum"), answers=("correct", "size"))
-        for trait in (*TRAITS, "years"):
-            if trait in self.table:
-                sessions[trait] = groups[trait].first()
+        traits = {name: (name, "first") for name in (*TRAITS, "years") if name in self.table}
+        columns = {"reader": ("reader", "first"), "right": ("correct", "sum"), "answers": ("correct", "size")}
+        sessions = groups.agg(**columns, **traits)
         if "confirmed_at" in self.table:
             sessions = sessions.loc[groups["confirmed_at"].min().sort_values(kind="stable").index]
-        sessions["first"] = ~sessions["reader"].duplicated()
-        return sessions
+        return sessions.assign(first=~sessions["reader"].duplicated())
 
     @property
     def complete(self) -> tuple[pd.DataFrame, int]:
@@ -76,13 +74,10 @@ class StudyAnswers:
     @cached_property
     def clusters(self) -> dict[str, np.ndarray]:
         """{factor: (n,) codes} of the readers and images that several answers share."""
-        factors = {}
-        for name in ("reader", *IMAGES):
-            codes = self.table[name].astype(str).to_numpy() if self.has(name) else np.empty(0)
-            if 1 < len(np.unique(codes)) < 0.9 * len(codes):
-                factors[name] = codes
-        if "pair" in factors and {"real_id", "synthetic_id"} <= set(factors):
-            del factors["pair"]  # the pair is given by its two images
+        codes = {name: self.table[name].astype(str).to_numpy() for name in ("reader", *IMAGES) if self.has(name)}
+        factors = {name: code for name, code in codes.items() if 1 < len(np.unique(code)) < 0.9 * len(code)}
+        if {"real_id", "synthetic_id"} <= set(factors):
+            factors.pop("pair", None)  # the pair is given by its two images
         return factors
 
     def clustered(

@@ -1,44 +1,315 @@
-"""Analysis of the answers of a two-alternative reader study, section by section, to a folder with a report.
+"""Report on a reader study: sections of paragraphs, numbers, tables and figures, as a page or in a chapter.
 
-Any CSV whose rows are answers with the columns reader, question and correct can be analyzed; the report says what other
-columns would allow.
+Any table of answers with the columns reader, question and correct can be analyzed. Optional columns
+(`responses.COLUMNS`) are used where they exist; what could not be done without them is noted in `StudyAnswers.missing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
 
-from mammogan.report import reader_sections as sections
-from mammogan.report import style
-from mammogan.report.html import Part, Table, write_page
-from mammogan.report.reader_answers import StudyAnswers
-from mammogan.report.reader_sections import Numbers, Rows, Section
+from mammogan.report import reader_figures, style
+from mammogan.report.html import Part, Picture, Table, write_page
+from mammogan.report.numbers import Number, described, filled, words
+from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
 from mammogan.report.results import Results
+from mammogan.stats import equivalence, proportions, rank_tests
+from mammogan.stats.mixed import mixed_logistic
 from mammogan.types import Progress, no_progress
 
-SECTIONS: dict[str, Section] = {
-    "Who took part": sections.demographics,
-    "Can readers tell real from synthetic?": sections.overall,
-    "Scores of attempts": sections.distribution,
-    "Over the questions": sections.over_questions,
-    "Groups of readers": sections.groups,
-    "Readers and images as random effects": sections.mixed_model,
-    "Response times": sections.times,
-    "The next study": sections.next_study,
-}
-FAMILIES = (
-    ("equivalence of all answers with guessing", "primary; one test, not adjusted"),
-    ("rate of each group against one half", "Holm over the groups"),
-    ("groups against each other", "Holm over the traits, all attempts and first attempts separately"),
-    ("pairs of questions", "Holm over all pairs; unadjusted P values are given too, as in the paper"),
-    ("everything else", "exploratory; P values are unadjusted and not conclusive"),
-)
+WORDS = words("study")
+INTERVAL = ["rate", "low", "high"]
+Item = str | Table | Picture  # a table without a caption is kept and not shown
+Section = Callable[[StudyAnswers], Iterator[Item]]
+
+
+def numbers(values: Mapping[str, Number], caption: str = "", **facts: object) -> Table:
+    """Return numbers with the words of a reader study as a table without empty columns; see `numbers.described`."""
+    kept = described("study", values, **facts)
+    rows = [(value.label, value.plain, *(value.interval or ("", "")), value.how) for value in kept.values()]
+    frame = pd.DataFrame(rows, columns=["quantity", "value", "low", "high", "how"], dtype=object)
+    return Table(caption, frame.loc[:, (frame != "").any()], values=kept)
+
+
+def drawn(name: str, figure: Figure, data: pd.DataFrame, **facts: object) -> Picture:
+    """Return a figure and its numbers with the words of a reader study."""
+    return Picture(name, figure, filled(WORDS["captions"][name], **facts), data, WORDS["alt"][name])
+
+
+def demographics(study: StudyAnswers) -> Iterator[Item]:
+    """Count readers, attempts and answers, and summarize what readers say about themselves."""
+    sessions = study.sessions
+    first = sessions[sessions["first"]]
+    counts = {"readers": len(first), "sessions": len(sessions), "repeats": len(sessions) - len(first)}
+    yield numbers({**counts, "answers": int(sessions["answers"].sum()), "complete": len(study.complete[0])})
+    groups = {"all": sessions}
+    for trait, (name, _) in TRAIT_NAMES.items():
+        if study.has(trait):
+            groups[name] = sessions[sessions[trait] == "yes"]
+        else:
+            study.missing[f"groups by {trait.replace('_', ' ')}"] = f"there is no column {trait}"
+    rows = [(name, int(g["first"].sum()), len(g), int(g["answers"].sum())) for name, g in groups.items()]
+    table = pd.DataFrame(rows, columns=["group", "readers", "attempts", "answers"])
+    yield Table("Readers, attempts and answers", table, "demographics")
+    years = {name: g.loc[g["first"], "years"].dropna() for name, g in groups.items() if "years" in g}
+    spans = [(name, len(y), *y.quantile([0, 0.25, 0.5, 0.75, 1])) for name, y in years.items() if len(y)]
+    if spans:
+        columns = ["group", "readers who say", "least", "lower quartile", "median", "upper quartile", "most"]
+        yield Table("Years of experience", pd.DataFrame(spans, columns=columns), "years")
+    else:
+        study.missing["years of experience"] = "no reader states any"
+
+
+def overall(study: StudyAnswers) -> Iterator[Item]:
+    """Estimate the rate of right answers, test it against guessing, and test it for equivalence with guessing."""
+    right, n = int(study.table["correct"].sum()), len(study.table)
+    p, p_equivalence = proportions.binomial_p(right, n), equivalence.equivalence_p(right, n, study.margin)
+    exact = proportions.Clustered(*proportions.exact_interval(right, n), p, p_equivalence, 1.0)
+    correlations, tarone, warning = independence(study)
+    yield from correlations
+    method = f"exact binomial interval, answers as independent. {warning}"
+    yield numbers({**estimates(exact), "p": p, "margin": study.margin}, method=method)
+    methods = {"answers as independent, exact binomial": exact}
+    for names in (["reader"], list(study.clusters)):
+        if set(names) <= set(study.clusters) and (clustered := study.clustered(names=names)) is not None:
+            methods[f"{listed(names)} as clusters, t"] = clustered
+    if (clustered := study.clustered()) is None:
+        study.missing["an interval over clusters"] = "there are fewer than three clusters, or all have the same rate"
+    else:
+        yield numbers(estimates(clustered, "clustered."), clusters=listed(study.clusters))
+    last = list(methods.values())[-1]
+    can = "can" if last.p_equivalence <= 0.05 else "cannot"
+    differs = " The rate differs from one half." if last.low > 0.5 or last.high < 0.5 else ""
+    yield filled(WORDS["verdict"], margin=study.margin, can=can, differs=differs)
+    yield warning
+    yield filled(WORDS["reading"])
+    rows = [(name, *vars(estimate).values()) for name, estimate in methods.items()]
+    columns = ["method", *INTERVAL, "P against 1/2", "P of equivalence", "variance, of the binomial's"]
+    yield Table("Rate of right answers with 95 % intervals", pd.DataFrame(rows, columns=columns), "overall")
+    yield Table("Are answers correlated? Tarone's test", tarone, "independence")
+
+
+def estimates(c: proportions.Clustered, prefix: str = "") -> dict[str, Number]:
+    """Return rate, sensitivity (where its interval is finite) and P of equivalence."""
+    values: dict[str, Number] = {f"{prefix}rate": (c.rate, c.low, c.high)}
+    if c.low > 0 and c.high < 1:
+        values[f"{prefix}d_prime"] = tuple(np.sqrt(2) * stats.norm.ppf([c.rate, c.low, c.high]))
+    return {**values, f"{prefix}equivalence.p": c.p_equivalence}
+
+
+def independence(study: StudyAnswers) -> tuple[list[Table], pd.DataFrame, str]:
+    """Test whether answers of one reader, or to one image, are more alike than by chance.
+
+    Returns:
+        Correlations, their table, and the verdict; a correlation is also added to the warnings of the study.
+    """
+    answers, correlated, rows, correlations = study.table["correct"].to_numpy(), [], [], []
+    for name, codes in study.clusters.items() if np.ptp(answers) else ():
+        o = proportions.overdispersion(answers, codes)
+        correlations.append(numbers({f"correlation.{name}": o.correlation}, p=o.p))
+        rows.append((CLUSTER_NAMES[name], o.clusters, len(answers) / o.clusters, o.correlation, o.p, o.detectable))
+        correlated += [name] if o.p <= 0.05 else []
+    columns = ["clusters", "number", "answers each", "intraclass correlation", "P", "found with 80 % power from"]
+    table = pd.DataFrame(rows, columns=columns)
+    if not correlated:
+        outcome = "No overdispersion was found" if rows else "The correlation of answers cannot be tested"
+        return correlations, table, filled(WORDS["independent"], outcome=outcome)
+    if c := study.clustered():
+        coverage = 100 * proportions.actual_coverage(max(c.design_effect, 1.0))
+        text = filled(WORDS["correlated"], clusters=listed(correlated), coverage=coverage, **vars(c))
+    else:
+        text = filled(WORDS["too_few"], clusters=listed(correlated))
+    study.warnings.append(text)
+    return correlations, table, text
+
+
+def distribution(study: StudyAnswers) -> Iterator[Item]:
+    """Compare the scores of attempts with a binomial distribution, and draw them (Figure 7)."""
+    sessions, questions = study.complete
+    scores = sessions["right"].to_numpy()
+    if len(scores) < 3:
+        study.missing["the distribution of scores"] = "fewer than three attempts answered every question"
+        yield "Fewer than three attempts are complete."
+        return
+    counts, cells = np.bincount(scores, minlength=questions + 1), np.arange(questions + 1)
+    guessing = len(scores) * stats.binom.pmf(cells, questions, 0.5)
+    groups = {"all": scores}
+    for trait in ("radiologist", "breast_specialist"):
+        halves = split_by(sessions, trait) if study.has(trait) else ()
+        if halves and min(map(len, halves)) > 2:
+            groups |= {name: half["right"].to_numpy() for name, half in zip(TRAIT_NAMES[trait], halves, strict=True)}
+    table = pd.DataFrame({"right": cells, "attempts": counts, "by guessing": guessing})
+    yield drawn("scores", reader_figures.score_distribution(table, groups), table, attempts=len(scores))
+    values: dict[str, Number] = {}
+    facts: dict[str, object] = {}
+    try:
+        fit = proportions.goodness_of_fit(scores, questions, simulations=study.simulations, seed=study.seed)
+        values = {"fit.p": fit.p, "fit.p_monte_carlo": fit.p_monte_carlo}
+        facts = {"bins": fit.bins, "simulations": study.simulations}
+    except ValueError as error:
+        study.missing["the chi-square test of scores"] = str(error)
+    beta, best = proportions.beta_binomial(scores, questions), int(scores.max())
+    expected, probability = proportions.chance_of_best(len(scores), questions, best)
+    values |= {"overdispersion": beta.rho, "best": best}
+    facts |= {"p": beta.p, "expected": expected, "probability": probability}
+    yield numbers(values, "Do scores follow a binomial distribution?", **facts)
+
+
+def rates_by_question(right: np.ndarray, attempts: int) -> pd.DataFrame:
+    """Return the rate of right answers of each question with its exact interval.
+
+    Args:
+        right: (questions,) right answers.
+        attempts: answers per question.
+    """
+    rows = [(k, n, *proportions.exact_interval(int(n), attempts)) for k, n in enumerate(right, 1)]
+    return pd.DataFrame(rows, columns=["question", "right", *INTERVAL])
+
+
+def over_questions(study: StudyAnswers) -> Iterator[Item]:
+    """Test the rates of right answers over the questions for learning, fatigue and difficulty."""
+    answers = study.matrix()
+    attempts, questions = answers.shape
+    if attempts < 2 or questions < 2 or answers.min() == answers.max():
+        study.missing["tests over questions"] = "there are too few complete attempts, or all answers are the same"
+        yield "Too few complete attempts."
+        return
+    yield "Learning would show as a slope, hard or easy questions as differences."
+    right, columns = answers.sum(0), list(answers.T)
+    rates = rates_by_question(right, attempts)
+    yield drawn("questions", reader_figures.question_rates(rates), rates, attempts=attempts)
+    slope, trend = rank_tests.linear_trend(right, attempts)
+    tests = {"kruskal": rank_tests.kruskal_wallis(columns), "cochran": rank_tests.cochran_q(answers), "trend": trend}
+    yield numbers({f"questions.{name}.p": p for name, p in tests.items()}, "Tests over questions")
+    raw, holm = rank_tests.conover(columns), rank_tests.conover(columns, "holm")
+    upper = np.triu_indices(questions, 1)
+    pairs = pd.DataFrame({"question": upper[0] + 1, "against": upper[1] + 1, "P": raw[upper], "P (Holm)": holm[upper]})
+    yield Table("", pairs, "conover")
+    smallest = {"smallest": float(raw[upper].min()), "holm": float(holm[upper].min())}
+    values = {f"questions.conover.{key}": p for key, p in smallest.items()}
+    yield numbers({"questions.slope": 100 * slope, **values}, pairs=len(pairs))
+    wide = pairs.pivot(index="question", columns="against", values="P").round(3).astype(object).fillna("").reset_index()
+    yield Table("Conover-Iman P values, unadjusted, as in Table 3 of the paper (with Holm in conover.csv)", wide)
+
+
+def groups(study: StudyAnswers) -> Iterator[Item]:
+    """Estimate the rate of each group of readers (Table 4), and compare groups (Kruskal-Wallis on scores)."""
+    strata, compared = compared_groups(study)
+    counts = [(name, int(g["right"].sum()), int(g["answers"].sum())) for name, g in strata.items()]
+    exact = equivalence.group_table(counts, study.margin)
+    exact.insert(1, "attempts", [len(g) for g in strata.values()])
+    exact.insert(5, "sd", [float((g["right"] / g["answers"]).std(ddof=0)) for g in strata.values()])
+    shared = listed(study.clusters) if study.clusters else "none"
+    over = {name: study.clustered(study.table["session"].isin(g.index).to_numpy()) for name, g in strata.items()}
+    rows = [(name, c.rate, c.low, c.high, c.p, c.p_equivalence) for name, c in over.items() if c]
+    clusters = pd.DataFrame(rows, columns=["group", *INTERVAL, "P", "P of equivalence"])
+    table = exact.join(clusters.set_index("group")[["low", "high"]].add_suffix(" (clusters)"), on="group")
+    yield drawn("groups", reader_figures.success_rates(table, study.margin), table, clusters=shared)
+    for row in table.itertuples():
+        key, counted = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
+        yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counted, sd=row.sd)
+    yield Table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", exact)
+    if len(clusters):
+        clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))
+        yield Table(f"The same with {shared} as clusters, t; Holm over this table", clusters)
+    if len(compared):
+        compared["P (Holm)"] = compared.groupby("sample")["P"].transform(lambda p: rank_tests.holm(p.to_numpy()))
+        yield Table("Groups against each other, Kruskal-Wallis on rates of attempts", compared, "strata")
+    else:
+        study.missing["groups against each other"] = "no trait splits the readers"
+
+
+def compared_groups(study: StudyAnswers) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the sessions of each group of readers, and P values between the two groups of each trait."""
+    sessions, rows = study.sessions, []
+    strata = {"all": sessions}
+    for trait, names in TRAIT_NAMES.items():
+        if not study.has(trait):
+            continue
+        halves, firsts = split_by(sessions, trait), split_by(sessions[sessions["first"]], trait)
+        strata |= {name: half for name, half in zip(names, halves, strict=True) if len(half)}
+        for sample, (yes, no) in (("all attempts", halves), ("first attempts", firsts)):
+            if len(yes) and len(no) and pd.concat([yes, no])["right"].nunique() > 1:
+                p = rank_tests.kruskal_wallis([(half["right"] / half["answers"]).to_numpy() for half in (yes, no)])
+                rows.append((" against ".join(names), sample, len(yes), len(no), p))
+    if (~sessions["first"]).any():
+        strata["repeated attempts"] = sessions[~sessions["first"]]
+    return strata, pd.DataFrame(rows, columns=["groups", "sample", "n", "against", "P"])
+
+
+def mixed_model(study: StudyAnswers) -> Iterator[Item]:
+    """Fit a logistic regression with readers and images as crossed random effects."""
+    factors, y, question = study.clusters, study.table["correct"].to_numpy(), study.table["question"].to_numpy()
+    if not set(factors) & set(IMAGES):
+        why = "there is no column pair, real_id or synthetic_id, or hardly an image was shown twice"
+        study.missing["images as random effects"] = why
+    if not factors or y.min() == y.max():
+        study.missing["the mixed model"] = "all answers are the same, or no reader answered twice"
+        yield "No mixed model can be fitted."
+        return
+    centered = question - question.mean()
+    fit = mixed_logistic(y, factors, {"question": centered} if np.ptp(centered) else None)
+    if not fit.converged:
+        yield "The optimizer did not converge; distrust these numbers."
+    parts = [numbers({"mixed.rate": fit.rate()}, factors=", ".join(factors))]
+    if "question" in fit.coefficients:
+        b, error = fit.coefficients["question"]
+        parts.append(numbers({"mixed.question": (b, b - 1.96 * error, b + 1.96 * error)}))
+    parts += [numbers({f"mixed.sd.{name}": sd}, p=fit.p[name]) for name, sd in fit.deviations.items()]
+    yield from parts
+    values = [value for part in parts for value in part.values.values()]
+    rows = [(f"{value.label} ({value.how})", value.value, *(value.interval or ("", ""))) for value in values]
+    rows.insert(1, ("rate averaged over readers and images", *fit.rate(average=True)))
+    table = pd.DataFrame(rows, columns=["quantity", "estimate", "low", "high"])
+    yield Table("Mixed-effects logistic regression, crossed random intercepts", table, "mixed")
+
+
+def times(study: StudyAnswers) -> Iterator[Item]:
+    """Summarize response times, and compare those of right and wrong answers."""
+    if not study.has("seconds"):
+        study.missing["response times"] = "there is no column seconds"
+        yield "The answers carry no times."
+        return
+    yield "Readers who gave up show as times that fall to a few seconds."
+    table = study.table.loc[study.table["seconds"] > 0, ["question", "seconds", "correct"]]
+    right, wrong = (table.loc[table["correct"] == k, "seconds"] for k in (1, 0))
+    low, median, high = (float(q) for q in table["seconds"].quantile([0.25, 0.5, 0.75]))
+    values, facts = {"seconds": median}, {"low": low, "high": high}
+    if len(right) and len(wrong):
+        values["seconds.p"] = float(stats.mannwhitneyu(right, wrong).pvalue)
+        facts |= {"right": right.median(), "wrong": wrong.median()}
+    if table["question"].nunique() > 2:
+        values["seconds.trend"], facts["p"] = map(float, stats.spearmanr(table["question"], table["seconds"]))
+    yield drawn("times", reader_figures.response_times(table), table)
+    yield numbers(values, "Times", **facts)
+
+
+def next_study(study: StudyAnswers) -> Iterator[Item]:
+    """Compute the power of this study and the size of the next one."""
+    c, questions = study.clustered(), study.complete[1]
+    effect = max(c.design_effect, 1.0) if c else 1.0
+    power = equivalence.power_of_equivalence(int(len(study.table) / effect), study.margin)
+    yield numbers({"design_effect": effect, "power": 100 * power})
+    yield filled(WORDS["next"], questions=questions, effect=effect)
+    margins, rates = sorted({0.03, 0.05, 0.1, study.margin}), (0.55, 0.6, 0.7)
+    needed = {f"equivalence within ± {m:g}": equivalence.answers_for_equivalence(m, 0.9) for m in margins}
+    needed |= {f"difference, true rate {r:g}": equivalence.answers_for_difference(r, 0.9) for r in rates}
+    table = pd.DataFrame(needed.items(), columns=["to show with 90 % power", "independent answers"])
+    table["attempts"] = np.ceil(table["independent answers"] * effect / questions).astype(int)
+    yield Table("Answers and attempts needed", table, "next")
+    curves = equivalence.power_table(study.margin)
+    yield drawn("power", reader_figures.power_curves(curves), curves)
+
+
+SECTIONS: dict[str, Section] = {title: globals()[name] for name, title in WORDS["sections"].items()}
 
 
 def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:
@@ -47,18 +318,16 @@ def write_section(section: Section, study: StudyAnswers, results: Results, title
     for item in section(study):
         if isinstance(item, str):
             part.text = [*part.text, item]
-        elif isinstance(item, Numbers | Rows):
-            if isinstance(item, Numbers):
-                results.keep(item.values)
-            elif item.name:
-                results.table(item.name, item.data)
-            if item.caption:
-                part.tables.append(item.table)
-        else:
+        elif isinstance(item, Picture):
             if study.note:
                 item.figure.suptitle(study.note, y=1.01, va="bottom", fontsize=8)
             results.figure(item.name, item.figure, item.data)
             part.pictures.append(replace(item, caption=f"{study.note} {item.caption}".strip()))
+        else:
+            results.keep(item.values)
+            if item.name:
+                results.table(item.name, item.frame)
+            part.tables += [item] if item.caption else []
     return part
 
 
@@ -70,7 +339,7 @@ def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.Dat
     """
     numbers: dict[tuple[str, str], list[float]] = {}
     for study in studies:
-        blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Numbers)]
+        blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Table)]
         plt.close("all")
         for key, value in (pair for block in blocks for pair in block.items()):
             for end, number in zip(("", ", low", ", high"), (value.value, *(value.interval or ())), strict=False):
@@ -98,16 +367,14 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
         parts.append(write_section(section, study, results, title))
         plt.close("all")
     results.save()
-    text = () if study.missing else ("Every analysis was done.",)
+    adjustments = pd.DataFrame(WORDS["adjustment"].items(), columns=["family", "adjustment"])
+    missing = pd.DataFrame(study.missing.items(), columns=["what", "why"])
     parts += [
-        Part("Families of tests", (), [Table("Adjustment of each family", ("family", "adjustment"), FAMILIES)]),
-        Part("What was not done", text, [Table("Missing", ("what", "why"), list(study.missing.items()))]),
+        Part("Families of tests", tables=[Table("Adjustment of each family", adjustments)]),
+        Part("What was not done", () if study.missing else ("Every analysis was done.",), [Table("Missing", missing)]),
     ]
-    sessions = study.sessions
-    lead = [study.note] if study.note else []
-    lead.append(
-        f"{len(study.table)} answers, {len(sessions)} attempts, {sessions['reader'].nunique()} readers. The margin of "
-        f"equivalence is ± {study.margin:g}; seed {study.seed}, {study.simulations} simulations."
-    )
+    counts = {"answers": len(study.table), "attempts": len(study.sessions), "readers": study.table["reader"].nunique()}
+    settings = {name: getattr(study, name) for name in ("margin", "seed", "simulations")}
+    lead = [*filter(None, [study.note]), filled(WORDS["lead"], **counts, **settings)]
     data = sorted(path.relative_to(out).as_posix() for path in Path(out).glob("data/*.csv"))
     return write_page(Path(out) / "report.html", "Reader study", lead, parts, ["results.json", *data])

@@ -10,15 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
 
 from mammogan.atomic import make_folder, write_json
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 REPRODUCED, NOT_REPRODUCED, INCOMPARABLE = "reproduced", "not reproduced", "cannot be compared"
 
@@ -142,14 +141,14 @@ class Results:
 
     def table(self, name: str, data: pd.DataFrame) -> pd.DataFrame:
         """Write a table as data/NAME.csv and return it to show."""
-        import pandas as pd
-
         unnamed = isinstance(data.index, pd.RangeIndex)
         data.to_csv(self.out / "data" / f"{self._file(name)}.csv", index=not unnamed)
         return data
 
     def frames(self, name: str, frames: Sequence[tuple[str, np.ndarray]], bits: int, height: int = 320) -> None:
-        """Write pictures that belong in a row, of which a figure shows one at a time: figures/NAME/ with frames.json.
+        """Write pictures that belong in a row, of which a figure shows one at a time, and a film of them.
+
+        figures/NAME/ holds the pictures with frames.json, figures/NAME.gif the film, half as large.
 
         Args:
             name: name of the figure.
@@ -158,23 +157,21 @@ class Results:
             bits: bits per pixel.
             height: height of the pictures, pixels.
         """
-        from PIL import Image
-
         folder = self.out / "figures" / self._file(name)
         make_folder(folder)
-        records = []
-        for number, (label, gray) in enumerate(frames):
-            pixels = np.round(np.asarray(gray, float) * (255 / (2**bits - 1))).astype(np.uint8)
-            picture = Image.fromarray(pixels)
-            if len(pixels) > height:
-                picture = picture.reduce(-(-len(pixels) // height))
-            else:
-                times = max(height // len(pixels), 1)
-                picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-            file = f"{number:02d}.png"
-            picture.save(folder / file)
-            records.append({"label": label, "file": file})
+        pictures: list[Image.Image] = []
+        for _, gray in frames:
+            picture = Image.fromarray(np.round(np.asarray(gray, float) * (255 / (2**bits - 1))).astype(np.uint8))
+            times = max(height // picture.height, 1)
+            picture = picture.reduce(max(-(-picture.height // height), 1))
+            picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+            picture.save(folder / f"{len(pictures):02d}.png")
+            pictures.append(picture)
+        records = [{"label": label, "file": f"{number:02d}.png"} for number, (label, _) in enumerate(frames)]
         write_json(folder / "frames.json", records)
+        half = (pictures[-1].width // 2, pictures[-1].height // 2)
+        film = [picture.resize(half, Image.Resampling.BOX) for picture in pictures]
+        film[0].save(folder.with_suffix(".gif"), save_all=True, append_images=film[1:], duration=250, loop=0)
 
     def _file(self, name: str) -> str:
         return self.prefix.replace(".", "_") + name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,25 +15,9 @@ REAL, SYNTHETIC = "#D55E00", "#0072B2"
 
 
 def apply_style() -> None:
-    """Set the book's look; call it once at the top of a notebook.
-
-    Figures keep a white ground, so that one picture reads on a light and on a dark page. Tables show every word.
-    """
+    """Set the look of book.mplstyle, and show every word of tables; call it once at the top of a notebook."""
     pd.set_option("display.max_colwidth", None)
-    plt.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "savefig.facecolor": "white",
-            "figure.facecolor": "white",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": "medium",
-            "legend.frameon": False,
-            "image.cmap": "gray",
-            "image.interpolation": "nearest",
-            "svg.hashsalt": "mammogan",
-        }
-    )
+    plt.style.use("mammogan.report.book")
 
 
 def empty(text: str) -> Figure:
@@ -45,26 +29,44 @@ def empty(text: str) -> Figure:
 
 
 def contact_sheet(
-    images: np.ndarray, bits: int, columns: int, titles: Sequence[str] | None = None, scale: float = 1.15
+    images: Sequence[np.ndarray],
+    bits: int,
+    columns: int,
+    titles: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    scale: float = 1.15,
 ) -> Figure:
-    """Draw images (n, h, w) in rows of `columns`, in linear gray from 0 to 2^bits - 1, each `scale` inches wide."""
-    n, h, w = images.shape
-    rows = -(-n // columns)
+    """Draw images in rows, in linear gray.
+
+    Args:
+        images: (h, w) each, all of one shape, in 0 ... 2^bits - 1.
+        bits: bits per pixel.
+        columns: images per row.
+        titles: title of each image.
+        labels: label of each row.
+        scale: width of an image, inches.
+    """
+    h, w = images[0].shape
+    rows = -(-len(images) // columns)
     height = rows * scale * h / w * (1.12 if titles else 1)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * scale, height), squeeze=False)
-    for number, axis in enumerate(axes.flat):
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=2**bits - 1)
+    for axis, title in zip(axes.flat, titles, strict=False):
+        axis.set_title(title, fontsize=7, pad=2)
+    for axis, label in zip(axes[:, 0], labels, strict=False):
+        axis.text(-0.1, 0.5, label, fontsize=7, ha="right", va="center", transform=axis.transAxes)
+    for axis in axes.flat:
         axis.axis("off")
-        if number < n:
-            axis.imshow(images[number], cmap="gray", vmin=0, vmax=2**bits - 1)
-            if titles:
-                axis.set_title(titles[number], fontsize=7, pad=2)
-    figure.subplots_adjust(0, 0, 1, 0.97 if titles else 1, wspace=0.03, hspace=0.12 if titles else 0.03)
+    top, gap = (0.97, 0.12) if titles else (1, 0.03)
+    figure.subplots_adjust(0.14 if labels else 0, 0, 1, top, wspace=0.03, hspace=gap)
     return figure
 
 
 def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
     """Draw one image step by step, (title, gray values) each, from the smallest to the largest value of the step."""
-    figure, axes = plt.subplots(2, len(steps), figsize=(3.1 * len(steps), 5), height_ratios=(3, 1), squeeze=False)
+    size = (3.1 * len(steps), 5)
+    figure, axes = plt.subplots(2, len(steps), figsize=size, height_ratios=(3, 1), squeeze=False, layout="tight")
     for (title, gray), picture, histogram in zip(steps, *axes, strict=True):
         picture.imshow(gray, cmap="gray", vmin=gray.min(), vmax=gray.max())
         picture.set_title(f"{title}\n{gray.shape[0]} x {gray.shape[1]}", fontsize=9)
@@ -73,7 +75,6 @@ def display_steps(steps: Sequence[tuple[str, np.ndarray]]) -> Figure:
         histogram.set_xlabel("gray value", fontsize=8)
         histogram.tick_params(labelsize=6)
     axes[1, 0].set_ylabel("pixels", fontsize=8)
-    figure.tight_layout()
     return figure
 
 
@@ -81,29 +82,24 @@ def windows(manifest: pd.DataFrame) -> Figure:
     """Draw the default windows of the accepted images, center against width, and the number of images per device."""
     import seaborn as sns
 
-    facts = manifest.assign(
-        device=manifest["manufacturer"].fillna("none") + ", " + manifest["window_function"].fillna("none")
-    )
+    device = manifest["manufacturer"].fillna("none") + ", " + manifest["window_function"].fillna("none")
+    facts = manifest.assign(device=device)
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(3, 2), layout="constrained")
-    colors = {"hue": "device", "legend": False}
-    colors["palette"] = dict(zip(sorted(facts["device"].unique()), sns.color_palette("colorblind", 64), strict=False))
+    palette = dict(zip(sorted(device.unique()), sns.color_palette("colorblind", 64), strict=False))
+    look = {"hue": "device", "palette": palette, "legend": False}
     windowed = facts.dropna(subset=["window_center", "window_width"])
-    sns.scatterplot(windowed, x="window_center", y="window_width", ax=left, s=24, alpha=0.5, **colors)
+    sns.scatterplot(windowed, x="window_center", y="window_width", ax=left, s=24, alpha=0.5, **look)
     left.set(xlabel="window center", ylabel="window width")
-    sns.countplot(facts, y="device", order=facts["device"].value_counts().index, ax=right, **colors)
+    sns.countplot(facts, y="device", order=device.value_counts().index, ax=right, **look)
     right.set(xlabel="images", ylabel="")
     return figure
 
 
-def spectra(frequency: np.ndarray, power: dict[str, np.ndarray]) -> Figure:
+def spectra(frequency: np.ndarray, power: Mapping[str, np.ndarray]) -> Figure:
     """Draw radial power spectra "real" and "synthetic", (bins,) each, against cycles per pixel on logarithmic axes."""
-    figure, axis = plt.subplots(figsize=(5.5, 3.6))
-    for name, color in (("real", REAL), ("synthetic", SYNTHETIC)):
-        positive = power[name] > 0
-        axis.loglog(frequency[positive], power[name][positive], color=color, label=name, marker=".")
-    axis.set_xlabel("spatial frequency, cycles per pixel")
-    axis.set_ylabel("power")
+    figure, axis = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
+    table = pd.DataFrame({name: np.asarray(power[name]) for name in ("real", "synthetic")}, index=frequency)
+    look = {"color": [REAL, SYNTHETIC], "marker": ".", "loglog": True, "ax": axis}
+    table.where(table > 0).plot(xlabel="spatial frequency, cycles per pixel", ylabel="power", **look)
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.legend()
-    figure.tight_layout()
     return figure

@@ -1,21 +1,60 @@
-"""Training chapter: the log of a run, the images of fixed latent vectors during it, and distances from real images."""
+"""Training chapter: settings and log of a run, images of fixed latent vectors, distances from real images; figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from PIL import Image
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from mammogan.data.store import Store, quantize
+from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
+from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.schedule import Schedule
 from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserstein
+from mammogan.report.numbers import words
+from mammogan.report.style import REAL, SYNTHETIC
 from mammogan.types import Size
+
+
+def meanings(kind: type = Config) -> dict[str, str]:
+    """Read {attribute: meaning} from the section "Attributes" of a class's docstring; a line may name several."""
+    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    meaning: dict[str, str] = {}
+    for names, text in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {8}.*)*)", section, re.M):
+        meaning |= {name.strip(): " ".join(text.split()).replace("`", "").rstrip(".") for name in names.split(",")}
+    return meaning
+
+
+def hyperparameters(config: Config) -> pd.DataFrame:
+    """Return one row per setting: its value in the original (the defaults of `Config`) and here, and its meaning."""
+    original, here, meaning = asdict(Config()), asdict(config), meanings()
+    rows = [
+        (name, _text(value), _text(here[name]), "yes" if value != here[name] else "", meaning.get(name, ""))
+        for name, value in original.items()
+    ]
+    return pd.DataFrame(rows, columns=["setting", "original GAN", "here", "changed", "meaning"])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple | list):
+        runs = [(item, len(list(same))) for item, same in groupby(value)]
+        return ", ".join(f"{count} x {item}" if count > 1 else str(item) for item, count in runs)
+    return f"{value:,}".replace(",", " ") if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def read_log(run: Path) -> pd.DataFrame:
@@ -129,16 +168,104 @@ def level_by_level(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["images"] == ends].groupby("trained", sort=False)[["distance", "real"]].mean()
 
 
-def write_film(frames: list[tuple[str, np.ndarray]], path: Path, bits: int, height: int = 160) -> Path:
-    """Write strips (h, w) of gray levels as an animated GIF of 256 grays, about `height` pixels high."""
-    shape = frames[-1][1].shape
-    size = (height * shape[1] // shape[0], height)
-    # Small pixels are drawn as squares; where the image must shrink, its areas are averaged.
-    pictures = [
-        Image.fromarray(quantize(strip / (2**bits - 1), 8).astype(np.uint8)).resize(
-            size, Image.Resampling.NEAREST if strip.shape[0] < height else Image.Resampling.BOX
-        )
-        for _, strip in frames
-    ]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[250] * len(pictures), loop=0)
-    return path
+def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Figure:
+    """Draw Figure 1: a scheme of the two networks, with one real and one synthetic image (h, w); None hides it."""
+    figure, axis = plt.subplots(figsize=(9, 4.2))
+    axis.axis("off")
+    scheme, write = words("adversaries"), partial(axis.text, ha="center", va="center")
+    for x, y, text in scheme["texts"]:
+        write(x, y, text, fontsize=9)
+    for (x, y, text), color in zip(scheme["boxes"], (SYNTHETIC, REAL), strict=True):
+        axis.add_patch(Rectangle((x - 0.75, y - 0.4), 1.5, 0.8, facecolor=color, alpha=0.25))
+        write(x, y, text, fontsize=10)
+    for start, stop in scheme["arrows"]:
+        axis.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "lw": 1.2})
+    look = {"arrowstyle": "-|>", "color": SYNTHETIC, "ls": "--", "connectionstyle": "arc3,rad=-0.42"}
+    axis.annotate("", (2.6, 0.44), (6.85, 1.3), arrowprops=look)
+    axis.text(6.6, 0.1, scheme["loop"], fontsize=8, color=SYNTHETIC, va="center")
+    half = 0.625 * synthetic.shape[1] / synthetic.shape[0]
+    for image, bottom in ((synthetic, 0.2), (real, 2.0)):
+        if image is None:
+            axis.add_patch(Rectangle((4.55 - half, bottom), 2 * half, 1.25, facecolor="0.9", edgecolor="0.6"))
+            write(4.55, bottom + 0.625, "not shown\nhere", fontsize=8)
+        else:
+            extent = (4.55 - half, 4.55 + half, bottom, bottom + 1.25)
+            axis.imshow(image, extent=extent, vmin=0, vmax=2**bits - 1, zorder=2)
+    axis.set(xlim=(0, 9), ylim=(-0.6, 3.6), aspect="auto")
+    return figure
+
+
+def progression(images: Sequence[np.ndarray], bits: int) -> Figure:
+    """Draw Figure 2: one column per level, its networks above and below the image (h, w) of one latent vector."""
+    n = len(images)
+    figure, axes = plt.subplots(3, n, figsize=(1.35 * n + 0.6, 5.2), height_ratios=(n, 4, n), squeeze=False)
+    for column, (top, middle, bottom) in enumerate(axes.T):
+        for axis, color in ((top, SYNTHETIC), (bottom, REAL)):
+            for stage in range(column + 1):
+                # From top to bottom: the generator ends with its newest layers, the discriminator begins with them.
+                y, width = -stage if axis is top else stage - column, 0.45 + 0.5 * (stage + 1) / n
+                alpha = 0.55 if stage == column > 0 else 0.22
+                axis.add_patch(Rectangle((0.5 - width / 2, y - 0.4), width, 0.8, facecolor=color, alpha=alpha))
+                axis.text(0.5, y, str(Size(*images[stage].shape)), ha="center", va="center", fontsize=7)
+            axis.set(xlim=(0, 1), ylim=(-n + 0.4, 0.6))
+        middle.imshow(images[column], vmin=0, vmax=2**bits - 1)
+    for axis, name in zip(axes[:, 0], ("generator", "its image", "discriminator"), strict=True):
+        axis.text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=9, transform=axis.transAxes)
+    for axis in axes.flat:
+        axis.axis("off")
+    figure.text(0.55, 0.01, "training: one level per column, the newest layers dark", ha="center", fontsize=9)
+    figure.subplots_adjust(0.06, 0.05, 1, 1, wspace=0.05, hspace=0.04)
+    return figure
+
+
+def resolutions(published: Sequence[tuple[str, tuple[int, int]]], here: tuple[int, int]) -> Figure:
+    """Draw Figure 5: the image sizes of published architectures, to scale, and that of this run."""
+    figure, axis = plt.subplots(figsize=(10, 3.9))
+    left = 0.0
+    for name, (h, w) in (*published, ("this run", here)):
+        color, alpha = (REAL, 0.75) if name == "this run" else (SYNTHETIC, 0.3)
+        axis.add_patch(Rectangle((left + max(300 - w, 0) / 2, 0), w, h, facecolor=color, alpha=alpha, lw=0))
+        axis.text(left + max(w, 300) / 2, -60, f"{name}\n{h} x {w}", ha="center", va="top", fontsize=8)
+        left += max(w, 300) + 130
+    axis.set(xlim=(-110, left), ylim=(-240, 1300), aspect="equal")
+    axis.axis("off")
+    return figure
+
+
+def shade(axis: Axes, log: pd.DataFrame) -> None:
+    """Draw gray bands where a level fades in, from the last row before it, and the size above each level."""
+    images, fading, above = log["images"], log["alpha"] < 1, axis.get_xaxis_transform()
+    band = fading | fading.shift(-1, fill_value=False)
+    axis.fill_between(images, 0, 1, where=band, transform=above, color="0.5", alpha=0.15, lw=0)
+    ends = log.groupby("size", sort=False)["images"].max()
+    for size, middle in ((ends + ends.shift(fill_value=0)) / 2).items():
+        axis.text(middle, 1.01, size.replace("x", " x "), transform=above, ha="center", fontsize=7)
+    axis.set(xlim=(0, images.iloc[-1]), xlabel="images seen")
+    axis.xaxis.set(major_locator=MaxNLocator(4), major_formatter="{x:,.0f}")
+
+
+def training_curves(log: pd.DataFrame) -> Figure:
+    """Draw losses, scores and, where they were kept, images per second by images seen; fades shaded."""
+    timed = "images_per_second" in log
+    figure, axes = plt.subplots(1, 2 + timed, figsize=(12.5 if timed else 8.5, 3.4), layout="constrained")
+    rows = log.set_index("images").rolling(max(len(log) // 60, 1), min_periods=1)
+    smooth = rows.mean(numeric_only=True).rename(columns=lambda name: name.replace("_", " "))
+    smooth[["loss d", "loss g"]].plot(ax=axes[0], color=[SYNTHETIC, REAL], lw=1.2, ylabel="loss")
+    smooth[["real score", "fake score"]].plot(ax=axes[1], color=[REAL, SYNTHETIC], lw=1.2, ylabel="mean score of D")
+    if timed:
+        speed = rows["images_per_second"].median()
+        speed.plot(ax=axes[2], color="0.25", lw=1.2, logy=True, ylabel="images per second")
+    for axis in axes:
+        shade(axis, log)
+    return figure
+
+
+def distance_curves(table: pd.DataFrame, log: pd.DataFrame) -> Figure:
+    """Draw the sliced Wasserstein distance of each band by images seen, and dashed that between real images."""
+    figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+    look = {"x": "images", "hue": "band", "palette": "viridis", "ax": axis}
+    sns.lineplot(table, y="distance", marker="o", **look)
+    sns.lineplot(table, y="real", ls="--", lw=0.9, legend=False, **look)
+    axis.set(yscale="log", ylabel="sliced Wasserstein distance x 1000")
+    shade(axis, log)
+    return figure

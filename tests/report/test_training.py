@@ -1,11 +1,12 @@
-"""The log of a run, its sheets of fixed latent vectors, and distances of kept generators from real images."""
+"""Settings and log of a run, its sheets of fixed latent vectors, and distances of kept generators from real images."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,8 @@ from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.schedule import Schedule
 from mammogan.gan.training import Run
-from mammogan.report import training, training_figures
+from mammogan.report import training
+from mammogan.report.results import Results
 
 SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
@@ -37,8 +39,12 @@ def test_log_with_and_without_speed_and_its_phases(tmp_path: Path) -> None:
         for images, level, alpha in stats:
             size = ("5x4", "10x8")[level]
             log.write(json.dumps({"images": images, "level": level, "size": size, "alpha": alpha}) + "\n")
-    spans = list(training_figures.phases(training.read_log(tmp_path)))
-    assert spans == [(0, 64, "5x4", False), (64, 192, "10x8", True), (192, 256, "10x8", False)]
+    _, axis = plt.subplots()
+    training.shade(axis, training.read_log(tmp_path))
+    (band,) = axis.collections[0].get_paths()  # 10 x 8 fades in from 64 to 192 images
+    assert (band.vertices[:, 0].min(), band.vertices[:, 0].max()) == (64, 192)
+    assert [(text.get_text(), text.get_position()[0]) for text in axis.texts] == [("5 x 4", 32), ("10 x 8", 160)]
+    plt.close("all")
     assert "images_per_second" not in training.read_log(tmp_path)
     assert np.isnan(training.minutes(training.read_log(tmp_path)))
     (tmp_path / "timing.jsonl").write_text('{"images": 128, "seconds": 4.0, "images_per_second": 32.0}\n')
@@ -66,7 +72,10 @@ def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None
     more = [*kept[:2], replace(kept[2], images=100, alpha=0.5), *kept[2:5], replace(kept[4], images=300), kept[5]]
     assert training.stages(more) == kept
     frames = [(s.label, np.hstack(s.pixels[:4])) for s in kept]
-    with Image.open(training.write_film(frames, tmp_path / "film.gif", 12, height=40)) as film:
+    Results(tmp_path, "training").frames("growth", frames, 12, height=80)
+    with Image.open(tmp_path / "figures" / "growth" / "00.png") as first:
+        assert first.size == (256, 80)
+    with Image.open(tmp_path / "figures" / "growth.gif") as film:
         assert (film.n_frames, film.size) == (len(frames), (128, 40))
         film.seek(film.n_frames - 1)
         drawn = np.asarray(film.convert("L"), float)[::2, ::2]
@@ -97,3 +106,16 @@ def test_enlarged_images_keep_their_pixels() -> None:
     assert large.shape == (2, 6, 8)
     np.testing.assert_array_equal(large[:, ::2, ::4], small)
     np.testing.assert_array_equal(large[:, 1::2, 3::4], small)
+
+
+def test_learning_rates_are_shown_by_level() -> None:
+    here = training.hyperparameters(Config()).set_index("setting")["here"]
+    assert here["learning_rate"] == "8 x 0.001, 0.0015"
+    assert here["batches"] == "3 x 128, 64, 32, 16, 8, 2 x 4"
+
+
+def test_every_setting_has_a_meaning_and_changes_are_marked() -> None:
+    assert set(asdict(Config())) == set(training.meanings())
+    rows = training.hyperparameters(Config().changed({"latent": 8})).set_index("setting")
+    assert rows.index[rows["changed"] == "yes"].tolist() == ["latent"]
+    assert rows.loc["latent", ["original GAN", "here"]].tolist() == ["512", "8"]
