@@ -1,18 +1,20 @@
-"""The runner on a small pipeline of its own: what runs, what stands, and what a failure leaves behind."""
+"""The runner on a small pipeline of its own: which stages run, what a failure leaves, and the book of their results."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from book_fixtures import whole_book
 
 from mammogan.errors import PipelineError
-from mammogan.pipeline import Pipeline
-from mammogan.pipeline.book import build_book
+from mammogan.pipeline import Pipeline, book
+from mammogan.pipeline.book import build_book, print_book
 from mammogan.pipeline.stages import _lock, run
 from mammogan.report.provenance import ROOT
 
@@ -203,3 +205,49 @@ def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
     for profile in yaml.safe_load((ROOT / "pipeline.yaml").read_text())["profiles"]:
         for name in pipeline.stages:
             Pipeline(profile).check_parameters(name)
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a checkout whose stages have results: those of fixtures."""
+    whole_book(tmp_path)
+    for name in ("pipeline.yaml", "notebooks", "benchmarks"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    executed = tmp_path / "book" / "executed"
+    for notebook in executed.glob("*.ipynb"):
+        (tmp_path / "runs" / "smoke").mkdir(parents=True, exist_ok=True)
+        (executed / notebook.stem).rename(tmp_path / "runs" / "smoke" / notebook.stem)
+        notebook.rename(tmp_path / "runs" / "smoke" / notebook.stem / "notebook.ipynb")
+    monkeypatch.setattr(Pipeline, "why", lambda self, stage: "")
+    monkeypatch.setattr(book, "write_demo", lambda *arguments: arguments[2].mkdir())
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_book_is_built_once_and_kept_where_a_build_fails(finished: Path) -> None:
+    lines: list[str] = []
+    page = build_book(Pipeline(root=finished), lines.append)
+    assert page == finished / "_build" / "smoke" / "html" / "index.html"
+    assert (page.parent / "reader_study").is_dir()
+    assert (finished / "book" / "executed" / "01_preprocessing.ipynb").is_file()
+    assert len(lines) == 1
+    assert build_book(Pipeline(root=finished), lines.append) == page
+    assert len(lines) == 1  # nothing changed
+    before = page.read_bytes()
+    (finished / "book" / "limits.md").write_text("# Limits\n\n{val}`training.nothing`\n")
+    with pytest.raises(PipelineError, match=r"was not built: .*there is no result 'training.nothing'.*html.log"):
+        build_book(Pipeline(root=finished), lines.append)
+    assert page.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_book_is_printed(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(book.shutil, "which", lambda name: None)
+        with pytest.raises(PipelineError, match="None of chromium"):
+            print_book(Pipeline(root=finished))
+    if not any(map(shutil.which, book.BROWSERS)):
+        pytest.skip("Chromium is not installed")
+    pdf = print_book(Pipeline(root=finished))
+    assert pdf.name == "mammogan-smoke.pdf"
+    assert pdf.read_bytes().startswith(b"%PDF")
