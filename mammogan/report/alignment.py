@@ -7,11 +7,8 @@ A section words one measure, whose table it is given: the notebook computes that
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,7 +23,7 @@ from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.paper import printed
 from mammogan.report import alignment_figures
 from mammogan.report.html import Part, Picture, Table
-from mammogan.report.numbers import described
+from mammogan.report.numbers import described, filled, words
 from mammogan.report.results import Results, Value
 from mammogan.types import ImageStack
 
@@ -108,12 +105,6 @@ class Section(Part):
         return self
 
 
-@cache
-def words(name: str) -> dict[str, Any]:
-    """Return a table of words.toml."""
-    return tomllib.loads(files("mammogan.report").joinpath("words.toml").read_text(encoding="utf-8"))[name]
-
-
 def worded(
     name: str,
     rows: pd.DataFrame,
@@ -132,11 +123,11 @@ def worded(
         facts: numbers and names in the words.
     """
     texts = words(name)
-    captions = {key: " ".join(text.split()).format(**facts) for key, text in texts.get("captions", {}).items()}
+    captions = {key: filled(text, **facts) for key, text in texts.get("captions", {}).items()}
     return Section(
         title=texts["title"],
-        text=[" ".join(part.split()).format(**facts) for part in texts["text"].split("\n\n")],
-        tables=[Table.of(caption, table) for caption, table in tables.items()],
+        text=[filled(part, **facts) for part in texts["text"].split("\n\n")],
+        tables=[Table(caption, table.reset_index(drop=True)) for caption, table in tables.items()],
         pictures=[Picture(key, figure, captions[key], data) for key, (figure, data) in pictures.items()],
         name=name,
         rows=rows,

@@ -22,10 +22,10 @@ from mammogan.metrics.resampling import LEAST, ResamplingDesign
 from mammogan.paper import printed
 from mammogan.parallel import map_images
 from mammogan.report import copies, fidelity, style
-from mammogan.report.alignment import Comparison, Section, moment_sections, words
+from mammogan.report.alignment import Comparison, Section, moment_sections
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.ingest import outcomes
-from mammogan.report.numbers import keep
+from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
 from mammogan.types import Progress, Size, no_progress
 
@@ -158,7 +158,7 @@ def _write(
         table = pd.DataFrame(moments, columns=list(MOMENT_NAMES))
         table.insert(0, "id", store.manifest["id"].to_numpy())
         results.table(f"moments_{kind}", table)
-        origins.append(Table(f"Outcome of the {kind} files", ("outcome", "files", "meaning"), outcomes(store)))
+        origins.append(Table(f"Outcome of the {kind} files", outcomes(store)))
     for section in sections:
         section.keep(results)
     results.save()
@@ -179,15 +179,15 @@ def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, i
     facts |= {"n": design.size, "size": Size(*size), "bits": comparison.bits, "pairs": SPACE_DRAW}
     facts |= {"real": len(stores[0]), "synthetic": len(stores[1]), "most": fidelity.MOST, "paper": printed.IMAGES}
     said = {"compared": True, "sampled": design.size > fidelity.MOST, "paper": design.size != printed.IMAGES}
-    texts = words("lead")
-    return [" ".join(texts[name].split()).format(**facts) for name, due in (said | {"shown": shown}).items() if due]
+    said |= {"shown": shown}
+    return [filled(words("lead")[name], **facts) for name, due in said.items() if due]
 
 
 def notes(real: Store, synthetic: Store) -> Iterator[str]:
     """Yield what a reader must know about the two sets before believing a number."""
     for kind, store in zip(KINDS, (real, synthetic), strict=True):
         if len(store.refused):
-            reasons = ", ".join(f"{files} {reason}" for reason, files, _ in outcomes(store)[1:])
+            reasons = ", ".join(f"{row.files} {row.outcome}" for row in outcomes(store)[1:].itertuples())
             bias = ": images left out of a synthetic set flatter it." if kind == "synthetic" else "."
             total = len(store) + len(store.refused)
             yield f"{len(store.refused)} of {total} {kind} files were refused ({reasons}){bias}"

@@ -255,7 +255,7 @@ def read_section(folder: Path, name: str) -> Section:
         title=content["title"],
         text=tuple(content["text"]),
         rows=rows[name],
-        tables=[Table.of(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
+        tables=[Table(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
         pictures=[Picture(part, DRAWN[part](rows[part]), caption, rows[part]) for part, caption in captions.items()],
         values={key: Value(**value) for key, value in content["values"].items()},
     )
