@@ -39,11 +39,8 @@ def report(inspection: Path, files: Iterable[Path], out: Path, seed: int = 0) ->
     make_folder(out)
     for name, table in judged.items():
         table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-    any_artifact = {
-        name: table[table["detector" if name == "detection" else "artifact"] == ANY] for name, table in judged.items()
-    }
     lines = []
-    for row in any_artifact.pop("rates").itertuples():
+    for row in judged["rates"][judged["rates"]["artifact"] == ANY].itertuples():
         view = f" ({row.view})" if row.view != "all" else ""
         share = _percent(row.rate, row.low, row.high)
         line = f"{row.observer}: {row.found} of {row.shown} {row.kind} images{view} with an artifact, {share}"
@@ -52,8 +49,9 @@ def report(inspection: Path, files: Iterable[Path], out: Path, seed: int = 0) ->
         if not math.isnan(row.excess):
             line += f"; beyond the real controls {_percent(row.excess, row.excess_low, row.excess_high)}"
         lines.append(line)
-    for name, table in any_artifact.items():
-        lines += [filled(words("labels")[name], **row) for row in table.to_dict("records")]
+    for name, column in {"views": "artifact", "agreement": "artifact", "detection": "detector"}.items():
+        rows = judged[name].loc[judged[name][column] == ANY].to_dict("records") if name in judged else []
+        lines += [filled(words("labels")[name], **row) for row in rows]
     return "\n".join([*lines, f"The tables are in {out}"])
 
 

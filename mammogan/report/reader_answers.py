@@ -9,18 +9,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from mammogan.report.numbers import words
 from mammogan.stats import proportions
 from mammogan.stats.responses import TRAITS
 
 IMAGES = ("pair", "real_id", "synthetic_id")
-CLUSTER_NAMES = {"reader": "readers", "pair": "pairs", "real_id": "real images", "synthetic_id": "synthetic images"}
-# {trait: (readers who have it, readers who do not)}
-TRAIT_NAMES = {
-    "radiologist": ("radiologists", "others"),
-    "board_certified": ("board certified", "trainees"),
-    "breast_specialist": ("breast specialists", "other radiologists"),
-    "screening": ("screening", "radiologists who do not screen"),
-}
+CLUSTER_NAMES: dict[str, str] = words("study")["clusters"]
+TRAIT_NAMES: dict[str, list[str]] = words("study")["traits"]  # {trait: [readers who have it, readers who do not]}
 
 
 @dataclass

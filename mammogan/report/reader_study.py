@@ -309,7 +309,8 @@ def next_study(study: StudyAnswers) -> Iterator[Item]:
     yield drawn("power", reader_figures.power_curves(curves), curves)
 
 
-SECTIONS: dict[str, Section] = {title: globals()[name] for name, title in WORDS["sections"].items()}
+FUNCTIONS = (demographics, overall, distribution, over_questions, groups, mixed_model, times, next_study)
+SECTIONS: dict[str, Section] = {WORDS["sections"][section.__name__]: section for section in FUNCTIONS}
 
 
 def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:
