@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +61,7 @@ def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
 
 @pytest.mark.slow
 def test_what_is_written_reads_back_and_shows_no_image(images: np.ndarray, tmp_path: Path) -> None:
+    matplotlib.rcdefaults()  # whatever style an earlier test has set
     given = compare(images[:60], images[60:], public=False)
     copies.write_sections(given, tmp_path / "kept")
     assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".json", ".csv"}
