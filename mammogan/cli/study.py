@@ -1,4 +1,4 @@
-"""Commands of the reader study: build, serve, export and analyse."""
+"""Commands of the reader study: build, serve, invite, void, export and analyse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def study_build(
     out: Annotated[Path, typer.Option(help="Folder of the study to write.")],
     pairs: Annotated[int, typer.Option(min=1, help="Pairs per session.")] = 10,
     pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, chosen at random; 0: all.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed; a secret one is drawn without it.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed of the pools. Names, sides and sessions have a secret seed.")
+    ] = None,
+    attempts: Annotated[int, typer.Option(min=0, help="Tests that one reader's code may begin; 0: no limit.")] = 3,
     height: Annotated[int, typer.Option(min=0, help="Height of the pictures, pixels; 0: the largest in common.")] = 0,
     width: Annotated[int, typer.Option(min=0, help="Width of the pictures, pixels.")] = 0,
     view: Annotated[str, typer.Option(help="Use this view alone, for example MLO; empty: all views.")] = "",
@@ -49,6 +52,7 @@ def study_build(
         pairs=pairs,
         pool=pool,
         seed=seed,
+        attempts=attempts,
         size=Size(height, width) if height else None,
         view=view,
         labels=labels or (),
@@ -81,6 +85,33 @@ def study_serve(
     serve(folder, host, port, certificate=certificate, key=key, new_password=new_password, echo=say)
 
 
+@app.command("invite")
+def study_invite(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    count: Annotated[int, typer.Option(min=1, max=10000, help="Number of codes.")] = 1,
+) -> None:
+    """Print codes of invitation, one per line. From the first one on, a test begins only with such a code."""
+    from mammogan.reader_study.database import Database
+    from mammogan.reader_study.design import ReaderStudy
+
+    for code in Database(ReaderStudy.open(folder)).invite(count):
+        print(code)
+
+
+@app.command("void")
+def study_void(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    session: Annotated[str, typer.Argument(help="Name of the session, as S00012.")],
+    reason: Annotated[str, typer.Option(help="Reason, which is kept with the responses.")],
+) -> None:
+    """Void a session, also while the study is served: its answers are kept, and the export leaves them out."""
+    from mammogan.reader_study.database import Database
+    from mammogan.reader_study.design import ReaderStudy
+
+    Database(ReaderStudy.open(folder)).void(session, reason)
+    print(f"{session} is void")
+
+
 @app.command("export")
 def study_export(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
@@ -88,14 +119,17 @@ def study_export(
     force: Force = False,
 ) -> None:
     """Write the answers of a study as CSV, one row per answer; also while it is served."""
-    from mammogan.reader_study.database import responses
+    from mammogan.reader_study.database import responses, voids
     from mammogan.reader_study.design import ReaderStudy
 
     if out.exists() and not force:
         raise OutputError(f"{out} exists; give another name or add --force.")
-    table = responses(ReaderStudy.open(folder))
+    study = ReaderStudy.open(folder)
+    table = responses(study)
     with writing(out):
         table.to_csv(out, index=False)
+    for session, reason in voids(study).items():
+        print(f"left out: {session} ({reason})")
     print(f"{len(table)} answers in {out}")
 
 
@@ -106,6 +140,7 @@ def study_analyse(
     margin: Annotated[float, typer.Option(help="Margin of equivalence, as a rate of right answers.")] = 0.05,
     simulations: Annotated[int, typer.Option(min=99, help="Simulated data sets per Monte Carlo P value.")] = 2000,
     seed: Seed = 0,
+    study: Annotated[Path | None, typer.Option(help="Check that the answers are of the study in this folder.")] = None,
     force: Force = False,
 ) -> None:
     """Analyse the answers of a reader study: report, numbers, figures and their data."""
@@ -113,7 +148,12 @@ def study_analyse(
     from mammogan.report.reader_study import analyse
     from mammogan.stats.responses import read_responses
 
-    answers = StudyAnswers(read_responses(responses), margin, simulations, seed)
+    table = read_responses(responses)
+    if study:
+        from mammogan.reader_study.design import ReaderStudy
+
+        ReaderStudy.open(study).check(table)
+    answers = StudyAnswers(table, margin, simulations, seed)
     clear(out, force)
     check_empty(out)
     with Bars() as bars:

@@ -44,7 +44,9 @@ class StudySettings:
 
     pairs: int = 10  # questions per session
     pool: int = 0  # images of each class to draw from, chosen at random among those that are not excluded; 0 keeps all
-    seed: int | None = None  # None draws a secret one: whoever has the seed and the images can work out the truth
+    seed: int | None = None  # random seed of the choice of images for the pools, which does not tell the truth
+    secret: int | None = None  # seed of names, sides and sessions, which does; None draws one; give one in tests only
+    attempts: int = 3  # sessions per reader's code; 0 sets no limit
     size: Size | None = None  # of pictures; None is the largest that both stores have (1280 x 1024 without a store)
     view: str = ""  # use only images of this view; a store without views is used whole
     labels: Sequence[Path] = ()  # CSV files, columns id and label; an image with a label other than "none" is excluded
@@ -60,8 +62,9 @@ class StudySettings:
                 f"Sessions of {self.pairs} pairs from pools of {self.pool} are impossible; choose 1 or more pairs, and "
                 "a pool of 0 or more."
             )
-        if self.seed is not None and self.seed < 0:
-            raise ParameterError(f"The seed {self.seed} is negative; choose 0 or more.")
+        for name, number in (("seed", self.seed or 0), ("secret seed", self.secret or 0), ("attempts", self.attempts)):
+            if number < 0:
+                raise ParameterError(f"The {name} {number} is negative; choose 0 or more.")
 
 
 def build(
@@ -87,13 +90,13 @@ def build(
             raise StudyError(f"{out} holds responses; export them and give another folder.")
         if out.exists() and any(out.iterdir()):
             raise StudyError(f"The folder {out} is not empty; give another or add --force.")
-    seed = secrets.randbits(62) if settings.seed is None else settings.seed
+    seed = secrets.randbits(128) if settings.secret is None else settings.secret
     with replacing_folder(out) as aside:
         aside.chmod(0o700)  # nobody else may watch the pictures of a class being written
         stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size)
         size = compare_stores(*stores, settings.size)
         by_class = dict(zip(("real", "synthetic"), stores, strict=True))
-        pools, excluded = _draw_pools(by_class, settings, seed)
+        pools, excluded = _draw_pools(by_class, settings, seed if settings.seed is None else settings.seed)
         pictures = _write_pictures(by_class, pools, size, seed, aside / PUBLIC / PICTURES, progress)
         shutil.rmtree(aside / INGEST, ignore_errors=True)
         secret = {
@@ -101,6 +104,8 @@ def build(
             "title": settings.title,
             "note": settings.note,
             "seed": seed,
+            "pool_seed": settings.seed,
+            "attempts": settings.attempts,
             "pairs": settings.pairs,
             "size": list(size),
             "view": settings.view,
@@ -226,6 +231,7 @@ def write_demo(phantoms: Path | None, synthetic: Path, target: Path, trained: st
         settings = StudySettings(
             pool=min(DEMO_POOL, len(generated), len(Store.open(phantoms))),
             seed=DEMO_SEED,
+            secret=DEMO_SEED,
             note=DEMO_NOTE.format(trained=trained),
             browser=True,
         )

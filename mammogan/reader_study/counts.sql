@@ -5,6 +5,10 @@ UNION ALL
 SELECT 'Sessions finished', count(*)
 FROM (SELECT 1 FROM answers GROUP BY session HAVING count(*) = :pairs)
 UNION ALL
+SELECT 'Sessions void', count(*) FROM voids
+UNION ALL
+SELECT 'Invitations', count(*) FROM invitations
+UNION ALL
 SELECT 'Readers', count(DISTINCT reader) FROM sessions
 UNION ALL
 SELECT 'Answers', count(*) FROM answers

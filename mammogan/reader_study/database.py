@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -73,8 +76,7 @@ class Database:
         self._writer: asyncio.Task[None] | None = None
         self._connection = connect(study.folder)
         self.secret = bytes.fromhex(self.fact("secret", secrets.token_hex(32)))
-        if self.fact("study", study.id) != study.id:
-            raise StudyError(f"The responses in {study.folder} belong to another study; give each its own folder.")
+        _check_study(study, self.fact("study", study.id))
 
     def _row(self, query: str, *parameters: object) -> Any:  # SQLite knows the types of its values
         """Return the first row of the result of a query, or None."""
@@ -150,34 +152,55 @@ class Database:
         """Begin a session, or find the one that the same request has begun already.
 
         Raises:
-            RequestRefused: the reader's code is unknown.
+            RequestRefused: the reader's code is unknown, or was used as often as the study allows.
         """
         digest = hashlib.sha256(key.encode()).hexdigest()
         row = self._row("SELECT number FROM sessions WHERE key = ?", digest)
         if row is None:
-            if reader and not self._has_reader(reader):
-                raise RequestRefused("No reader has this code; correct it, or leave it empty.", 422, "unknown reader")
+            reader = self._admit(reader)
             row = self._row("SELECT coalesce(max(number), 0) + 1 FROM sessions")
-            session = (*row, digest, reader or self._new_reader(), _utc(), *vars(questionnaire).values())
+            session = (*row, digest, reader, _utc(), *vars(questionnaire).values())
             self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
         return {"token": self.token(row[0]), **self.state(row[0])}
 
     def _has_reader(self, reader: str) -> bool:
         return self._row("SELECT 1 FROM sessions WHERE reader = ?", reader) is not None
 
-    def _new_reader(self) -> str:
-        while True:
-            code = "".join(secrets.choice(ALPHABET) for _ in range(6))
-            if not self._has_reader(code):
-                return code
+    def _admit(self, reader: str) -> str:
+        """Return the code of a reader, a new one for the empty text; raise RequestRefused if it may not begin."""
+        if self._row("SELECT 1 FROM invitations") is not None:
+            if self._row("SELECT 1 FROM invitations WHERE code = ?", reader) is None:
+                raise RequestRefused("This test is by invitation; enter the code of yours.", 422, "unknown reader")
+        elif not reader:
+            while self._has_reader(reader := _code(6)):
+                pass
+        elif not self._has_reader(reader):
+            raise RequestRefused("No reader has this code; correct it, or leave it empty.", 422, "unknown reader")
+        query = "SELECT count(*) FROM sessions WHERE reader = ? AND number NOT IN (SELECT session FROM voids)"
+        if 0 < self.study.attempts <= self._row(query, reader)[0]:
+            sentence = f"This code has begun {self.study.attempts} tests, as many as the study allows."
+            raise RequestRefused(sentence, 422, "too many attempts")
+        return reader
 
     def state(self, number: int) -> Reply:
         """Return what a client may know of its session before the end."""
         row = self._row("SELECT reader FROM sessions WHERE number = ?", number)
         if row is None:  # a good token whose session is not on disk: the database was replaced
             raise RequestRefused(FORGED, 401, "forged")
-        pairs = [[pair.left, pair.right] for pair in self.study.session(number)]
+        pairs = [[self._alias(number, name) for name in (p.left, p.right)] for p in self.study.session(number)]
         return {"session": _name(number), "reader": row[0], "answered": self._answered(number), "pairs": pairs}
+
+    def _alias(self, number: int, name: str) -> str:
+        """Return the name under which a session shows a picture; other sessions show it under other names."""
+        return f"{number}-{hmac.new(self.secret, f'picture {number} {name}'.encode(), 'sha256').hexdigest()[:16]}"
+
+    def picture(self, alias: str) -> str | None:
+        """Return the name of the picture that a session shows under an alias; None if no session does."""
+        if not (match := re.fullmatch(r"([0-9]{1,9})-[0-9a-f]{16}", alias)):
+            return None
+        number = int(match[1])
+        names = (name for pair in self.study.session(number) for name in (pair.left, pair.right))
+        return next((name for name in names if hmac.compare_digest(self._alias(number, name), alias)), None)
 
     def _answered(self, number: int) -> int:
         return self._row("SELECT count(*) FROM answers WHERE session = ?", number)[0]
@@ -220,20 +243,98 @@ class Database:
         """Return the counts for the administrator: how many, never how well."""
         return dict(self._connection.execute(COUNT, {"pairs": self.study.pairs}).fetchall())
 
+    def void(self, session: str, reason: str) -> None:
+        """Void a session: the export leaves it out, and it is not one of its reader's attempts.
+
+        Raises:
+            StudyError: there is no such session, it is void already, or no reason is given.
+        """
+        number = int(session[1:]) if re.fullmatch("S[0-9]{1,9}", session) else 0
+        if self._row("SELECT 1 FROM sessions WHERE number = ?", number) is None:
+            raise StudyError(f"There is no session {session!r}; give a name of the export, as S00012.")
+        if row := self._row("SELECT reason FROM voids WHERE session = ?", number):
+            raise StudyError(f"The session {session} is void already ({row[0]}).")
+        if not reason.strip():
+            raise StudyError("A session is voided for a reason; state it.")
+        with opening(self.study.folder):
+            self._connection.execute("INSERT INTO voids VALUES (?, ?, ?)", (number, reason.strip(), _utc()))
+
+    def invite(self, count: int) -> list[str]:
+        """Return new codes of invitation. From the first one on, nobody begins a session without one."""
+        codes = [_code(8) for _ in range(count)]
+        with opening(self.study.folder):
+            self._connection.executemany("INSERT INTO invitations VALUES (?, ?)", [(code, _utc()) for code in codes])
+        return codes
+
+
+def _check_study(study: ReaderStudy, fingerprint: str) -> None:
+    if fingerprint != study.id:
+        raise StudyError(f"The responses in {study.folder} belong to another study; give each its own folder.")
+
+
+@contextmanager
+def _reading(study: ReaderStudy) -> Iterator[sqlite3.Connection]:
+    """Yield a connection that reads the responses of a study, also while it is served or in a read-only folder.
+
+    Raises:
+        StudyError: there are none, they cannot be read, or they belong to another study.
+    """
+    path = study.folder / RESPONSES
+    if not path.exists():
+        raise StudyError(f"There are no responses in {study.folder} yet; serve the study first.")
+    with tempfile.TemporaryDirectory() as copy, opening(study.folder):
+        try:
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError:  # the log of the database cannot be opened in a read-only folder
+            for file in (path, path.with_name(f"{path.name}-wal")):
+                if file.exists():
+                    shutil.copyfile(file, Path(copy) / file.name)
+            connection = connect(Path(copy))
+        with closing(connection):
+            if row := connection.execute("SELECT value FROM facts WHERE name = 'study'").fetchone():
+                _check_study(study, row[0])
+            yield connection
+
+
+def voids(study: ReaderStudy) -> dict[str, str]:
+    """Return the reason of each void session, by the name of the session."""
+    with _reading(study) as connection:
+        return _voids(connection)
+
+
+def _voids(connection: sqlite3.Connection) -> dict[str, str]:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'voids'").fetchone():
+        return {}  # written by an earlier version
+    rows = connection.execute("SELECT session, reason FROM voids ORDER BY session").fetchall()
+    return {_name(number): reason for number, reason in rows}
+
 
 def responses(study: ReaderStudy) -> pd.DataFrame:
-    """Return all answers of a study, also while it is served, as the table of `mammogan.stats.responses`."""
+    """Return all answers of a study but those of void sessions, also while it is served.
+
+    Returns:
+        The table of `mammogan.stats.responses`, with the fingerprint of the study as the column study.
+
+    Raises:
+        StudyError: there are no responses, they cannot be read, or they belong to another study.
+    """
     columns = ["session", "question", "chosen_side", "seconds", "confirmed_at", "reader", *TRAITS, "years"]
     query = f"SELECT {', '.join(columns)} FROM answers JOIN sessions ON session = number ORDER BY session, question"
-    with opening(study.folder), closing(connect(study.folder)) as connection:
-        rows = connection.execute(query).fetchall()
+    with _reading(study) as connection:
+        void = _voids(connection)
+        rows = [row for row in connection.execute(query) if _name(row[0]) not in void]
     sessions = {number: study.session(number) for number in dict.fromkeys(row[0] for row in rows)}
     table = pd.DataFrame([vars(sessions[number][question - 1]) for number, question, *_ in rows], columns=list(COLUMNS))
     table[columns] = pd.DataFrame(rows, columns=columns)
     table["correct"] = (table["chosen_side"] == table["real_side"]).astype(int)
     table["seconds"] = [round(seconds, 3) for seconds in table["seconds"]]
     table["session"] = [_name(number) for number in table["session"]]
-    return table
+    return table.assign(study=study.id)
+
+
+def _code(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def _name(number: int) -> str:

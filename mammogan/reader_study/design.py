@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from mammogan.errors import StudyError
+from mammogan.errors import StudyError, TableError
 
 FORMAT = "mammogan-study-1"
 SECRET, PUBLIC, PICTURES, RESPONSES = "study.json", "public", "pictures", "responses.sqlite"
@@ -41,12 +42,13 @@ class ReaderStudy:
     """A study that was built."""
 
     folder: Path
-    seed: int  # random seed of all sessions
+    seed: int  # secret random seed of all sessions: whoever has it can work out the truth
     pairs: int  # questions per session
     real: tuple[tuple[str, str], ...]  # blinded name, and id in the store, of each picture of the pool
     synthetic: tuple[tuple[str, str], ...]
     title: str  # text for the readers, as is the note
     note: str
+    attempts: int = 0  # sessions per reader's code; 0 sets no limit
 
     @classmethod
     def open(cls, folder: str | Path) -> ReaderStudy:
@@ -64,7 +66,8 @@ class ReaderStudy:
                 tuple((picture["name"], picture["id"]) for picture in content["pools"][name])
                 for name in ("real", "synthetic")
             )
-            return cls(folder, content["seed"], content["pairs"], real, synthetic, content["title"], content["note"])
+            texts, attempts = (content["title"], content["note"]), content.get("attempts", 0)
+            return cls(folder, content["seed"], content["pairs"], real, synthetic, *texts, attempts)
         except OSError as error:
             why = f"There is no study in {folder} ({error.strerror})"
             raise StudyError(f"{why}; make one with `mammogan study build`.") from None
@@ -73,7 +76,7 @@ class ReaderStudy:
 
     @cached_property
     def id(self) -> str:
-        """Public name of the study, which tells two studies in one browser apart."""
+        """Public fingerprint of the study: in the browser, with the responses and in their export."""
         return hashlib.sha256(repr((self.seed, self.pairs, self.real, self.synthetic)).encode()).hexdigest()[:12]
 
     def session(self, number: int) -> list[Pair]:
@@ -91,3 +94,23 @@ class ReaderStudy:
             code = hashlib.sha256(f"{real_name} {synthetic_name}".encode()).hexdigest()[:12]
             pairs.append(Pair(code, *names, "right" if swapped else "left", real_id, synthetic_id))
         return [pairs[position] for position in rng.permutation(self.pairs)]
+
+    def check(self, table: pd.DataFrame) -> None:
+        """Check that exported responses are of this study and agree with its truth.
+
+        Args:
+            table: responses, see `mammogan.stats.responses.check_responses`.
+
+        Raises:
+            TableError: they have another fingerprint, or the images of an answer are not those of its question.
+        """
+        sentence = f"The responses are not of the study {self.folder}"
+        if "study" in table and (table["study"] != self.id).any():
+            raise TableError(f"{sentence}; give the study that they were exported from.")
+        columns = [field.name for field in fields(Pair)]
+        if missing := {"session", *columns} - set(table):
+            raise TableError(f"The responses have no column {min(missing)!r}; give the CSV that the study exported.")
+        for name, rows in table[table["session"].str.fullmatch("S[0-9]+")].groupby("session"):
+            truth = pd.DataFrame(self.session(int(name[1:])), index=range(1, self.pairs + 1))
+            if not rows.set_index("question")[columns].equals(truth.reindex(rows["question"])[columns]):
+                raise TableError(f"{sentence}: the images of session {name} are others there.")

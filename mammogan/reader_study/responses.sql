@@ -32,6 +32,15 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (session, question)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS voids (
+    session INTEGER PRIMARY KEY REFERENCES sessions (number),
+    reason TEXT NOT NULL,
+    voided_at TEXT NOT NULL
+) STRICT;
+
+-- Where there is one, only readers with a code of this table may begin a session.
+CREATE TABLE IF NOT EXISTS invitations (code TEXT PRIMARY KEY, made_at TEXT NOT NULL) STRICT;
+
 CREATE TRIGGER IF NOT EXISTS
     sessions_keep_UPDATE BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
 
@@ -43,5 +52,11 @@ CREATE TRIGGER IF NOT EXISTS
 
 CREATE TRIGGER IF NOT EXISTS
     answers_keep_DELETE BEFORE DELETE ON answers BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
+
+CREATE TRIGGER IF NOT EXISTS
+    voids_keep_UPDATE BEFORE UPDATE ON voids BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
+
+CREATE TRIGGER IF NOT EXISTS
+    voids_keep_DELETE BEFORE DELETE ON voids BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
 
 COMMIT;

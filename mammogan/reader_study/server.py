@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
-import hmac
 import html
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
 import time
 import tomllib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,14 +29,15 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammogan.errors import StudyError
 from mammogan.reader_study.database import Database, Reply
-from mammogan.reader_study.design import PUBLIC, ReaderStudy
+from mammogan.reader_study.design import PICTURES, PUBLIC, ReaderStudy
+from mammogan.reader_study.password import COOKIE, Gate, hash_password
 from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key
 
 PASSWORD = "MAMMOGAN_STUDY_PASSWORD"  # environment variable
@@ -45,8 +45,7 @@ LOG = "refused.log"
 PAGE = Path(__file__).with_name("admin.html")  # the administrator's page, with {title} and {rows}
 MAX_BODY = 4096  # bytes; the longest request of the application has some 300
 MAX_WAIT = 10.0  # seconds until a body must have arrived
-FAILURES = 5  # wrong passwords per minute, of all clients together
-SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # RFC 7914; some 50 ms
+TILES = re.compile(r"[0-9]+/[0-9]+_[0-9]+\.png")  # a tile in the folder of its picture
 SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -76,13 +75,12 @@ class Server:
     Args:
         study: study to serve.
         database: its responses.
-        password_hash: hash of the administrator's password, see `hash_password`.
+        password_hash: hash of the administrator's password, see `password.hash_password`.
     """
 
     def __init__(self, study: ReaderStudy, database: Database, password_hash: str) -> None:
-        self.study, self.database, self.password_hash = study, database, password_hash
+        self.study, self.database, self.gate = study, database, Gate(password_hash)
         self.refusals: Counter[str] = Counter()
-        self.failures: deque[float] = deque(maxlen=FAILURES)
         # Bounded, so that a flood of bad requests cannot fill the disk that the answers need.
         self.log = RotatingFileHandler(study.folder / LOG, maxBytes=2**20, backupCount=3, encoding="utf-8", delay=True)
 
@@ -97,6 +95,8 @@ class Server:
         async def refused(request: Request, refusal: Exception) -> Response:
             assert isinstance(refusal, RequestRefused)
             self.note(request, refusal)
+            if request.url.path == "/admin":
+                return Response(str(refusal), refusal.status)
             return JSONResponse({"refused": refusal.kind, "sentence": str(refusal)}, refusal.status)
 
         routes = [
@@ -105,6 +105,7 @@ class Server:
             Route("/api/answers", self.answer, methods=["POST"]),
             Route("/api/result", partial(self.read, self.database.result)),
             Route("/admin", self.admin),
+            Route("/pictures/{path:path}", self.picture),
             Mount("/", StaticFiles(directory=self.study.folder / PUBLIC, html=True)),
         ]
         return with_headers(Starlette(routes=routes, lifespan=lifespan, exception_handlers={RequestRefused: refused}))
@@ -153,16 +154,21 @@ class Server:
         """Send what a method of the database returns on the client's session."""
         return JSONResponse(await self.database.submit(partial(method, self._session(request))))
 
+    async def picture(self, request: Request) -> Response:
+        """Send a picture, or a tile of one, by the name that it has in its session."""
+        alias, _, tile = request.path_params["path"].partition("/")
+        name = self.database.picture(alias if tile else alias.removesuffix(".png"))
+        file = self.study.folder / PUBLIC / PICTURES / (f"{name}/{tile}" if tile else f"{name}.png")
+        if name is None or (tile and not TILES.fullmatch(tile)) or not await asyncio.to_thread(file.is_file):
+            return Response("There is no such picture.", 404)
+        return FileResponse(file)
+
     async def admin(self, request: Request) -> Response:
         """Send the administrator's page. It has counts only: the administrator may still be a reader."""
-        now = time.monotonic()
-        if len(self.failures) == FAILURES and now - self.failures[0] < 60:
-            self.note(request, RequestRefused("Too many wrong passwords.", 429, "password"))
-            return Response("Too many wrong passwords; wait a minute.", 429)
         password = _password(request)
-        if password is None or not await asyncio.to_thread(same_password, password, self.password_hash):
+        address = request.client.host if request.client else ""
+        if password is None or not await self.gate.admits(password, address, request.cookies.get(COOKIE, "")):
             if password is not None:
-                self.failures.append(now)
                 self.note(request, RequestRefused("The administrator's password is wrong.", 401, "password"))
             challenge = {"WWW-Authenticate": 'Basic realm="study", charset="UTF-8"'}
             return Response("The administrator's page needs its password.", 401, challenge)
@@ -170,7 +176,10 @@ class Server:
         counts |= {f"Requests refused since the start: {kind}": n for kind, n in sorted(self.refusals.items())}
         rows = "".join(f'<tr><th scope="row">{html.escape(k)}</th><td>{v}</td></tr>' for k, v in counts.items())
         title = html.escape(self.study.title)
-        return HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows))
+        page = HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows))
+        secure = request.url.scheme == "https"
+        page.set_cookie(COOKIE, self.gate.cookie, path="/admin", secure=secure, httponly=True, samesite="strict")
+        return page
 
 
 async def _body(request: Request) -> object:
@@ -208,17 +217,6 @@ def _password(request: Request) -> str | None:
         return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError):
         return ""
-
-
-def hash_password(password: str, salt: bytes = b"") -> str:
-    """Return the scrypt hash of a password with this salt, by default a new one, as SALT:HASH in hexadecimal."""
-    salt = salt or secrets.token_bytes(16)
-    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, **SCRYPT).hex()}"
-
-
-def same_password(password: str, hashed: str) -> bool:
-    """Return whether a password has this hash."""
-    return hmac.compare_digest(hash_password(password, bytes.fromhex(hashed.partition(":")[0])), hashed)
 
 
 def serve(

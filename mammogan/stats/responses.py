@@ -64,13 +64,17 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         TableError: a column is missing, the table is empty, a value is impossible, an answer is there twice, a session
-            lacks a question before its last one, belongs to two readers, or contradicts itself.
+            lacks a question before its last one, belongs to two readers, or contradicts itself; the application's answers
+            are of two studies.
     """
     if missing := [name for name in NEEDED if name not in table]:
         raise TableError(f"The responses have no column {missing[0]!r}; {', '.join(NEEDED)} are needed.")
     if table.empty:
         raise TableError("The responses hold no answer; wait for the first one.")
     whole = set(COLUMNS) <= set(table)
+    if whole and "study" in table and table["study"].nunique() > 1:
+        first, second = table["study"].unique()[:2]
+        raise TableError(f"The responses are of two studies ({first} and {second}); analyze each study alone.")
     if not whole:
         optional = [name for name in table if name not in NEEDED]
         table = table.drop(columns=[name for name in optional if (table[name].str.strip() == "").all()])

@@ -24,4 +24,4 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def study(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> ReaderStudy:
-    return build(*stores, tmp_path_factory.mktemp("studies") / "study", StudySettings(seed=3))
+    return build(*stores, tmp_path_factory.mktemp("studies") / "study", StudySettings(secret=3))

@@ -38,7 +38,7 @@ def test_what_a_browser_may_load_holds_no_truth(study: ReaderStudy) -> None:
 
 
 def test_a_study_for_a_browser_alone_holds_its_sessions(stores: tuple[Path, Path], tmp_path: Path) -> None:
-    study = build(*stores, tmp_path / "study", StudySettings(seed=3, pairs=4, browser=True, note="hello"))
+    study = build(*stores, tmp_path / "study", StudySettings(secret=3, pairs=4, browser=True, note="hello"))
     facts = json.loads((tmp_path / "study/public/study.js").read_text().removeprefix("window.STUDY = ").rstrip(";\n"))
     sessions = json.loads(base64.b64decode(facts["sessions"]))
     assert facts["note"] == "hello"

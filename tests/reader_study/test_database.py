@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from study import answer_rows, blank_study, needs_viewer
 
-from mammogan.errors import StudyError
-from mammogan.reader_study.database import Database, connect
+from mammogan.errors import StudyError, TableError
+from mammogan.reader_study.database import Database, connect, responses, voids
 from mammogan.reader_study.design import ReaderStudy
 from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
+from mammogan.stats.responses import check_responses
 
 pytestmark = needs_viewer
 
@@ -55,6 +59,74 @@ def test_responses_are_append_only_and_bound_to_their_study(study: ReaderStudy) 
     assert answer_rows(study) == [(1, 1, "left")]
     with pytest.raises(StudyError, match="belong to another study"):
         Database(replace(study, seed=1))
+
+
+async def answered(study: ReaderStudy) -> None:
+    """Answer the first question of two sessions."""
+    database = Database(study)
+    for number in (1, 2):
+        await database.submit(lambda key=f"{number:032x}": database.start(key, Questionnaire("no"), ""))
+        await database.submit(partial(database.answer, number, Answer(1, "left", 1.0, 0.0, "1" * 32)))
+    await database.close()
+
+
+def test_answers_of_another_study_are_neither_exported_nor_checked(study: ReaderStudy, tmp_path: Path) -> None:
+    asyncio.run(answered(study))
+    other = blank_study(tmp_path / "other", pairs=3)
+    with pytest.raises(StudyError, match=r"There are no responses in .*other yet"):
+        responses(other)
+    table = check_responses(responses(study).fillna("").astype(str))
+    assert set(table["study"]) == {study.id}
+    study.check(table)
+    with pytest.raises(TableError, match=r"not of the study .*other; give the study that they were exported from"):
+        other.check(table)
+    with pytest.raises(TableError, match="the images of session S00001 are others there"):
+        other.check(table.drop(columns="study"))  # exported by an earlier version
+    with pytest.raises(TableError, match="no column 'left'"):
+        other.check(table.drop(columns=["study", "left"]))
+    mixed = pd.concat([table, table.assign(session="S00009", study=other.id)]).astype({"years": object})
+    with pytest.raises(TableError, match="of two studies"):
+        check_responses(mixed.fillna("").astype(str))
+    shutil.copy(study.folder / "responses.sqlite", other.folder)
+    with pytest.raises(StudyError, match="belong to another study"):
+        responses(other)
+
+
+def test_a_void_session_is_kept_and_not_exported(study: ReaderStudy) -> None:
+    asyncio.run(answered(study))
+    database = Database(study)
+    database.void("S00002", "shown at the booth")
+    for session, reason, sentence in (
+        ("S00002", "again", r"void already \(shown at the booth\)"),
+        ("S00003", "x", "no session 'S00003'"),
+        ("2", "x", "no session '2'"),
+        ("S00001", " ", "for a reason"),
+    ):
+        with pytest.raises(StudyError, match=sentence):
+            database.void(session, reason)
+    assert responses(study)["session"].tolist() == ["S00001"]
+    assert voids(study) == {"S00002": "shown at the booth"}
+    assert len(answer_rows(study)) == 2
+    with closing(connect(study.folder)) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM voids")
+
+
+def test_responses_of_earlier_versions_and_of_read_only_folders_are_read(
+    study: ReaderStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(answered(study))
+    with closing(connect(study.folder)) as connection:
+        connection.executescript("DROP TABLE voids; DROP TABLE invitations")
+    assert len(responses(study)) == 2
+    opened = sqlite3.connect
+
+    def read_only(path: object, **options: Any) -> sqlite3.Connection:
+        if str(study.folder) in str(path):  # as if its log could not be made
+            return opened("file:/nowhere/responses.sqlite?mode=ro", uri=True)
+        return opened(path, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    assert len(responses(study)) == 2
 
 
 def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:

@@ -18,8 +18,8 @@ pytestmark = needs_viewer
 def test_sessions_are_functions_of_the_seed_and_balanced(
     study: ReaderStudy, stores: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    again = build(*stores, tmp_path / "study", StudySettings(seed=3))
-    other = build(*stores, tmp_path / "other", StudySettings(seed=4))
+    again = build(*stores, tmp_path / "study", StudySettings(secret=3))
+    other = build(*stores, tmp_path / "other", StudySettings(secret=4))
     assert [again.session(n) for n in range(5)] == [study.session(n) for n in range(5)]
     assert [other.session(n) for n in range(5)] != [study.session(n) for n in range(5)]
     pairs = [pair for n in range(400) for pair in study.session(n)]
@@ -39,6 +39,18 @@ def test_sessions_are_functions_of_the_seed_and_balanced(
     repeats = [len({p.real_id for p in study.session(n)}) < 10 for n in range(400)]
     expected = 1 - np.prod(1 - np.arange(10) / 16)
     assert abs(np.mean(repeats) - expected) < 0.05
+
+
+def test_the_seed_draws_images_and_does_not_tell_the_truth(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    one, two = (build(*stores, tmp_path / name, StudySettings(seed=5, pool=8)) for name in ("one", "two"))
+    assert sorted(image for _, image in one.real) == sorted(image for _, image in two.real)
+    assert not {name for name, _ in one.real} & {name for name, _ in two.real}
+    assert [p.real_side for n in range(9) for p in one.session(n)] != [
+        p.real_side for n in range(9) for p in two.session(n)
+    ]
+    assert one.seed > 2**64
+    assert ReaderStudy.open(one.folder).session(1) == one.session(1)
+    assert one.attempts == 3
 
 
 @pytest.mark.parametrize(

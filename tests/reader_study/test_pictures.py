@@ -110,10 +110,10 @@ def test_files_do_not_betray_the_class(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(building, "equalized", displayed)
-        plain = building.build(*betraying, tmp_path / "plain", StudySettings(seed=1))
+        plain = building.build(*betraying, tmp_path / "plain", StudySettings(secret=1))
     area, _ = auc(plain)
     assert area > 0.99  # the features are able to tell the classes apart
-    equal = building.build(*betraying, tmp_path / "equal", StudySettings(seed=1))
+    equal = building.build(*betraying, tmp_path / "equal", StudySettings(secret=1))
     area, spread = auc(equal)
     assert area < 0.5 + 2.5 * spread, f"AUC {area:.2f}, SD {spread:.2f}"
 

@@ -11,16 +11,19 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from study import ABOUT, PASSWORD, answer, answer_rows, begin, blank_study, call, needs_viewer, served
 
 from mammogan.errors import StudyError
-from mammogan.reader_study.database import responses
+from mammogan.reader_study.database import Database, responses
 from mammogan.reader_study.design import ReaderStudy
-from mammogan.reader_study.server import hash_password, same_password, serve
+from mammogan.reader_study.server import serve
 from mammogan.stats.responses import check_responses
 
 pytestmark = needs_viewer
@@ -41,7 +44,7 @@ def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         session = begin(address)
         pairs = study.session(1)
-        assert session["pairs"] == [[pair.left, pair.right] for pair in pairs]
+        assert len(session["pairs"]) == len(pairs)
         assert set(session) == {"token", "session", "reader", "answered", "pairs"}
         token, seen = session["token"], [session]
         for question in range(1, 11):
@@ -142,6 +145,9 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
         for question in range(1, 11):
             answer(address, token, question)
         assert call(address, "/admin")[0] == 401
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/admin", headers=login(PASSWORD))) as reply:
+            cookie, *marks = reply.headers["set-cookie"].split("; ")
+        assert {"HttpOnly", "Path=/admin", "SameSite=strict"} <= set(marks)
         status, page = call(address, "/admin", **login(PASSWORD))
         assert status == 200
         assert '<th scope="row">Sessions finished</th><td>1</td>' in page
@@ -156,10 +162,13 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
             token,
         ]
         assert not [word for word in hidden if word in page]
-        for _ in range(5):
-            assert call(address, "/admin", **login("guess"))[0] == 401
-        assert call(address, "/admin", **login(PASSWORD))[0] == 429
-        import urllib.request
+        # Guesses at the same time are counted before they are compared.
+        with ThreadPoolExecutor(30) as pool:
+            guesses = list(pool.map(lambda _: call(address, "/admin", **login("guess"))[0], range(30)))
+        assert sorted(guesses) == [401] * 5 + [429] * 25
+        assert call(address, "/admin", **login(PASSWORD)) == (429, "Too many wrong passwords; wait a minute.")
+        # The browser in which the password was right is not locked out.
+        assert call(address, "/admin", **login(PASSWORD), cookie=cookie)[0] == 200
 
         with urllib.request.urlopen(f"{address}/") as reply:
             assert "default-src 'none'" in reply.headers["content-security-policy"]
@@ -168,11 +177,47 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
     assert (study.folder / "responses.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_passwords_are_stored_as_hashes() -> None:
-    hashed = hash_password("geheim")
-    assert "geheim" not in hashed
-    assert same_password("geheim", hashed)
-    assert not same_password("Geheim", hashed)
+def test_pictures_have_names_of_their_session(study: ReaderStudy) -> None:
+    """What is learned of a picture in one session, and its name in the pool, is of no use in another session."""
+    pool = [name for name, _ in (*study.real, *study.synthetic)]
+    for name in pool:
+        (study.folder / "public" / "pictures" / f"{name}.png").write_bytes(name.encode())
+    (study.folder / "public" / "pictures" / pool[0] / "3").mkdir(parents=True)
+    (study.folder / "public" / "pictures" / pool[0] / "3" / "0_1.png").write_bytes(b"tile")
+    with served(study.folder) as (address, _):
+        seen: set[str] = set()
+        for number in range(1, 4):
+            sent = begin(address)["pairs"]
+            assert not seen & {name for pair in sent for name in pair}
+            seen |= {name for pair in sent for name in pair}
+            for names, pair in zip(sent, study.session(number), strict=True):
+                for name, picture in zip(names, (pair.left, pair.right), strict=True):
+                    assert call(address, f"/pictures/{name}.png") == (200, picture)
+                    tile = call(address, f"/pictures/{name}/3/0_1.png")
+                    assert tile == (200, "tile") if picture == pool[0] else tile[0] == 404
+        one = min(seen)
+        for path in (f"{pool[1]}.png", f"9{one}.png", f"{one}/../{pool[1]}.png", one, f"{one}/x.png", "", "9-é.png"):
+            assert call(address, f"/pictures/{quote(path)}")[0] == (200 if path == one else 404), path
+
+
+def test_attempts_are_limited_and_void_sessions_do_not_count(study: ReaderStudy) -> None:
+    secret = json.loads((study.folder / "study.json").read_text())
+    (study.folder / "study.json").write_text(json.dumps({**secret, "attempts": 2}))
+    study = ReaderStudy.open(study.folder)
+    with served(study.folder) as (address, _):
+        first = begin(address)
+        begin(address, reader=first["reader"])
+        body = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": first["reader"]}
+        status, reply = call(address, "/api/sessions", body)
+        assert status == 422
+        assert reply["sentence"] == "This code has begun 2 tests, as many as the study allows."
+        Database(study).void("S00001", "a child played with it")
+        assert call(address, "/api/sessions", body)[0] == 200
+        [code] = Database(study).invite(1)
+        assert begin(address, reader=code.lower())["reader"] == code
+        for reader in ("", first["reader"], "ABCDEFGH"):
+            body = {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": reader}
+            assert "by invitation" in call(address, "/api/sessions", body)[1]["sentence"]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture
 def study(store: Store, tmp_path: Path) -> ReaderStudy:
-    return build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=PAIRS))
+    return build(store.path, store.path, tmp_path / "study", StudySettings(secret=1, pairs=PAIRS))
 
 
 class Tablet:
@@ -409,7 +409,7 @@ def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path
         store.path,
         store.path,
         tmp_path / "study",
-        StudySettings(seed=1, pairs=PAIRS, browser=True, note="Phantoms only."),
+        StudySettings(secret=1, pairs=PAIRS, browser=True, note="Phantoms only."),
     )
     index = study.folder / "public" / "index.html"
     tablet = Tablet(browser, index.as_uri())
@@ -441,7 +441,7 @@ def test_tiles_and_the_administrators_page(
 ) -> None:
     monkeypatch.setattr(pictures, "PLAIN", 24)
     monkeypatch.setattr(pictures, "TILE", 16)
-    study = build(store.path, store.path, tmp_path / "study", StudySettings(seed=1, pairs=1))
+    study = build(store.path, store.path, tmp_path / "study", StudySettings(secret=1, pairs=1))
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
         tablet.page.evaluate("study.pairs = 1")

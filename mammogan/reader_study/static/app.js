@@ -354,7 +354,7 @@ async function result() {
   $("download").hidden = study.mode === "server";
   $("download").onclick = () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([responsesCsv(state, truth.answers)], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob([responsesCsv(state, truth.answers, study)], { type: "text/csv" }));
     link.download = `responses-${state.session}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);

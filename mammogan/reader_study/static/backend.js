@@ -89,11 +89,11 @@ class BrowserBackend {
 }
 
 /** Return a CSV with one row per answer, as `mammogan study analyse` reads it. */
-function responsesCsv(state, truth) {
+function responsesCsv(state, truth, study) {
   const traits = ["radiologist", "board_certified", "trainee", "breast_specialist", "screening"];
   const header = [
     "session", "reader", "question", "pair", "left", "right", "real_side", "chosen_side", "correct", "seconds",
-    "confirmed_at", ...traits, "years", "real_id", "synthetic_id",
+    "confirmed_at", ...traits, "years", "real_id", "synthetic_id", "study",
   ];
   const rows = state.answers.map((answer, i) => {
     const pair = truth[i];
@@ -102,7 +102,7 @@ function responsesCsv(state, truth) {
       Number(answer.chosen === pair.real_side), answer.seconds,
       `${new Date(answer.at).toISOString().slice(0, 19)}+00:00`,
       ...traits.map((trait) => state.questionnaire[trait] || ""), state.questionnaire.years, pair.real_id,
-      pair.synthetic_id,
+      pair.synthetic_id, study.id,
     ];
   });
   return [header, ...rows].map((row) => `${row.join(",")}\n`).join("");
