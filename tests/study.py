@@ -83,13 +83,14 @@ def answer_rows(study: ReaderStudy) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def served(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Serve a study; yield its address and its process."""
+def served(folder: Path, port: int = 0, **options: Any) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve a study, with options of `subprocess.Popen`; yield its address and its process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mammogan", "study", "serve", str(folder), "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "MAMMOGAN_STUDY_PASSWORD": PASSWORD},
+        **options,
     )
     try:
         assert process.stdout

@@ -41,7 +41,9 @@ def opening(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        sentence = f"The responses {folder / RESPONSES} cannot be opened ({error}); check that they are writable."
+        sentence = (
+            f"The responses {folder / RESPONSES} cannot be used ({error}); make it writable or restore a copy."
+        )
         raise StudyError(sentence) from error
 
 
@@ -57,6 +59,8 @@ def connect(folder: Path) -> sqlite3.Connection:
             path.touch(0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
         connection.executescript(OPEN)
+        if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged: {found}")
     return connection
 
 
@@ -116,10 +120,15 @@ class Database:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for call in calls:
+                self._connection.execute("SAVEPOINT call")
                 try:
                     outcomes.append(call())
-                except RequestRefused as refusal:  # raised before anything is written
-                    outcomes.append(refusal)
+                except Exception as error:
+                    if not self._connection.in_transaction:  # SQLite has given up all of it
+                        raise
+                    self._connection.execute("ROLLBACK TO call")  # one request harms no other
+                    outcomes.append(error)
+                self._connection.execute("RELEASE call")
             self._connection.execute("COMMIT")
         except Exception as error:  # a full disk, say: nothing of this transaction counts
             if self._connection.in_transaction:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import html
 import json
 import logging
@@ -16,6 +15,7 @@ import os
 import re
 import secrets
 import socket
+import ssl
 import sys
 import time
 import tomllib
@@ -35,6 +35,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammogan.errors import StudyError
+from mammogan.reader_study.connections import LimitedConnection, raise_limit
 from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PICTURES, PUBLIC, ReaderStudy
 from mammogan.reader_study.password import COOKIE, Gate, hash_password
@@ -135,10 +136,10 @@ class Server:
         body = await _body(request)
         if not isinstance(body, dict) or set(body) != {"key", "questionnaire", "reader"} or not is_key(body["key"]):
             raise RequestRefused("A session has a key, a questionnaire and a reader.")
-        if not isinstance(body["reader"], str) or len(body["reader"]) > 16:
-            raise RequestRefused("A reader's code has at most 16 letters.")
-        questionnaire, reader = Questionnaire.of(body["questionnaire"]), body["reader"].strip().upper()
-        start = partial(self.database.start, body["key"], questionnaire, reader)
+        questionnaire, reader = Questionnaire.of(body["questionnaire"]), body["reader"]
+        if not isinstance(reader, str) or not re.fullmatch("[A-Za-z0-9]{0,16}", reader := reader.strip()):
+            raise RequestRefused("A reader's code has at most 16 letters and digits.")
+        start = partial(self.database.start, body["key"], questionnaire, reader.upper())
         return JSONResponse(await self.database.submit(start))
 
     async def answer(self, request: Request) -> Response:
@@ -215,8 +216,23 @@ def _password(request: Request) -> str | None:
         return None
     try:
         return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # neither Base64 nor UTF-8, or not ASCII
         return ""
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Raise a StudyError if HTTPS is wanted and impossible, before a password is made and an address is announced."""
+    if key and not certificate:
+        raise StudyError(f"The key {key} has no certificate; give both --certificate and --key.")
+    for path in (certificate, key):
+        if path and not path.is_file():
+            raise StudyError(f"There is no file {path}; give the certificate and its key as PEM files.")
+    if certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        except OSError as error:
+            files = f"The certificate {certificate} or its key {key or certificate}"
+            raise StudyError(f"{files} cannot be used ({error.strerror or error}); give two PEM files.") from None
 
 
 def serve(
@@ -245,8 +261,7 @@ def serve(
     study = ReaderStudy.open(folder)
     if not (study.folder / PUBLIC / "index.html").is_file():
         raise StudyError(f"{study.folder / PUBLIC} holds no application; restore it from a copy or build it again.")
-    if key and not certificate:
-        raise StudyError("There is a key without its certificate; give both --certificate and --key.")
+    _check_certificate(certificate, key)
     try:
         listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
@@ -261,11 +276,10 @@ def serve(
         if hashed == new:
             echo(f"The administrator's password, shown this once: {generated}")
     app = Server(study, database, hashed).app()
-    settings = uvicorn.Config(app, ssl_certfile=certificate, ssl_keyfile=key, **SETTINGS["uvicorn"])
-    try:
-        settings.load()
-    except OSError as error:
-        raise StudyError(f"The certificate or its key cannot be used ({error}); give two PEM files.") from None
+    LimitedConnection.most = raise_limit()
+    settings = uvicorn.Config(
+        app, http=LimitedConnection, ssl_certfile=certificate, ssl_keyfile=key, **SETTINGS["uvicorn"]
+    )
     at = f"{'https' if certificate else 'http'}://{host}:{listening.getsockname()[1]}"
     echo(f"The study is at {at}/ and its counts at {at}/admin; Ctrl-C stops it, and nothing is lost.")
     sys.stdout.flush()

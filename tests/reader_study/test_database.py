@@ -133,11 +133,36 @@ def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
     async def outcomes() -> list[object]:
         database = Database(study)
         await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
-        calls = (lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: 1 / 0)
+        # As on a full disk: nothing of the transaction counts, and the error is that of every call.
+        calls = (lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: full(database))
         return await asyncio.gather(*(database.submit(call) for call in calls), return_exceptions=True)
 
-    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [ZeroDivisionError] * 2
+    def full(database: Database) -> None:
+        database._connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [sqlite3.OperationalError] * 2
     assert answer_rows(study) == []
+
+
+def test_one_call_that_fails_harms_no_other(study: ReaderStudy) -> None:
+    async def outcomes() -> list[object]:
+        database = Database(study)
+        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        sent = [Answer(number, "left", 1.0, 0.0, f"{number:032x}") for number in (1, 2)]
+        calls = (
+            partial(database.answer, 1, sent[0]),
+            lambda: (database.answer(1, sent[1]), 1 / 0),  # fails after it has written
+            lambda: database.start("\ud800", Questionnaire("no"), ""),
+            partial(database.answer, 1, sent[1]),
+        )
+        return await asyncio.gather(*(database.submit(call) for call in calls), return_exceptions=True)
+
+    first, broken, poisoned, second = asyncio.run(outcomes())
+    assert (first, second) == ({"answered": 1, "again": False}, {"answered": 2, "again": False})
+    assert isinstance(broken, ZeroDivisionError)
+    assert isinstance(poisoned, UnicodeEncodeError)
+    assert answer_rows(study) == [(1, 1, "left"), (1, 2, "left")]
 
 
 def test_a_client_that_leaves_takes_no_answer_along(study: ReaderStudy) -> None:
@@ -161,11 +186,17 @@ def test_a_client_that_leaves_takes_no_answer_along(study: ReaderStudy) -> None:
 def test_what_cannot_be_opened_is_a_sentence(study: ReaderStudy) -> None:
     path = study.folder / "responses.sqlite"
     path.write_text("no database at all, but long enough to be read as a header of one" * 20)
-    with pytest.raises(StudyError, match=r"responses.sqlite cannot be opened .*not a database"):
+    with pytest.raises(StudyError, match=r"responses.sqlite cannot be used .*not a database"):
         Database(study)
     path.unlink()
+    asyncio.run(answered(study))
+    path.write_bytes(path.read_bytes()[:9000])  # its end was lost
+    for use in (Database, responses):
+        with pytest.raises(StudyError, match=r"responses.sqlite cannot be used .*restore a copy"):
+            use(study)
+    path.unlink()
     path.mkdir()
-    with pytest.raises(StudyError, match="check that they are writable"):
+    with pytest.raises(StudyError, match="make it writable"):
         connect(study.folder)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -13,6 +15,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
@@ -177,6 +180,56 @@ def test_counts_behind_a_password_and_headers(study: ReaderStudy) -> None:
     assert (study.folder / "responses.sqlite").stat().st_mode & 0o077 == 0
 
 
+def test_a_poisoned_request_fails_alone(study: ReaderStudy) -> None:
+    with served(study.folder) as (address, _):
+        readers = ["\ud800", "A\0", "é", "A B", ["A"], "A" * 17, None]
+        bodies = [
+            {"key": secrets.token_hex(16), "questionnaire": ABOUT, "reader": reader}
+            for reader in [*readers * 6, *[""] * 50]
+        ]
+        random.Random(0).shuffle(bodies)
+        with ThreadPoolExecutor(40) as pool:
+            statuses = list(pool.map(lambda body: call(address, "/api/sessions", body)[0], bodies))
+        assert statuses == [422 if body["reader"] != "" else 200 for body in bodies]
+        for authorization in ("Basic é", "Basic \xff", "Basic e30", "Bearer 1.é", "Basic"):
+            assert call(address, "/admin", authorization=authorization)[0] in (401, 429)
+            assert call(address, "/api/session", authorization=authorization)[0] == 401
+
+
+@pytest.mark.slow
+def test_slow_endless_and_many_connections_do_not_stop_readers(study: ReaderStudy) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with ExitStack() as stack:
+        address, process = stack.enter_context(served(study.folder, preexec_fn=few))
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        token = begin(address)["token"]
+        started = time.monotonic()
+        slow = [stack.enter_context(socket.create_connection(place)) for _ in range(1024)]
+        for wire in slow:
+            with suppress(OSError):
+                wire.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+        # An endless head is cut off, and not kept in memory.
+        endless = stack.enter_context(socket.create_connection(place))
+        with pytest.raises(OSError):
+            endless.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 2**25)
+        assert answer(address, token, 1)[0] == 200
+        assert begin(address)["answered"] == 0
+        assert time.monotonic() - started < 9
+        # Neither is one kept that sends a byte now and then, or blank lines.
+        while time.monotonic() - started < 12:
+            for wire, byte in zip(slow, b"x\n" * 512, strict=True):
+                with suppress(OSError):
+                    wire.sendall(bytes([byte]))
+            time.sleep(1)
+        assert len(os.listdir(f"/proc/{process.pid}/fd")) < 50
+        assert answer(address, token, 2)[0] == 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_pictures_have_names_of_their_session(study: ReaderStudy) -> None:
     """What is learned of a picture in one session, and its name in the pool, is of no use in another session."""
     pool = [name for name, _ in (*study.real, *study.synthetic)]
@@ -316,12 +369,16 @@ def test_what_cannot_be_served_is_a_sentence(study: ReaderStudy, tmp_path: Path)
         pytest.raises(StudyError, match=r"127.0.0.1:\d+ cannot be listened at .*another --host or --port"),
     ):
         serve(study.folder, port=other.getsockname()[1])
-    with pytest.raises(StudyError, match="give both --certificate and --key"):
-        serve(study.folder, port=0, key=certificate)
-    with pytest.raises(StudyError, match="certificate or its key cannot be used"):
-        serve(study.folder, port=0, certificate=certificate)
-    with pytest.raises(StudyError, match="certificate or its key cannot be used"):
-        serve(study.folder, port=0, certificate=tmp_path / "missing.pem")
+    said: list[str] = []
+    for files, sentence in (
+        ({"key": certificate}, "The key .*certificate.pem has no certificate; give both --certificate and --key"),
+        ({"certificate": certificate}, "The certificate .*certificate.pem or its key .* cannot be used"),
+        ({"certificate": tmp_path / "missing.pem"}, "There is no file .*missing.pem"),
+        ({"certificate": certificate, "key": tmp_path / "missing.pem"}, "There is no file .*missing.pem"),
+    ):
+        with pytest.raises(StudyError, match=sentence):
+            serve(study.folder, port=0, echo=said.append, **files)
+    assert said == []  # no password was made that nobody will see again
     (study.folder / "public" / "index.html").unlink()
     with pytest.raises(StudyError, match="holds no application"):
         serve(study.folder, port=0)
