@@ -25,6 +25,7 @@ def study_build(
         int | None, typer.Option(min=0, help="Random seed of the pools. Names, sides and sessions have a secret seed.")
     ] = None,
     attempts: Annotated[int, typer.Option(min=0, help="Tests that one reader's code may begin; 0: no limit.")] = 3,
+    idle: Annotated[float, typer.Option(min=0, help="Seconds without a touch until a tablet asks; 0: never.")] = 180,
     height: Annotated[int, typer.Option(min=0, help="Height of the pictures, pixels; 0: the largest in common.")] = 0,
     width: Annotated[int, typer.Option(min=0, help="Width of the pictures, pixels.")] = 0,
     view: Annotated[str, typer.Option(help="Use this view alone, for example MLO; empty: all views.")] = "",
@@ -53,6 +54,7 @@ def study_build(
         pool=pool,
         seed=seed,
         attempts=attempts,
+        idle=idle,
         size=Size(height, width) if height else None,
         view=view,
         labels=labels or (),

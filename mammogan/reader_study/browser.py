@@ -48,7 +48,7 @@ def write_application(study: ReaderStudy, public: Path, size: Size, browser: boo
     shutil.copyfile(license_text, public / "openseadragon.LICENSE.txt")
     facts: dict[str, str | int] = {
         "mode": "browser" if browser else "server",
-        **{name: getattr(study, name) for name in ("id", "title", "note", "pairs")},
+        **{name: getattr(study, name) for name in ("id", "title", "note", "pairs", "idle")},
         **size._asdict(),
         "tile": tile_size(*size),
     }

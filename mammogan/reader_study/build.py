@@ -47,6 +47,7 @@ class StudySettings:
     seed: int | None = None  # random seed of the choice of images for the pools, which does not tell the truth
     secret: int | None = None  # seed of names, sides and sessions, which does; None draws one; give one in tests only
     attempts: int = 3  # sessions per reader's code; 0 sets no limit
+    idle: float = 180  # seconds without a touch after which a tablet asks whether the reader is still there; 0: never
     size: Size | None = None  # of pictures; None is the largest that both stores have (1280 x 1024 without a store)
     view: str = ""  # use only images of this view; a store without views is used whole
     labels: Sequence[Path] = ()  # CSV files, columns id and label; an image with a label other than "none" is excluded
@@ -62,9 +63,9 @@ class StudySettings:
                 f"Sessions of {self.pairs} pairs from pools of {self.pool} are impossible; choose 1 or more pairs, and "
                 "a pool of 0 or more."
             )
-        for name, number in (("seed", self.seed or 0), ("secret seed", self.secret or 0), ("attempts", self.attempts)):
-            if number < 0:
-                raise ParameterError(f"The {name} {number} is negative; choose 0 or more.")
+        for name in ("seed", "secret", "attempts", "idle"):
+            if (number := getattr(self, name) or 0) < 0:
+                raise ParameterError(f"The value {number} of {name} is negative; choose 0 or more.")
 
 
 def build(
@@ -106,6 +107,7 @@ def build(
             "seed": seed,
             "pool_seed": settings.seed,
             "attempts": settings.attempts,
+            "idle": settings.idle,
             "pairs": settings.pairs,
             "size": list(size),
             "view": settings.view,
@@ -232,6 +234,7 @@ def write_demo(phantoms: Path | None, synthetic: Path, target: Path, trained: st
             pool=min(DEMO_POOL, len(generated), len(Store.open(phantoms))),
             seed=DEMO_SEED,
             secret=DEMO_SEED,
+            idle=0,
             note=DEMO_NOTE.format(trained=trained),
             browser=True,
         )

@@ -41,9 +41,7 @@ def opening(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        sentence = (
-            f"The responses {folder / RESPONSES} cannot be used ({error}); make it writable or restore a copy."
-        )
+        sentence = f"The responses {folder / RESPONSES} cannot be used ({error}); make it writable or restore a copy."
         raise StudyError(sentence) from error
 
 

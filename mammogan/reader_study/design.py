@@ -49,6 +49,7 @@ class ReaderStudy:
     title: str  # text for the readers, as is the note
     note: str
     attempts: int = 0  # sessions per reader's code; 0 sets no limit
+    idle: float = 0  # seconds without a touch after which a tablet asks whether the reader is still there; 0: never
 
     @classmethod
     def open(cls, folder: str | Path) -> ReaderStudy:
@@ -66,8 +67,9 @@ class ReaderStudy:
                 tuple((picture["name"], picture["id"]) for picture in content["pools"][name])
                 for name in ("real", "synthetic")
             )
-            texts, attempts = (content["title"], content["note"]), content.get("attempts", 0)
-            return cls(folder, content["seed"], content["pairs"], real, synthetic, *texts, attempts)
+            facts = {name: content[name] for name in ("seed", "pairs", "title", "note")}
+            facts |= {name: content.get(name, 0) for name in ("attempts", "idle")}  # since later than the format
+            return cls(folder=folder, real=real, synthetic=synthetic, **facts)
         except OSError as error:
             why = f"There is no study in {folder} ({error.strerror})"
             raise StudyError(f"{why}; make one with `mammogan study build`.") from None

@@ -64,8 +64,8 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         TableError: a column is missing, the table is empty, a value is impossible, an answer is there twice, a session
-            lacks a question before its last one, belongs to two readers, or contradicts itself; the application's answers
-            are of two studies.
+            lacks a question before its last one, belongs to two readers, or contradicts itself; the answers of the
+            application are of two studies.
     """
     if missing := [name for name in NEEDED if name not in table]:
         raise TableError(f"The responses have no column {missing[0]!r}; {', '.join(NEEDED)} are needed.")

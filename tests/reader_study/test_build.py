@@ -48,7 +48,7 @@ def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> N
     [
         ({"pool": 99}, "A pool of 99 cannot be drawn"),
         ({"pairs": 0}, "choose 1 or more pairs"),
-        ({"seed": -1}, "The seed -1 is negative"),
+        ({"seed": -1}, "The value -1 of seed is negative"),
         ({"view": "XCCL"}, "No real image is left"),
         ({"size": Size(7, 7)}, "do not both have the size 7 x 7"),
     ],

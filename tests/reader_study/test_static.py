@@ -342,15 +342,29 @@ def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
         assert page.is_disabled("input[name=side][value=left]")
         page.click("#next")
         tablet.answer(2, "left")
-        other = tablet.context.new_page()
-        other.goto(f"{address}/")
-        tablet.pair(3)
-        other.check("input[name=side][value=left]")
-        other.click("#confirm")
-        tablet.until("state.answers.length === 3")  # the first tab followed
-        other.close()
-        tablet.pair(3)
-        page.click("#next")
+        # A second window says so and changes nothing, until it is asked to.
+        page.check("input[name=side][value=left]")
+        other = Tablet.__new__(Tablet)
+        other.page = tablet.context.new_page()
+        other.page.goto(f"{address}/")
+        assert other.page.inner_text("#cover-title") == "The test is open in another window"
+        assert other.page.is_hidden("#cover-new")
+        assert axe(other) == []
+        page.click("#confirm")
+        other.page.wait_for_timeout(2500)
+        assert other.page.is_visible("#cover")
+        assert page.is_hidden("#cover")
+        assert page.evaluate("state.answers.length") == 3
+        other.page.click("#cover-go")
+        other.pair(3)
+        tablet.until("covered === 'elsewhere'")
+        other.page.click("#next")
+        page.evaluate("state.answers = []; save()")  # whatever a covered window does, it does not overwrite
+        other.page.reload()
+        other.pair(4)
+        other.page.close()
+        page.click("#cover-go")
+        assert page.is_hidden("#cover")
         tablet.answer(4, "right")
         page.wait_for_selector("#details", state="visible")
         page.reload()
@@ -361,6 +375,76 @@ def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
         tablet.context.close()
         assert tablet.troubles == []
     assert answers(study) == [(1, 1, "right"), (1, 2, "left"), (1, 3, "left"), (1, 4, "right")]
+
+
+def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
+    with served(study.folder) as (address, _):
+        tablet = Tablet(browser, f"{address}/", SIZES["iPad"], touch=True)
+        page = tablet.page
+        page.click("#begin")
+        page.fill("#years", "9")
+        page.fill("#reader", "ABC")
+        page.click("#about .new-reader")
+        assert page.inner_text("#cover-title") == "New reader?"
+        assert axe(tablet) == []
+        page.click("#cover-go")
+        assert page.input_value("#years") == "9"
+        page.click("#about .new-reader")
+        page.click("#cover-new")
+        tablet.until("state.page === 'tutorial' && viewers.practice.ready")
+        page.click("#begin")
+        assert page.input_value("#years") + page.input_value("#reader") == ""
+        page.reload()
+        tablet.until("mine")
+        page.check("input[name=radiologist][value=no]")
+        page.fill("#years", "3")
+        page.click("#start")
+        tablet.answer(1, "left")
+        tablet.settled()
+        # Nobody touches the tablet: it asks, and the question survives a reload. The clock waits.
+        page.check("#linked")
+        page.check("input[name=side][value=right]")
+        page.evaluate("study.idle = 1.5")
+        tablet.until("covered === 'idle'")
+        spent = page.evaluate("seconds()")
+        assert axe(tablet) == []
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "cover-go"
+        page.wait_for_timeout(1500)
+        assert page.evaluate("seconds()") == spent
+        page.route(
+            "**/study.js",
+            lambda route: route.fulfill(
+                body=route.fetch().text().replace('"idle": 180', '"idle": 1.5'), content_type="text/javascript"
+            ),
+        )
+        page.reload()
+        tablet.until("covered === 'idle'")
+        page.unroute("**/study.js")
+        page.click("#cover-go")
+        page.evaluate("study.idle = 180")
+        tablet.pair(2)
+        assert page.is_checked("input[name=side][value=right]")
+        # The next reader gets nothing of the last one, and the last answer is still sent.
+        page.route("**/api/answers", lambda route: route.abort())
+        page.click("#confirm")
+        tablet.until("document.querySelector('#status').textContent.includes('kept here')")
+        page.click("#pairs .new-reader")
+        page.click("#cover-new")
+        tablet.until("state.page === 'tutorial' && mine")
+        kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, state])")
+        assert "questionnaire" not in kept
+        assert page.evaluate("state.outbox.length") == 1
+        page.unroute("**/api/answers")
+        tablet.until("state.outbox.length === 0")
+        assert not page.is_checked("#linked")
+        tablet.fill()
+        assert not page.is_checked("input[name=side][value=right]")
+        tablet.answer(1, "right")
+        tablet.settled()
+        assert tablet.troubles == []
+        tablet.context.close()
+    assert answers(study) == [(1, 1, "left"), (1, 2, "right"), (2, 1, "right")]
 
 
 def test_the_network_is_lost_in_the_middle(browser: Any, study: ReaderStudy) -> None:

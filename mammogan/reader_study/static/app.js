@@ -11,22 +11,25 @@ const LONGEST = 20000; // milliseconds between two attempts to send
 
 // page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in
 // milliseconds. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
-// open pair was in sight.
+// open pair was in sight. outbox: answers, with their tokens, of earlier readers of this tablet that are not sent yet.
+// active: time of the last touch, in milliseconds.
 let state = load() || fresh();
 
-function fresh() {
-  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0 };
+function fresh(outbox = []) {
+  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0, outbox };
 }
 
 function load() {
   try {
-    return JSON.parse(localStorage.getItem(STORAGE_KEY));
+    const kept = JSON.parse(localStorage.getItem(STORAGE_KEY));
+    return kept && { outbox: [], ...kept };
   } catch {
     return null;
   }
 }
 
 function save() {
+  if (!owns()) return;
   try {
     localStorage.setItem(STORAGE_KEY, JSON.stringify(state));
   } catch {
@@ -34,15 +37,124 @@ function save() {
   }
 }
 
-/** Return what two tabs must agree on; each tab has its own clock of the open pair. */
-function progress(of) {
-  return of && JSON.stringify([of.page, of.key, of.token, of.locked, of.answers.map((answer) => answer.key)]);
+/* ---- one tablet, one window ---- */
+
+// The window that shows the test says so every second; another one that is opened does not touch the state.
+const WINDOW_KEY = `${STORAGE_KEY}:window`;
+const ALIVE = 3000; // milliseconds after which a window that says nothing is closed, or asleep
+const me = randomHex(8);
+let mine = false;
+
+/** Return the {id, at} of the window that shows the test, if there is one. */
+function shownIn() {
+  try {
+    return JSON.parse(localStorage.getItem(WINDOW_KEY));
+  } catch {
+    return null;
+  }
 }
 
-// A second tab would answer the same questions: the one that is not in use follows the other.
+function claim() {
+  mine = true;
+  try {
+    localStorage.setItem(WINDOW_KEY, JSON.stringify({ id: me, at: Date.now() }));
+  } catch {} // without a store there is no state to share
+}
+
+/** Return whether this window still shows the test; say where it is if not. */
+function owns() {
+  const window = shownIn();
+  if (mine && window && window.id !== me) {
+    mine = false;
+    cover("elsewhere");
+  }
+  return mine;
+}
+
 addEventListener("storage", (event) => {
-  if ((event.key === STORAGE_KEY || event.key === null) && progress(load()) !== progress(state)) location.reload();
+  if (event.key === WINDOW_KEY) owns();
 });
+addEventListener("pagehide", () => {
+  const window = shownIn();
+  if (!window || window.id !== me) return;
+  save();
+  mine = false;
+  localStorage.removeItem(WINDOW_KEY);
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+/* ---- a tablet changes hands ---- */
+
+const QUESTIONS = {
+  leave: ["New reader?", "This test ends here and cannot be continued. Its confirmed answers are kept.",
+    "Back to the test", "Start anew"],
+  idle: ["Are you still there?", "Continue the test only if it is yours.", "Continue", "New reader"],
+  elsewhere: ["The test is open in another window", "Continue it there, or use this window instead.",
+    "Use this window", ""],
+};
+let covered = "";
+
+/** Cover the page with a question. */
+function cover(question) {
+  covered = question;
+  runClock(false);
+  const [title, text, go, anew] = QUESTIONS[question];
+  $("cover-title").textContent = title;
+  $("cover-text").textContent = text;
+  $("cover-go").textContent = go;
+  $("cover-new").textContent = anew;
+  $("cover-new").hidden = !anew;
+  $("cover").hidden = false;
+  document.querySelector("main").inert = true;
+  $("cover-title").focus();
+}
+
+function uncover() {
+  covered = "";
+  $("cover").hidden = true;
+  document.querySelector("main").inert = false;
+  state.active = Date.now();
+  if (mine) {
+    runClock(inSight());
+    $(`${state.page}-title`).focus();
+  } else run();
+}
+
+/** Begin anew. Nothing of the last reader stays but the answers that are not sent yet. */
+function newReader(same = false) {
+  const unsent = state.answers.filter((answer) => !answer.sent).map((answer) => ({ ...answer, token: state.token }));
+  state = fresh([...state.outbox, ...unsent]);
+  if (!same) backend.forget();
+  save();
+  for (const form of document.forms) form.reset();
+  $("linked").checked = false;
+  location.reload();
+  mine = false; // what is under way changes nothing any more
+}
+
+$("cover-go").addEventListener("click", uncover);
+$("cover-new").addEventListener("click", () => newReader());
+for (const button of document.querySelectorAll(".new-reader")) button.addEventListener("click", () => cover("leave"));
+
+for (const touch of ["pointerdown", "pointermove", "keydown", "wheel"]) {
+  addEventListener(touch, () => { if (!covered) state.active = Date.now(); }, { capture: true, passive: true });
+}
+
+/** Lock the page if nobody has touched it for a while. */
+function askIfIdle() {
+  const away = Date.now() - (state.active || 0);
+  if (study.idle && state.page !== "tutorial" && !covered && away > 1000 * study.idle) cover("idle");
+}
+
+setInterval(() => {
+  if (!owns()) return;
+  claim();
+  askIfIdle();
+  runClock(inSight());
+  save();
+}, 1000);
 
 function say(text) {
   if ($("status").textContent !== text) $("status").textContent = text;
@@ -53,13 +165,14 @@ function say(text) {
 const viewers = {};
 
 function show(page) {
+  if (!mine) return;
   state.page = page;
   save();
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
   const titles = { tutorial: "Introduction", questionnaire: "About you", pairs: "Pairs", result: "Result" };
   document.title = `${titles[page]} - ${study.title}`;
   ({ tutorial, questionnaire, pairs, result })[page]();
-  $(`${page}-title`).focus();
+  if (!covered) $(`${page}-title`).focus();
   scrollTo(0, 0);
 }
 
@@ -106,6 +219,7 @@ async function begin() {
   for (let pause = 1000; ; pause = Math.min(2 * pause, LONGEST)) {
     try {
       const { token, session, reader, pairs } = await backend.start(state.key, state.questionnaire, state.reader || "");
+      if (!mine) return;
       say("");
       Object.assign(state, { token, session, reader, pairs });
       show("pairs");
@@ -140,18 +254,14 @@ function runClock(run) {
 }
 
 function inSight() {
-  return state.page === "pairs" && !state.locked && viewers.left && viewers.left.ready && viewers.right.ready;
+  return state.page === "pairs" && mine && !covered && !state.locked && viewers.left && viewers.left.ready && viewers.right.ready;
 }
 
 document.addEventListener("visibilitychange", () => {
+  askIfIdle();
   runClock(inSight());
   save();
 });
-setInterval(() => {
-  if (!clock.since) return;
-  runClock(true);
-  save();
-}, 2000);
 
 function current() {
   return state.answers.length - (state.locked ? 1 : 0); // position of the open pair
@@ -253,6 +363,11 @@ function sleep(milliseconds) {
 
 addEventListener("online", () => wake());
 
+/** Return the next answer to send: those of earlier readers come first. */
+function unsent() {
+  return mine && (state.outbox[0] || state.answers.find((answer) => !answer.sent));
+}
+
 /** Send the answers that are not acknowledged, in order, until all are. */
 async function send() {
   if (sending) return;
@@ -260,18 +375,22 @@ async function send() {
   let pause = 1000;
   let disputes = 0;
   try {
-    for (let next; (next = state.answers.find((answer) => !answer.sent)); ) {
+    for (let next; (next = unsent()); ) {
       try {
         const { question, chosen, seconds: took, key } = next;
         const age = Math.max((Date.now() - next.at) / 1000, 0);
-        await backend.answer(state.token, { question, chosen, seconds: took, age, key });
+        await backend.answer(next.token || state.token, { question, chosen, seconds: took, age, key });
         next.sent = true;
+        state.outbox = state.outbox.filter((answer) => !answer.sent);
         save();
         say("");
         pause = 1000;
       } catch (error) {
         if (!(error instanceof Failed)) throw error;
-        if (error.status === 409 && disputes < 3) {
+        if (next.token && !error.retry) {
+          state.outbox.shift(); // the server has another answer, or nothing of this reader any more
+          save();
+        } else if (error.status === 409 && disputes < 3) {
           disputes += 1;
           if (await settle()) return;
         } else if (error.retry || error.status === 409) {
@@ -363,15 +482,7 @@ async function result() {
   $("details").hidden = false;
 }
 
-$("again").addEventListener("click", () => {
-  state = fresh();
-  $("about").reset();
-  $("start").disabled = false;
-  $("linked").checked = false;
-  viewers.left = viewers.right = undefined;
-  save();
-  location.reload();
-});
+$("again").addEventListener("click", () => newReader(study.mode !== "server"));
 
 $("begin").addEventListener("click", () => show("questionnaire"));
 $("about").addEventListener("change", askRadiologists);
@@ -384,5 +495,16 @@ $("about").addEventListener("submit", (event) => {
 });
 
 if (study.mode !== "server") $("reader").closest("p").hidden = true; // the browser remembers it
-show(state.page);
-if (state.answers.some((answer) => !answer.sent)) send();
+/** Show the test in this window. */
+function run() {
+  claim();
+  state = load() || fresh();
+  if (state.page === "tutorial") state.active = Date.now();
+  show(state.page);
+  askIfIdle();
+  send();
+}
+
+const shown = shownIn();
+if (shown && Math.abs(Date.now() - shown.at) < ALIVE) cover("elsewhere");
+else run();

@@ -57,6 +57,8 @@ class ServerBackend {
   result(token) {
     return this.call("GET", "api/result", token);
   }
+
+  forget() {} // the code of a reader is in the state of the page alone
 }
 
 /** The same without a server: study.js holds the sessions, and the page holds the answers. */
@@ -77,6 +79,13 @@ class BrowserBackend {
     }
     const pairs = this.sessions[number].map((pair) => [pair.left, pair.right]);
     return { token: `${number}`, session: `B${randomHex(4)}`, reader, answered: 0, pairs };
+  }
+
+  /** Forget the reader's code. */
+  forget() {
+    try {
+      localStorage.removeItem(this.reader);
+    } catch {} // it was never stored
   }
 
   async answer(token, answer) {
