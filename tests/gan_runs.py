@@ -12,7 +12,7 @@ from mammogan.data.store import Store
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
 from mammogan.gan.schedule import Phase
-from mammogan.gan.training import Run
+from mammogan.gan.training import Piece, Run
 
 SHORT = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
@@ -54,8 +54,10 @@ def arguments(store: Store, folder: Path, settings: dict[str, object], *more: st
     return [str(store.path), str(folder), json.dumps(settings), *more]
 
 
-def gradients_of_a_step(store: Store, folder: Path, **settings: object) -> Gradients:
-    """Return the gradients of D and of G that both Adams receive in the first step of a run."""
+def gradients_of_a_step(
+    store: Store, folder: Path, batch: int = 8, double: bool = False, **settings: object
+) -> Gradients:
+    """Return the gradients of D and of G that both Adams receive in the first step of a run, in float64 if `double`."""
     run = Run.open(store, folder, Config().changed({**LABELED, **settings}))
     gradients: Gradients = {}
 
@@ -65,7 +67,12 @@ def gradients_of_a_step(store: Store, folder: Path, **settings: object) -> Gradi
 
     for name, adam in (("adam_g", run.adam_g), ("adam_d", run.adam_d)):
         adam.register_step_pre_hook(lambda adam, *_, name=name: keep(name, adam))
-    run.step(Phase(level=2, alpha=0.5, batch=8, optimizer_epoch=0))
+    if double:
+        draw = run._draw
+        for network in (run.generator, run.discriminator, run.average):
+            network.double()
+        run._draw = lambda phase: [Piece(piece.share, *(part.double() for part in piece[1:])) for piece in draw(phase)]
+    run.step(Phase(level=2, alpha=0.5, batch=batch, optimizer_epoch=0))
     return gradients
 
 
@@ -75,6 +82,7 @@ def assert_close(gradients: Gradients, expected: Gradients) -> None:
     for name in expected:
         assert len(gradients[name]) == len(expected[name]) > 10
         for a, b in zip(gradients[name], expected[name], strict=True):
+            assert a.dtype == b.dtype
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max()) + 1e-7)
 
 

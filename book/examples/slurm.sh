@@ -17,7 +17,7 @@ WORK=${WORK:-runs/cluster}
 # Each command continues the store and the run of the last job.
 mammogan ingest "$ARCHIVE" --store "$WORK/store" --workers "$SLURM_CPUS_PER_TASK"
 srun torchrun --standalone --nproc-per-node "$SLURM_GPUS_ON_NODE" -m mammogan train \
-    --store "$WORK/store" --run "$WORK/run" --profile paper
+    --store "$WORK/store" --out "$WORK/run" --profile paper
 [ -e "$WORK/synthetic/zarr.json" ] || mammogan sample "$WORK/run" --count 90000 --out "$WORK/synthetic" --format zarr
 
 # Run the notebooks of the chapters on these images.

@@ -19,7 +19,7 @@ app = typer.Typer()
 @app.command()
 def train(
     store: Annotated[Path, typer.Option(help="Store of real images.")],
-    run: Annotated[Path, typer.Option(help="Folder of the run; one that exists is continued.")],
+    run: Annotated[Path, typer.Option("--out", "--run", help="Folder of the run; one that exists is continued.")],
     profile: Annotated[str, typer.Option(help='Hyper-parameters to start from: "paper" or "smoke".')] = "paper",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
@@ -32,7 +32,9 @@ def train(
 ) -> None:
     """Train the GAN; the same command continues a run that was cut off, exactly.
 
-    Several GPUs: torchrun --nproc-per-node N -m mammogan train ...
+    Several GPUs: torchrun --nproc-per-node N -m mammogan train --store STORE --out RUN
+
+    torchrun takes --run, the earlier name of --out, as an abbreviation of an option of its own.
     """
     from mammogan.data.store import Store
     from mammogan.gan import distributed
@@ -40,8 +42,6 @@ def train(
     from mammogan.gan.device import configure_device
     from mammogan.gan.training import Run
 
-    if tensorboard:
-        require("tensorboard", "tensorboard")
     if tensorboard:
         require("tensorboard", "tensorboard")
     config = preset(profile).changed(key_values("--set", settings))

@@ -109,7 +109,7 @@ def trained(run: str | Path, device: str | torch.device = "cpu", at: int | None 
         return load(kept[at], device)
     if newest := latest(run, device):
         return newest
-    raise RunError(f"There is no trained generator in {run}; train one with `mammogan train --run {run}`.")
+    raise RunError(f"There is no trained generator in {run}; train one with `mammogan train --out {run}`.")
 
 
 def save_run(run: Path, tensors: dict[str, Tensor], state: State) -> Path:

@@ -7,7 +7,7 @@ networks.py), with (5 x 4) x 2^level pixels in place of squares. Axes: N images,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -157,13 +157,21 @@ def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor
     A group consists of every (N / group)-th image, as in the original's reshape to [group, N / group], and its variance
     is biased (section 3; networks.py:127-139). ParameterError if N is larger than `group` and not a multiple of it.
     """
-    n, c, h, w = x.shape
+    n = len(x)
     group = min(group, n)
     if n % group:
         raise ParameterError(f"A minibatch of {n} is not divisible into groups of {group}; use a multiple of {group}.")
-    y = x.reshape(group, n // group, c, h, w)
-    y = ((y - y.mean(0)).square().mean(0) + eps).sqrt().mean((1, 2, 3))  # [N / group]
-    return torch.cat([x, y.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)], 1)
+    return append_map(x, group_stddev(x.reshape(group, n // group, *x.shape[1:]), eps).repeat(group))
+
+
+def group_stddev(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Return the standard deviation over the images of each group, averaged over its maps: (4, G, C, H, W) -> (G,)."""
+    return ((x - x.mean(0)).square().mean(0) + eps).sqrt().mean((1, 2, 3))
+
+
+def append_map(x: Tensor, values: Tensor) -> Tensor:
+    """Append one map that is constant per image: (N, C, H, W) and (N,) -> (N, C+1, H, W)."""
+    return torch.cat([x, values.to(x).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
 
 
 class Generator(nn.Module):
@@ -225,18 +233,26 @@ class Discriminator(nn.Module):
         if a.labels:
             self.embed = nn.Parameter(torch.randn(a.maps(-1), a.labels))
 
-    def forward(self, image: Tensor, level: int, alpha: float = 1.0, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        level: int,
+        alpha: float = 1.0,
+        labels: Tensor | None = None,
+        with_stddev: Callable[[Tensor], Tensor] = minibatch_stddev,
+    ) -> Tensor:
         """Score images of `level`; `alpha` and `labels` as in `Generator.forward`.
 
-        Labels enter by projection (Miyato & Koyama 2018, equation 3). The original's auxiliary classifier rewards
-        images that are typical of their class, which narrows the distribution that this project measures.
+        Another function than `minibatch_stddev` is used where other processes have images of the same groups. Labels
+        enter by projection (Miyato & Koyama 2018, equation 3). The original's auxiliary classifier rewards images that
+        are typical of their class, which narrows the distribution that this project measures.
         """
         x = activate(self.from_image[level](image))
         for stage in range(level, 0, -1):
             x = self.down[stage - 1](activate(self.conv[stage - 1](x)))
             if stage == level and alpha < 1:
                 x = torch.lerp(activate(self.from_image[level - 1](downscale(image))), x, alpha)
-        x = activate(self.last(minibatch_stddev(x)))
+        x = activate(self.last(with_stddev(x)))
         x = activate(self.dense(x.flatten(1)))
         score = self.score(x).squeeze(1)
         if self.architecture.labels and labels is not None:

@@ -121,7 +121,7 @@ class Run:
             other = [name for name, value in new.items() if old[name] != value and name not in CHANGEABLE]
             if other or before["store"] != fingerprint:
                 what = f"other settings ({', '.join(other)})" if other else "another store"
-                raise RunError(f"{self.folder} holds a run with {what}; give another --run or delete it.")
+                raise RunError(f"{self.folder} holds a run with {what}; give another --out or delete it.")
         if before != identity:
             atomic.write_json(record, identity)
 
@@ -262,7 +262,7 @@ class Run:
             fake = augment.apply(fake.float(), piece.changes[:, 1])
 
         def critic(images: Tensor, labels: Tensor) -> Tensor:
-            return self.discriminator(images, phase.level, phase.alpha, labels)
+            return self._score(images, phase, labels)
 
         loss, parts = discriminator_loss(critic, real, fake, piece.labels, piece.mix, self.config.loss)
         return {"loss_d": loss, **parts}
@@ -271,8 +271,11 @@ class Run:
         fake = self.generator(piece.z_g, phase.level, phase.alpha, piece.labels_g)
         if self.config.augment:
             fake = augment.apply(fake.float(), piece.changes[:, 2])
-        scores = self.discriminator(fake, phase.level, phase.alpha, piece.labels_g)
+        scores = self._score(fake, phase, piece.labels_g)
         return {"loss_g": generator_loss(scores.float(), self.config.loss)}
+
+    def _score(self, images: Tensor, phase: Phase, labels: Tensor) -> Tensor:
+        return self.discriminator(images, phase.level, phase.alpha, labels, distributed.with_stddev)
 
     def _accumulate(self, pieces: list[Piece], losses: Callable[[Piece], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Sum the gradients of the first of the losses over the pieces, and return the sums of all of them."""
@@ -311,7 +314,7 @@ class Run:
             real, labels = (tensor.to(self.device) for tensor in held_out.batch(self.images, n, own))
             real = augment.apply(blend(real, phase.alpha), changes[own])
             with self._autocast():
-                scores = self.discriminator(real, phase.level, phase.alpha, labels)
+                scores = self._score(real, phase, labels)
             total += scores.float().sum() / n
         distributed.all_sum([total])
         now = augment.overfitting(numbers["real_score"], float(total), numbers["fake_score"])
