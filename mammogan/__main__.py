@@ -13,6 +13,7 @@ from mammogan import __version__
 from mammogan.cli import alignment, archive, book, generator, inspection, study
 from mammogan.errors import MammoganError
 
+INTERRUPTED = 130  # exit code after SIGINT
 app = typer.Typer(
     help="Mammograms from a progressively grown GAN, and how real they are.",
     no_args_is_help=True,
@@ -34,19 +35,28 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
+def _say_interrupted() -> None:
+    print("Stopped; the same command continues.", file=sys.stderr)
+
+
 def main(run_app: Callable[[], None] = app) -> None:
     """Run a command. A `MammoganError` becomes one sentence, any other exception a traceback that asks for a report.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated once the work was saved.
     """
     try:
         run_app()
     except KeyboardInterrupt:
-        print("Stopped; the same command continues.", file=sys.stderr)
-        sys.exit(130)
+        _say_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of KeyboardInterrupt
+            _say_interrupted()
+        raise
     except MammoganError as error:
-        print(f"mammogan: {error}", file=sys.stderr)
-        sys.exit(1)
+        if str(error):  # one of several processes speaks for all
+            print(f"mammogan: {error}", file=sys.stderr)
+        sys.exit(error.code)
     except Exception:
         traceback.print_exc()
         print("mammogan: this is a fault of the program; please report it with the lines above.", file=sys.stderr)

@@ -12,7 +12,13 @@ from importlib.util import find_spec
 
 
 class MammoganError(Exception):
-    """Base class: the message is one sentence that names the thing and says what to do."""
+    """Base class: the message is one sentence that names the thing and says what to do.
+
+    Attributes:
+        code: exit code of the command.
+    """
+
+    code = 1
 
 
 class InputError(MammoganError):
@@ -37,6 +43,14 @@ class StoreError(MammoganError):
 
 class RunError(MammoganError):
     """A training run cannot be started, continued, sampled or published."""
+
+
+class Stopped(MammoganError):
+    """A signal ended the work, which was saved before; the exit code is 128 + the number of the signal."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class InspectionError(MammoganError):

@@ -11,8 +11,9 @@ import torch
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
+from mammogan.gan.minibatch import Piece
 from mammogan.gan.schedule import Phase
-from mammogan.gan.training import Piece, Run
+from mammogan.gan.training import Run
 
 SHORT = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,

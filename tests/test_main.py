@@ -45,6 +45,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("ingest file --store file/x", "file/x"),
         ("train --store /nowhere --run x", "There is no store at /nowhere"),
         ("sample /nowhere --count 3 --out x", "There is no trained generator"),
+        ("sample /nowhere --count 3 --seed -1 --out x", "The seed of images to draw must be 0 or more"),
         ("inspect /nowhere --out x", "/nowhere"),
         ("align /nowhere /nowhere --out x", "/nowhere"),
         ("align /nowhere /nowhere --out file", "file cannot be written"),
@@ -85,7 +86,7 @@ def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arg
     [
         ("ingest file --store x", "file"),
         ("train --store {store} --run file/x --profile smoke --device cpu", "file/x/checkpoints cannot be written"),
-        ("train --store {store} --run x --profile nope", "nope"),
+        ("train --store {store} --out x --profile nope", "nope"),
         ("train --store {store} --run x --profile smoke --set speed=9", "speed"),
         ("reference /nowhere --real {store} --out x --origin phantoms", "/nowhere"),
         ("inspect {store} --out file/x --count 2", "file/x cannot be written"),
@@ -149,6 +150,16 @@ def test_only_errors_of_the_family_are_sentences(
     assert said.splitlines()[-1].startswith(last)
     assert ("Traceback" in said) == trace
     assert isinstance(error, MammoganError) or trace or code == 130
+
+
+def test_an_interrupted_command_says_so(call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "open", interrupt)
+    assert call("train", "--store", "x", "--out", "y", "--device", "cpu") == (
+        130, "", "Stopped; the same command continues.\n"
+    )  # fmt: skip
 
 
 def test_the_version_and_the_commands_need_no_large_library() -> None:

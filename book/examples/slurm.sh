@@ -1,6 +1,7 @@
 #!/bin/bash
 # The paper's profile on a Slurm cluster, command by command: sbatch --export=ARCHIVE=/archive/mammography slurm.sh
-# To continue a job that reached its time limit or failed, submit the same script again.
+# To continue a job that reached its time limit or failed, submit the same script again. Two minutes before its end, or
+# when it is preempted, the training receives SIGTERM and writes a checkpoint.
 #SBATCH --job-name=mammogan
 #SBATCH --nodes=1
 #SBATCH --gpus-per-node=4
@@ -8,6 +9,7 @@
 #SBATCH --mem=128G
 #SBATCH --time=24:00:00
 #SBATCH --requeue
+#SBATCH --signal=TERM@120
 #SBATCH --output=mammogan-%j.log
 set -euo pipefail
 

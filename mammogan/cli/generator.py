@@ -11,7 +11,7 @@ from mammogan.cli.shared import Bars, Device, Force, Seed, clear, key_values
 from mammogan.errors import require
 
 if TYPE_CHECKING:
-    from mammogan.gan.cost import LevelPlan
+    from mammogan.gan.plan import LevelPlan
 
 app = typer.Typer()
 
@@ -46,7 +46,7 @@ def train(
         require("tensorboard", "tensorboard")
     config = preset(profile).changed(key_values("--set", settings))
     if dry_run:
-        from mammogan.gan.cost import plan
+        from mammogan.gan.plan import plan
 
         levels = []
         with Bars() as bars:

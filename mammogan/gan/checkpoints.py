@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
+import google_crc32c
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -14,19 +18,33 @@ from torch import Tensor, nn
 
 from mammogan import atomic
 from mammogan.errors import OutputError, RunError
+from mammogan.gan import distributed
 from mammogan.gan.config import Config
 from mammogan.gan.dataset import Population
 from mammogan.gan.networks import Architecture
 
 KEEP = 2  # the newest checkpoint, and the one before it
 LOGS = ("stats.jsonl", "timing.jsonl")
+LogLine = dict[str, float | str]
+log = logging.getLogger(__name__)
 
 
 class State(TypedDict):
-    """Facts that a checkpoint states next to its tensors. Early runs lack some; level and alpha are of generators."""
+    """Facts that a checkpoint states next to its tensors. Early runs lack some; level and alpha are of generators.
+
+    `line_start` is the number of images at which the line of the log under way begins, `sums` are its numbers so far;
+    `sheet` is the level and alpha of a sheet of samples that is drawn after the checkpoint; `skipped_at` are the images
+    seen at the latest updates with non-finite gradients; `crc32c` are checksums of the tensors.
+    """
 
     images: int
     skipped: int
+    skipped_at: NotRequired[list[int]]
+    line_start: NotRequired[int]
+    sums: NotRequired[dict[str, float]]
+    sheet: NotRequired[list[float] | None]
+    crc32c: NotRequired[dict[str, int]]
+    store: NotRequired[str]
     optimizer_epoch: int
     augment_p: NotRequired[float]
     overfit: NotRequired[float]
@@ -61,23 +79,43 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: State) -> None:
-    """Write tensors and a JSON state as one safetensors file, as a whole; OutputError if that is impossible."""
+    """Write tensors, their checksums and a JSON state as one safetensors file, as a whole.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    state = {**state, "crc32c": {name: checksum(tensor) for name, tensor in contents.items()}}
     try:
         with atomic.replacing(path) as aside:
             save_file(contents, aside, metadata={"state": json.dumps(state)})
+            # safetensors makes a file that only its owner may read.
+            os.umask(mask := os.umask(0o077))
+            aside.chmod(0o666 & ~mask)
     except SafetensorError as error:
         raise OutputError(f"{path} cannot be written ({error}); free disk space and run again.") from None
 
 
+def checksum(tensor: Tensor) -> int:
+    """Return the CRC32C of the bytes of a tensor, which is contiguous and on the CPU."""
+    content = tensor.reshape(-1).view(torch.uint8).numpy()
+    content.flags.writeable = False
+    return google_crc32c.value(content)
+
+
 def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a file that `save` wrote; RunError if it is missing or broken."""
+    """Read a file that `save` wrote; RunError if it is missing, broken or damaged."""
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Checkpoint(tensors, json.loads(file.metadata()["state"]))
+            state: State = json.loads(file.metadata()["state"])
+            sums = state.get("crc32c", {})
+            damaged = [name for name, stated in sums.items() if checksum(tensors[name]) != stated]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"The checkpoint {path} cannot be read ({error}).") from None
+    if damaged:
+        raise RunError(f"The checkpoint {path} is damaged ({damaged[0]} does not have its checksum).")
+    return Checkpoint({name: tensor.to(device) for name, tensor in tensors.items()}, state)
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -91,12 +129,44 @@ def generators(run: Path) -> dict[int, Path]:
 
 
 def latest(run: Path, device: str | torch.device = "cpu") -> Checkpoint | None:
-    """Read the newest checkpoint that is whole; None if the run has none, RunError if all are broken."""
-    paths = checkpoints(run)
-    for path in reversed(paths[1:]):
-        with suppress(RunError):
-            return load(path, device)
-    return load(paths[0], device) if paths else None
+    """Read the newest checkpoint that is whole, and warn if it is not the last one.
+
+    Returns:
+        the checkpoint; None if the run has none.
+
+    Raises:
+        RunError: none is whole.
+    """
+    problem: RunError | None = None
+    for path in reversed(checkpoints(run)):
+        try:
+            checkpoint = load(path, device)
+        except RunError as error:
+            problem = problem or error
+            continue
+        if problem and not distributed.rank():
+            log.warning("%s The one before is used, %s.", problem, path)
+        return checkpoint
+    if problem:
+        raise problem
+    return None
+
+
+def before_skips(run: Path) -> Checkpoint | None:
+    """Read the newest checkpoint before which all gradients of a while were finite; None if there is none."""
+    for path in reversed(checkpoints(run)):
+        if _is_healthy(path):
+            with suppress(RunError):
+                return load(path)
+    return None
+
+
+def _is_healthy(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return not json.loads(file.metadata()["state"]).get("skipped_at")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return False
 
 
 def trained(run: str | Path, device: str | torch.device = "cpu", at: int | None = None) -> Checkpoint:
@@ -113,11 +183,18 @@ def trained(run: str | Path, device: str | torch.device = "cpu", at: int | None 
 
 
 def save_run(run: Path, tensors: dict[str, Tensor], state: State) -> Path:
-    """Write a checkpoint of a run, delete all but the last `KEEP`, and return its file. See `save`."""
+    """Write a checkpoint of a run, delete old ones, and return its file. See `save`.
+
+    The last `KEEP` remain, and the newest one of a time at which gradients were finite.
+    """
     path = run / "checkpoints" / f"{state['images']:012d}.safetensors"
     save(path, tensors, state)
-    for old in checkpoints(run)[:-KEEP]:
-        old.unlink()
+    healthy = False
+    for number, old in enumerate(reversed(checkpoints(run))):
+        if number >= KEEP and (healthy or not _is_healthy(old)):
+            old.unlink()
+        else:
+            healthy = healthy or _is_healthy(old)
     return path
 
 
@@ -128,7 +205,29 @@ def keep_generator(run: Path, average: nn.Module, state: State) -> None:
     save(path, {f"average/{name}": tensor.half() for name, tensor in average.state_dict().items()}, state)
 
 
-def lines_until(log: Path, images: int) -> str:
+def append_line(path: Path, line: LogLine) -> None:
+    """Add a line to a log of a run, in the first process; numbers that are not finite, which JSON lacks, are null."""
+    valid = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in line.items()}
+    if not distributed.rank():
+        with atomic.writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(valid, allow_nan=False) + "\n")
+
+
+def forget_later(run: Path, images: int, line_start: int) -> None:
+    """Delete what is later than the checkpoint that a run continues from, of `images` images.
+
+    These are checkpoints that are damaged or abandoned, and lines of the logs that will be written again, which end
+    after `line_start` images.
+    """
+    for path in checkpoints(run):
+        if int(path.stem) > images:
+            path.unlink()
+    for path in (run / name for name in LOGS):
+        if path.is_file():
+            atomic.write_text(path, lines_until(path, line_start))
+
+
+def lines_until(path: Path, images: int) -> str:
     """Return the lines of a log up to a checkpoint, without later ones or one that a kill cut short."""
 
     def is_before(line: str) -> bool:
@@ -137,7 +236,7 @@ def lines_until(log: Path, images: int) -> str:
         except ValueError:
             return False
 
-    return "".join(f"{line}\n" for line in log.read_text().splitlines() if is_before(line))
+    return "".join(f"{line}\n" for line in path.read_text().splitlines() if is_before(line))
 
 
 def flatten(modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Adam]) -> dict[str, Tensor]:

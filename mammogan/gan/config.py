@@ -11,13 +11,16 @@ from mammogan.gan.losses import LOSSES
 from mammogan.gan.schedule import Schedule
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
-# Settings that may differ when a run is continued: they change what it computes by no more than rounding.
-CHANGEABLE = ("micro", "checkpoint_images", "sample_images")
+# Settings that may differ when a run is continued. The first five change what it computes by no more than rounding.
+CHANGEABLE = (
+    *("micro", "checkpoint_images", "checkpoint_minutes", "sample_images", "precision"),
+    *("learning_rate", "total_images"),  # of these two the latter may only grow
+)
 PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "latent fmap_base fmap_max stable_images fade_images total_images batches learning_rate adam_eps repeats "
     "augment_images": ("positive", lambda value: value > 0),
-    "levels micro checkpoint_images sample_images seed": ("0 or more", lambda value: value >= 0),
+    "levels micro checkpoint_images checkpoint_minutes sample_images seed": ("0 or more", lambda value: value >= 0),
     "adam_beta1 adam_beta2 ema": ("0 or more and below 1", lambda value: 0 <= value < 1),
 }
 
@@ -51,6 +54,7 @@ class Config:
         channels_last: memory layout of the maps.
         split: split of the store whose images are trained on; "" for all.
         checkpoint_images: images between two checkpoints; 0 writes one only at the end of each phase.
+        checkpoint_minutes: minutes between two checkpoints, which are written in addition; 0 is off.
         sample_images: images between two sheets of samples from fixed latents.
         seed: random seed of weights, batches and latents.
     """
@@ -79,6 +83,7 @@ class Config:
     channels_last: bool = False
     split: str = ""
     checkpoint_images: int = 100_000
+    checkpoint_minutes: float = 15.0
     sample_images: int = 100_000
     seed: int = 0
 

@@ -1,14 +1,12 @@
-"""The cost of a run, level by level: parameters, memory and arithmetic counted without computing, time measured."""
+"""The cost of a step at each level: parameters, memory and arithmetic counted without computing."""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-import time
+import math
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -19,14 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from mammogan.data.store import Store
-from mammogan.gan.config import Config
 from mammogan.gan.losses import discriminator_loss, generator_loss
-from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
 from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
-from mammogan.gan.schedule import Phase
-from mammogan.gan.training import Run
-from mammogan.types import Size
+from mammogan.gan.schedule import Schedule
 
 
 class Counter(TorchDispatchMode):
@@ -120,53 +114,29 @@ def _with_gradient(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.grad is not None)
 
 
-@dataclass(frozen=True)
-class LevelPlan:
-    """One level of a plan.
+@lru_cache(maxsize=32)
+def _flop(architecture: Architecture, level: int) -> float:
+    return count_step(architecture, level, GROUP, alpha=1.0).flop
 
-    Attributes:
-        batch: images per minibatch.
-        images: images of the schedule at this level, fade included.
-        cost: counted cost of the images that are computed at once.
-        seconds: seconds per step, the median of a few; None if it was not tried.
-        hours: hours at this level; from `seconds`, or from the arithmetic speed of the finest level that was tried.
-        fits: the level fits into the device's memory; if not, there are no seconds, and the hours are a guess.
+
+def seconds_left(schedule: Schedule, architecture: Architecture, images: int, rates: dict[int, float]) -> float:
+    """Estimate the time to the end of a run.
+
+    Levels without a rate are computed as fast, in floating-point operations, as the fastest one that has one.
+
+    Args:
+        schedule: schedule of the run.
+        architecture: shape of its networks.
+        images: images seen so far.
+        rates: images per second of levels that were trained; if there are none, the time is infinite.
     """
-
-    size: Size
-    maps: int
-    batch: int
-    images: int
-    cost: Cost
-    seconds: float | None
-    hours: float
-    fits: bool = True
-
-
-def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> Iterator[LevelPlan]:
-    """Measure each level on a device: one step to warm up, then three, until a step is too long to try.
-
-    Once a step is expected to last longer than a quarter of `patience` seconds, its time is computed instead.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.open(store, folder, config, device)
-        per_flop: float | None = None
-        for level, images in enumerate(run.schedule.images_by_level):
-            batch = run.config.batches[level]
-            cost = count_step(run.architecture, level, config.micro or batch, loss=config.loss)
-            seconds, fits = None, True
-            work = cost.flop * batch
-            if per_flop is None or per_flop * work < patience / 4:
-                phase = Phase(level, 0.5 if level else 1.0, batch, 0)
-                try:
-                    moments = [time.perf_counter()]
-                    for _ in range(4):
-                        run.step(phase)  # its numbers are read back, so a GPU has finished
-                        moments.append(time.perf_counter())
-                    seconds = statistics.median(b - a for a, b in pairwise(moments))
-                    per_flop = seconds / work
-                except torch.OutOfMemoryError:
-                    fits = False
-            hours = (seconds or (per_flop or 0) * work) * images / batch / 3600
-            size, maps = run.architecture.size(level), run.architecture.maps(level)
-            yield LevelPlan(size, maps, batch, images, cost, seconds, hours, fits)
+    ends = accumulate(schedule.images_by_level)
+    left = [min(max(end - images, 0), count) for end, count in zip(ends, schedule.images_by_level, strict=True)]
+    speed = max((rate * _flop(architecture, level) for level, rate in rates.items()), default=0.0)
+    if not speed:
+        return math.inf
+    return sum(
+        count / rates[level] if level in rates else count * _flop(architecture, level) / speed
+        for level, count in enumerate(left)
+        if count
+    )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from mammogan.errors import ParameterError, RunError
+from mammogan.gan.networks import GROUP
 from mammogan.parallel import keep_memory
 
 
@@ -25,7 +29,13 @@ def configure_device(name: str = "") -> str:
 
     Args:
         name: "cpu", "cuda", "cuda:1"; empty chooses the best device of this machine.
+
+    Raises:
+        ParameterError: there is no such kind of device.
+        RunError: this machine has no such GPU.
     """
+    if name:
+        _check_device(name)
     allow_tf32(False)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic algorithms fill fresh memory before it is written, in case a program reads it too early.
@@ -33,3 +43,24 @@ def configure_device(name: str = "") -> str:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_memory()
     return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ParameterError(f"There is no device {name!r}; the devices are cpu, cuda and cuda:1.") from None
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        which = f"{gpus} GPU(s)" if gpus else "no GPU that torch can use"
+        raise RunError(f"There is no device {name}: this machine has {which}; give another --device, as cpu.")
+
+
+@contextmanager
+def explaining_memory(device: torch.device, count: int) -> Iterator[None]:
+    """Turn a lack of the device's memory for `count` images at a time into a RunError that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        way = f"with --set micro={GROUP}" if count > GROUP else "on a device that has more"
+        raise RunError(f"{device} has too little memory for {count} images at a time; continue {way}.") from None

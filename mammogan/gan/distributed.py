@@ -69,6 +69,15 @@ def all_sum(tensors: list[Tensor]) -> None:
         tensor.copy_(part.reshape(tensor.shape))
 
 
+def maximum(value: int, device: str | torch.device) -> int:
+    """Return the largest value of all processes."""
+    if world_size() == 1:
+        return value
+    everywhere = torch.tensor(value, device=device)
+    dist.all_reduce(everywhere, dist.ReduceOp.MAX)
+    return int(everywhere)
+
+
 def own_pieces(batch: int, micro: int = 0) -> list[Tensor]:
     """Return the positions in the minibatch that this process computes, in pieces of at most `micro` (0: in one).
 

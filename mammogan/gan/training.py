@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,44 +18,20 @@ from mammogan import atomic
 from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import augment, checkpoints, distributed
-from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config
+from mammogan.gan.config import CONDITIONS, Config
+from mammogan.gan.cost import seconds_left
 from mammogan.gan.dataset import RealImages, blend, population, to_gray
-from mammogan.gan.device import allow_tf32
+from mammogan.gan.device import allow_tf32, explaining_memory
 from mammogan.gan.losses import discriminator_loss, generator_loss
-from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
+from mammogan.gan.minibatch import Piece, draw_minibatch, random_at
+from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.record import Lock, Record, fitted, lock
 from mammogan.gan.schedule import Phase
+from mammogan.gan.signals import Signals, stopped
 from mammogan.types import Progress, no_progress
 
-MAX_BASE = 16  # pixels of a side at which growing may begin
 MAX_SKIPPED = 100  # updates with non-finite gradients that a run tolerates
-LogLine = dict[str, float | str]
-
-
-def random_at(seed: int, *position: int) -> torch.Generator:
-    """Return random numbers for one purpose at one moment, the same wherever the run was interrupted."""
-    words = np.random.SeedSequence([seed, *position]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-
-
-class Piece(NamedTuple):
-    """The n images of a minibatch that are computed at once, on the device.
-
-    Attributes:
-        share: share of the minibatch.
-        real, labels: real images (n, 1, h, w), and labels (n, k) of these and of the images that G draws for D.
-        z_d, mix: latent vectors of D's update (n, latent), and weights of its penalty's mixtures (n,).
-        z_g, labels_g: latent vectors and labels of G's update.
-        changes: augmentation of real and drawn images in D's update and of drawn ones in G's, (n, 3, 8); (n, 0) if off.
-    """
-
-    share: float
-    real: Tensor
-    labels: Tensor
-    z_d: Tensor
-    mix: Tensor
-    z_g: Tensor
-    labels_g: Tensor
-    changes: Tensor
+WINDOW = 500  # latest minibatches in which they are counted, two updates each
 
 
 class Run:
@@ -66,33 +41,45 @@ class Run:
     for each level (`Config.at_levels`); the networks are on the device that trains.
     """
 
-    def __init__(
-        self, store: Store, folder: Path, config: Config, generator: Generator, discriminator: Discriminator
-    ) -> None:
-        self.store, self.folder, self.config, self.schedule = store, folder, config, config.schedule
+    def __init__(self, store: Store, record: Record, generator: Generator, discriminator: Discriminator) -> None:
+        self.store, self.folder, self.record = store, record.folder, record
+        self.config, self.schedule = record.config, record.config.schedule
         self.generator, self.discriminator = generator, discriminator
         self.average = copy.deepcopy(generator).requires_grad_(False)
         self.architecture, self.device = generator.architecture, generator.dense.weight.device
         self.images = self.skipped = self.optimizer_epoch = 0
         self.augment_p = self.overfit = 0.0
+        self.skipped_at: list[int] = []  # images seen at the latest updates with non-finite gradients
+        self.line_start, self.sums = 0, dict[str, float]()  # of the line of the log under way
+        self._sheet: list[float] | None = None
+        self._saved = time.monotonic()
+        self._lock: Lock | None = None
+        self._rates: dict[int, float] = {}  # images per second of each level
         self._new_optimizers()
         self._datasets: dict[str, tuple[int, RealImages]] = {}
 
     @classmethod
     def open(cls, store: Store, folder: str | Path, config: Config, device: str = "cpu") -> Run:
-        """Start a run in a folder, or continue the one that is there, whose settings must be the same.
+        """Start a run in a folder, or continue the one that is there, whose settings must be the same but `CHANGEABLE`.
 
-        Joins the processes of torchrun, seeds PyTorch's random numbers, writes config.json, reads the newest checkpoint
-        and cuts off later lines of the logs.
+        Joins the processes of torchrun, seeds PyTorch's random numbers, locks the folder, reads the newest checkpoint,
+        writes config.json, and cuts off later lines of the logs.
 
         Raises:
-            RunError: the store does not fit, or the folder holds a run with other settings.
+            RunError: the store does not fit, another process trains in the folder, or it has a run with other settings.
             ParameterError: the minibatches are not divisible as `micro` and the number of processes need.
             OutputError: the folder cannot be written.
         """
-        config, device = _fitted(config, store), distributed.join(device)
+        config, device = fitted(config, store), distributed.join(device)
         for batch in config.batches:
             distributed.own_pieces(batch, config.micro)
+        folder, held = Path(folder), None
+        if not distributed.rank():
+            for name in ("checkpoints", "samples"):
+                atomic.make_folder(folder / name)
+            held = lock(folder)
+        distributed.barrier()
+        record = Record.read(folder, config, store)
         shared = {name: getattr(config, name) for name in ("levels", "latent", "fmap_base", "fmap_max", "fused")}
         labels = sum(len(CONDITIONS[name]) for name in config.conditions)
         architecture = Architecture(base=store.sizes[0], labels=labels, **shared)
@@ -101,41 +88,34 @@ class Run:
         if config.channels_last:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        run = cls(store, Path(folder), config, generator, discriminator)
-        if not distributed.rank():
-            run._claim_folder()
-        distributed.barrier()
+        run = cls(store, record, generator, discriminator)
+        run._lock = held
         run._restore()
+        distributed.barrier()
+        if not distributed.rank():
+            checkpoints.forget_later(run.folder, run.images, run.line_start)
+            record.write(run.images)
+        distributed.barrier()
         return run
 
-    def _claim_folder(self) -> None:
-        for name in ("checkpoints", "samples"):
-            atomic.make_folder(self.folder / name)
-        record, fingerprint = self.folder / "config.json", self.store.fingerprint
-        identity = {"config": self.config.to_dict(), "store": fingerprint, "bits": self.store.bits}
-        before = json.loads(record.read_text()) if record.is_file() else None
-        if before:
-            # A setting that did not exist when the run began has its default.
-            began = Config().changed(before["config"])
-            old, new = began.at_levels(began.levels).to_dict(), self.config.to_dict()
-            other = [name for name, value in new.items() if old[name] != value and name not in CHANGEABLE]
-            if other or before["store"] != fingerprint:
-                what = f"other settings ({', '.join(other)})" if other else "another store"
-                raise RunError(f"{self.folder} holds a run with {what}; give another --out or delete it.")
-        if before != identity:
-            atomic.write_json(record, identity)
-
     def _restore(self) -> None:
-        if checkpoint := checkpoints.latest(self.folder):
-            state = checkpoint.state
-            self.images, self.skipped = state["images"], state["skipped"]
-            self.optimizer_epoch = state["optimizer_epoch"]
-            self.augment_p, self.overfit = state.get("augment_p", 0.0), state.get("overfit", 0.0)
-            checkpoints.restore(checkpoint, *self._parts)
-        # Lines after the checkpoint will be written again.
-        for log in (self.folder / name for name in checkpoints.LOGS):
-            if log.is_file() and not distributed.rank():
-                atomic.write_text(log, checkpoints.lines_until(log, self.images))
+        checkpoint = checkpoints.latest(self.folder)
+        if checkpoint and checkpoint.state.get("skipped_at") and self.record.may_mend_gradients:
+            checkpoint = checkpoints.before_skips(self.folder) or checkpoint
+            if not distributed.rank():
+                images = checkpoint.state["images"]
+                logging.getLogger(__name__).warning("Continued at %d images, before gradients were not finite.", images)
+        if not checkpoint:
+            return
+        if checkpoint.architecture != self.architecture:
+            raise RunError(f"The networks in {self.folder} have another shape than its settings; give another --out.")
+        state = checkpoint.state
+        self.images, self.skipped = state["images"], state["skipped"]
+        self.skipped_at = state.get("skipped_at", [])
+        self.line_start, self.sums = state.get("line_start", self.images), state.get("sums", {})
+        self.optimizer_epoch, self._sheet = state["optimizer_epoch"], state.get("sheet")
+        self.augment_p, self.overfit = state.get("augment_p", 0.0), state.get("overfit", 0.0)
+        checkpoints.restore(checkpoint, *self._parts)
 
     @property
     def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Adam]]:
@@ -154,54 +134,76 @@ class Run:
             self._datasets[split] = level, RealImages(self.store, self.store.sizes[level], split, c.seed, c.conditions)
         return self._datasets[split][1]
 
-    def train(self, progress: Progress = no_progress, log: Callable[[LogLine], None] = lambda line: None) -> None:
+    def train(
+        self, progress: Progress = no_progress, log: Callable[[checkpoints.LogLine], None] = lambda line: None
+    ) -> None:
         """Train to the end of the schedule; `log` is called with every line of the log, the speed added.
+
+        SIGTERM and SIGINT end the training after the minibatch under way, once a checkpoint is written.
 
         Raises:
             RunError: too little memory, or too many gradients that are not finite.
             OutputError: a file cannot be written.
+            Stopped: a signal arrived.
         """
         total = self.config.total_images
-        started = last = time.perf_counter()
-        if not self.images:
-            self.save()
-            self._save_sheet(self.schedule.at(0))
-        while self.images < total:
-            before, phase = self.images, self.schedule.at(self.images)
-            numbers = self._steps(phase)
-            if self.config.augment:
-                numbers |= self._steer_augmentation(phase, numbers, self.images - before)
-            size = "{}x{}".format(*self.store.sizes[phase.level])
-            line: LogLine = {"images": self.images, "level": phase.level, "size": size, "alpha": phase.alpha}
-            line |= {"batch": phase.batch, **numbers, "skipped": self.skipped}
-            now = time.perf_counter()
-            rate = (self.images - before) / (now - last)
-            speed: LogLine = {"images": self.images, "seconds": now - started, "images_per_second": rate}
-            last = now
-            for name, content in zip(checkpoints.LOGS, (line, speed), strict=True):
-                self._append(name, content)
-            self._save_due(phase, before)
-            log({**line, **speed})
-            hours = (total - self.images) / rate / 3600
-            note = f"{size} alpha {phase.alpha:.2f} {rate:.3g} images/s, {hours:.2g} h left at this speed"
-            progress("images", self.images, total, note)
+        started = time.perf_counter()
+        with Signals() as signals:
+            if not self.images:
+                first = self.schedule.at(0)
+                self._sheet = [first.level, first.alpha]
+                self.save()
+            self._draw_sheet()  # also one that a kill prevented
+            while self.images < total:
+                phase, resumed, last = self.schedule.at(self.line_start), self.images, time.perf_counter()
+                numbers = self._steps(phase, signals)
+                if self.config.augment:
+                    numbers |= self._steer_augmentation(phase, numbers, self.images - self.line_start)
+                size = "{}x{}".format(*self.store.sizes[phase.level])
+                line: checkpoints.LogLine = {
+                    "images": self.images,
+                    "level": phase.level,
+                    "size": size,
+                    "alpha": phase.alpha,
+                }
+                line |= {"batch": phase.batch, **numbers, "skipped": self.skipped}
+                if changed := self.record.changed_between(self.line_start, self.images):
+                    line["changed"] = changed
+                now = time.perf_counter()
+                rate = self._rates[phase.level] = (self.images - resumed) / (now - last)
+                speed: checkpoints.LogLine = {
+                    "images": self.images,
+                    "seconds": now - started,
+                    "images_per_second": rate,
+                }
+                for name, content in zip(checkpoints.LOGS, (line, speed), strict=True):
+                    checkpoints.append_line(self.folder / name, content)
+                before, self.line_start, self.sums = self.line_start, self.images, {}
+                self._save_due(phase, before)
+                log({**line, **speed})
+                if progress is not no_progress and not distributed.rank():
+                    hours = seconds_left(self.schedule, self.architecture, self.images, self._rates) / 3600
+                    note = f"{size} alpha {phase.alpha:.2f} {rate:.3g} images/s, about {hours:.2g} h left"
+                    progress("images", self.images, total, note)
 
-    def _steps(self, phase: Phase) -> dict[str, float]:
+    def _steps(self, phase: Phase, signals: Signals) -> dict[str, float]:
         """Train on the minibatches between two updates of the schedule; return the means of the numbers."""
         if phase.optimizer_epoch != self.optimizer_epoch:
             self._new_optimizers()
             self.optimizer_epoch = phase.optimizer_epoch
-        means: dict[str, float] = {}
-        try:
-            for _ in range(self.config.repeats):
-                for name, value in self.step(phase).items():
-                    means[name] = means.get(name, 0) + value / self.config.repeats
-        except torch.OutOfMemoryError:
-            count = max(map(len, distributed.own_pieces(phase.batch, self.config.micro)))
-            way = f"with --set micro={GROUP}" if count > GROUP else "on a device that has more"
-            what = f"{self.device} has too little memory for {count} images at a time"
-            raise RunError(f"{what}; continue {way}.") from None
-        return means
+        while self.images < self.line_start + self.config.repeats * phase.batch:
+            self._obey(signals)
+            with explaining_memory(self.device, self._at_a_time(phase)):
+                numbers = self.step(phase)
+            for name, value in numbers.items():
+                self.sums[name] = self.sums.get(name, 0) + value / self.config.repeats
+        return self.sums
+
+    def _obey(self, signals: Signals) -> None:
+        """Save and end the training if any process received a signal."""
+        if number := distributed.maximum(signals.received, self.device):
+            self.save()
+            raise stopped(number, self.images)
 
     def step(self, phase: Phase) -> dict[str, float]:
         """Update D once and G once on one minibatch; return the numbers of the log."""
@@ -232,20 +234,8 @@ class Run:
         return {name: float(value) for name, value in numbers.items()}
 
     def _draw(self, phase: Phase) -> list[Piece]:
-        """Read the real images of this process; every process draws the random numbers of the whole minibatch."""
-        c, n, dataset = self.config, phase.batch, self._dataset(phase.level, self.config.split)
-        random = random_at(c.seed, self.images)
-        z_d = torch.randn(n, c.latent, generator=random)
-        mix = torch.rand(n, generator=random)
-        z_g = torch.randn(n, c.latent, generator=random)
-        labels_g = dataset.draw_labels(n, random)
-        changes = [augment.draw(n, self.augment_p, random) for _ in range(3)] if c.augment else [torch.empty(n, 0)]
-        pieces = distributed.own_pieces(n, c.micro)
-        own, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
-        drawn = [tensor[own] for tensor in (z_d, mix, z_g, labels_g, torch.stack(changes, 1))]
-        columns = (*dataset.next_batch(self.images, n, own), *drawn)
-        rows = zip(*(tensor.to(self.device).split(sizes) for tensor in columns), strict=True)
-        return [Piece(len(row[0]) / n, *row) for row in rows]
+        dataset = self._dataset(phase.level, self.config.split)
+        return draw_minibatch(self.config, dataset, self.images, phase.batch, self.augment_p, self.device)
 
     def _train_only(self, network: nn.Module, adam: torch.optim.Adam) -> None:
         """Freeze the other network, and clear the gradients of this one."""
@@ -296,9 +286,21 @@ class Run:
             optimizer.step()
             return
         self.skipped += 1
-        if self.skipped > MAX_SKIPPED:
-            what = f"{self.skipped} updates had non-finite gradients"
-            raise RunError(f"{what}; lower learning_rate or levels, then continue.")
+        self.skipped_at = [*self._recently_skipped(), self.images]
+        if len(self.skipped_at) > MAX_SKIPPED:
+            what = f"{len(self.skipped_at)} of the last {2 * WINDOW} updates had non-finite gradients"
+            raise RunError(
+                f"{what}; run the command again with a lower learning_rate, as --set learning_rate="
+                f"{self.config.learning_rate[self.schedule.at(self.images).level] / 2:g}: it continues before them."
+            )
+
+    def _at_a_time(self, phase: Phase) -> int:
+        """Return how many images this process computes at once."""
+        return max(map(len, distributed.own_pieces(phase.batch, self.config.micro)))
+
+    def _recently_skipped(self) -> list[int]:
+        start = self.images - WINDOW * self.schedule.at(self.images).batch
+        return [images for images in self.skipped_at if images > start]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled="bfloat16" in self.config.precision)
@@ -323,23 +325,20 @@ class Run:
         self.augment_p = augment.adapt(self.augment_p, self.overfit, c.augment, images, c.augment_images)
         return {"augment_p": self.augment_p, "overfit": self.overfit}
 
-    def _append(self, log: str, line: LogLine) -> None:
-        path = self.folder / log
-        if not distributed.rank():
-            with atomic.writing(path), path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-
     def _save_due(self, phase: Phase, before: int) -> None:
-        """Save what is due since `before` images: a sheet of samples, a checkpoint, a generator that is kept."""
+        """Save what is due since `before` images: a checkpoint, a generator that is kept, a sheet of samples."""
         c, now = self.config, self.images
         ended = self.schedule.at(now).optimizer_epoch != phase.optimizer_epoch or now >= c.total_images
         # Generators are kept at the end of each phase, and as often in the last one.
         lengths = (c.sample_images, c.stable_images, c.checkpoint_images)
         sheet, keep, save = (ended or (bool(every) and before // every != now // every) for every in lengths)
+        late = bool(c.checkpoint_minutes) and time.monotonic() - self._saved > 60 * c.checkpoint_minutes
+        late = bool(distributed.maximum(int(late and not distributed.rank()), self.device))
         if sheet:
-            self._save_sheet(phase)
-        if keep or save:
+            self._sheet = [*self._end_of(phase)]
+        if keep or save or late:
             self.save(phase if keep else None)
+        self._draw_sheet()
 
     def save(self, phase: Phase | None = None) -> None:
         """Write a checkpoint with all that the run depends on; the generator of `phase` is also kept permanently."""
@@ -347,18 +346,24 @@ class Run:
             state: checkpoints.State = {
                 "images": self.images,
                 "skipped": self.skipped,
+                "skipped_at": self._recently_skipped(),
+                "line_start": self.line_start,
+                "sums": self.sums,
+                "sheet": self._sheet,
                 "optimizer_epoch": self.optimizer_epoch,
                 "augment_p": self.augment_p,
                 "overfit": self.overfit,
                 "architecture": asdict(self.architecture),
                 "config": self.config.to_dict(),
                 "bits": self.store.bits,
+                "store": self.store.fingerprint,
                 "population": population(self.store, self.config.split),
             }
             if phase:
                 level, alpha = self._end_of(phase)
                 checkpoints.keep_generator(self.folder, self.average, {**state, "level": level, "alpha": alpha})
             checkpoints.save_run(self.folder, checkpoints.flatten(*self._parts), state)
+        self._saved = time.monotonic()
         distributed.barrier()
 
     def _end_of(self, phase: Phase) -> tuple[int, float]:
@@ -367,29 +372,22 @@ class Run:
         return phase.level, now.alpha if now.level == phase.level else 1.0
 
     @torch.no_grad()
-    def _save_sheet(self, phase: Phase) -> None:
-        """Draw from the averaged generator and fixed latents: samples/IMAGES.npy, (16, h, w) uint16."""
-        if distributed.rank():
+    def _draw_sheet(self) -> None:
+        """Draw the sheet that is due from the averaged generator and fixed latents: samples/IMAGES.npy.
+
+        The sheet is (16, h, w), uint16, and drawn after the checkpoint, which is not lost if memory is too short.
+        """
+        due, self._sheet = self._sheet, None
+        if not due or distributed.rank() or (self.folder / "samples" / f"{self.images:012d}.npy").is_file():
             return
-        (level, alpha), random = self._end_of(phase), random_at(self.config.seed, 2**40)
-        z = torch.randn(16, self.config.latent, generator=random).to(self.device)
-        labels = self._dataset(level, self.config.split).draw_labels(16, random).to(self.device)
-        images = self.average(z, level, alpha, labels)[:, 0].cpu().numpy()
+        (level, alpha), c, random = (int(due[0]), due[1]), self.config, random_at(self.config.seed, 2**40)
+        z = torch.randn(16, c.latent, generator=random).to(self.device)
+        labels = self._dataset(level, c.split).draw_labels(16, random).to(self.device)
+        count = c.micro or self.config.batches[level]  # no more images at a time than a step computes
+        with explaining_memory(self.device, count):
+            parts = zip(z.split(count), labels.split(count), strict=True)
+            images = torch.cat(
+                [self.average(part, level, alpha, of_part)[:, 0].cpu() for part, of_part in parts]
+            ).numpy()
         with atomic.replacing(self.folder / "samples" / f"{self.images:012d}.npy") as aside, aside.open("wb") as file:
             np.save(file, to_gray(images, self.store.bits))
-
-
-def _fitted(config: Config, store: Store) -> Config:
-    """Return the settings for the levels of a store; RunError if it has too few, or does not grow from a small base."""
-    levels, base, top = len(store.sizes), store.sizes[0], store.sizes[-1]
-    if max(base) > MAX_BASE:
-        raise RunError(
-            f"The sizes of {store.path} halve only down to {base[0]} x {base[1]}; ingest at a size that is a few "
-            "pixels doubled again and again, as 1280 x 1024."
-        )
-    if config.levels > levels:
-        raise RunError(
-            f"The store {store.path} has {levels} levels up to {top[0]} x {top[1]}; set levels={levels}, or ingest at "
-            "a larger size."
-        )
-    return config.at_levels(config.levels or levels)

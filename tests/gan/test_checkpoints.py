@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from gan_runs import SCRIPT, SHORT, arguments, assert_same_end
+from gan_runs import BY_VIEW, SCRIPT, SHORT, arguments, assert_same_end
+from safetensors import safe_open
 
 from mammogan.data.store import Store
 from mammogan.errors import RunError
@@ -64,6 +66,47 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(run: Path, tmp_path: P
         path.write_bytes(b"")
     with pytest.raises(RunError, match="cannot be read"):
         checkpoints.latest(copy)
+
+
+def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used(
+    store: Store, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    before, newest = checkpoints.checkpoints(copy)[-2:]
+    content = bytearray(newest.read_bytes())
+    with safe_open(newest, "pt") as file:
+        weight = file.get_tensor("average/first.weight").numpy().tobytes()
+    content[bytes(content).index(weight) + 3] ^= 0x40  # the highest bit of an exponent
+    newest.write_bytes(content)
+    with pytest.raises(RunError, match=r"448.safetensors is damaged \(average/first.weight does not have its checksum"):
+        checkpoints.load(newest)
+    assert checkpoints.trained(copy).state["images"] == int(before.stem)
+    assert f"The one before is used, {before}" in caplog.text
+    Run.open(store, copy, Config().changed(BY_VIEW)).train()
+    assert_same_end(copy, run)
+
+
+def test_checkpoints_follow_the_umask(run: Path, tmp_path: Path) -> None:
+    checkpoint = checkpoints.trained(run)
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            checkpoints.save(tmp_path / "one.safetensors", *checkpoint)
+        finally:
+            assert os.umask(before) == mask
+        assert (tmp_path / "one.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_one_of_the_checkpoints_is_of_a_time_without_failures(run: Path, tmp_path: Path) -> None:
+    tensors, state = checkpoints.trained(run)
+    (tmp_path / "checkpoints").mkdir()
+    for images, skipped_at in [(1, []), (2, []), (3, [3]), (4, [3, 4]), (5, [3, 4, 5])]:
+        checkpoints.save_run(tmp_path, tensors, {**state, "images": images, "skipped_at": skipped_at})
+    assert [int(path.stem) for path in checkpoints.checkpoints(tmp_path)] == [2, 4, 5]
+    assert checkpoints.before_skips(tmp_path).state["images"] == 2
+    for images in (6, 7):
+        checkpoints.save_run(tmp_path, tensors, {**state, "images": images, "skipped_at": []})
+    assert [int(path.stem) for path in checkpoints.checkpoints(tmp_path)] == [6, 7]
 
 
 def test_moments_come_back_in_the_layout_of_their_weights(store: Store, tmp_path: Path) -> None:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mammogan.cli.generator import plan_table
-from mammogan.data.store import Store
-from mammogan.gan.config import Config
-from mammogan.gan.cost import Counter, count_step, plan
+from mammogan.gan.cost import Counter, count_step, seconds_left
 from mammogan.gan.networks import Architecture, Discriminator, Generator
-from mammogan.gan.schedule import Phase
-from mammogan.gan.training import Run
-
-SMALL = {"levels": "3", "latent": "8", "fmap_base": "64", "fmap_max": "8", "total_images": "192", "batches": "8",
-         "stable_images": "32", "fade_images": "32", "checkpoint_images": "64", "sample_images": "64"}  # fmt: skip
+from mammogan.gan.schedule import Schedule
 
 
 def test_counted_memory_is_what_lives_at_once() -> None:
@@ -62,19 +53,13 @@ def test_cost_of_the_whole_size() -> None:
     assert 1.5 < double.peak_bytes / top.peak_bytes < 2
 
 
-def test_a_level_that_does_not_fit_is_reported_and_the_rest_counted(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = Run.step
-
-    def small(run: Run, phase: Phase) -> dict[str, float]:
-        if phase.level == 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return step(run, phase)
-
-    monkeypatch.setattr(Run, "step", small)
-    levels = list(plan(store, Config().changed(SMALL), "cpu"))
-    assert [level.fits for level in levels] == [True, True, False]
-    text = plan_table(levels).splitlines()
-    assert "! " in text[3] and text[3].strip().startswith("20 x 16")
-    assert "--set micro=4" in text[-1]
+def test_time_left_counts_the_levels_to_come() -> None:
+    architecture = Architecture(levels=3, latent=8, fmap_base=64, fmap_max=8)
+    schedule = Schedule(3, 100, 100, 1000, (4, 4, 4))
+    flop = [count_step(architecture, level, 4, alpha=1.0).flop for level in range(3)]
+    expected = 50 / 10 + (200 * flop[1] + 700 * flop[2]) / (10 * flop[0])
+    assert seconds_left(schedule, architecture, 50, {0: 10.0}) == pytest.approx(expected)
+    # What was measured at a level is used there, and the fastest arithmetic above it.
+    expected = 150 / 8 + 700 * flop[2] / max(8 * flop[1], 10 * flop[0])
+    assert seconds_left(schedule, architecture, 150, {0: 10.0, 1: 8.0}) == pytest.approx(expected)
+    assert seconds_left(schedule, architecture, 1000, {2: 10.0}) == 0

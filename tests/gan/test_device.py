@@ -9,6 +9,7 @@ import torch
 from gan_runs import SHORT
 
 from mammogan.data.store import Store
+from mammogan.errors import ParameterError, RunError
 from mammogan.gan.config import Config
 from mammogan.gan.device import configure_device
 from mammogan.gan.training import Run
@@ -22,3 +23,18 @@ def test_a_gpu_rounds_factors_only_where_it_may(store: Store, tmp_path: Path, pr
     assert kinds == {"tf32" if "tf32" in precision else "ieee"}
     configure_device("cpu")
     assert {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [
+        ("graphics", ParameterError, "There is no device 'graphics'; the devices are cpu, cuda and cuda:1"),
+        ("cuda", RunError, "no device cuda: this machine has no GPU that torch can use; give another --device, as cpu"),
+    ],
+)
+def test_a_device_that_is_missing_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception], sentence: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=sentence):
+        configure_device(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from gan_runs import AUGMENTED, BY_VIEW, SCRIPT, SHORT, arguments, assert_same_e
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
 from mammogan.errors import OutputError, RunError
-from mammogan.gan import checkpoints
+from mammogan.gan import checkpoints, training
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.training import Run
@@ -131,9 +132,87 @@ def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Pa
     run._update(run.adam_d)
     assert run.skipped == 1
     assert all(torch.equal(a, b) for a, b in zip(before, run.discriminator.parameters(), strict=True))
-    run.skipped = 100
-    with pytest.raises(RunError, match="non-finite"):
+    # They are counted in a window of 500 minibatches of 8 images.
+    run.images, run.skipped_at = 4008, [8] * 60 + [9] * 99
+    run._update(run.adam_d)
+    assert (run.skipped, run.skipped_at) == (2, [9] * 99 + [4008])
+    with pytest.raises(RunError, match=r"101 of the last 1000 updates .* as --set learning_rate=0.001: it continues"):
         run._update(run.adam_d)
+
+
+def test_a_run_that_diverged_continues_as_it_is_advised(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training, "MAX_SKIPPED", 20)
+    settings = {**SHORT, "checkpoint_images": 32, "total_images": 192}
+    for _ in range(2):  # the same command ends the same way
+        with pytest.raises(RunError, match="learning_rate=5e\\+29: it continues before them"):
+            Run.open(store, tmp_path / "run", Config().changed({**settings, "learning_rate": 1e30})).train()
+    healthy, *failing = [checkpoints.load(path).state for path in checkpoints.checkpoints(tmp_path / "run")]
+    assert not healthy["skipped_at"] and all(state["skipped_at"] for state in failing)
+    run = Run.open(store, tmp_path / "run", Config().changed({**settings, "learning_rate": 0.001}))
+    assert run.images == healthy["images"] < failing[0]["images"]
+    assert f"Continued at {run.images} images" in caplog.text
+    assert [int(path.stem) for path in checkpoints.checkpoints(tmp_path / "run")] == [run.images]
+    run.train()
+    assert checkpoints.trained(tmp_path / "run").state["skipped_at"] == []
+
+
+def test_the_log_is_json_whatever_the_losses_are(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "total_images": 32}))
+    monkeypatch.setattr(Run, "step", lambda run, phase: setattr(run, "images", run.images + 8) or {"loss_d": math.nan})
+    run.train(log=(lines := []).append)
+    assert math.isnan(lines[0]["loss_d"])
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    line = json.loads((tmp_path / "run" / "stats.jsonl").read_text(), parse_constant=refuse)
+    assert line["loss_d"] is None
+
+
+def test_checkpoints_are_written_by_the_clock(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {**SHORT, "total_images": 128, "stable_images": 512, "checkpoint_images": 0}
+    saved: list[int] = []
+    save = checkpoints.save_run
+    monkeypatch.setattr(
+        checkpoints, "save_run", lambda run, tensors, state: saved.append(state["images"]) or save(run, tensors, state)
+    )
+    for minutes in (15, 0, 1e-9):
+        run = Run.open(store, tmp_path / str(minutes), Config().changed({**settings, "checkpoint_minutes": minutes}))
+        run.train()
+    assert saved == [0, 128, 0, 128, 0, 32, 64, 96, 128]
+
+
+def test_a_sheet_is_drawn_in_pieces_and_after_the_checkpoint(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Config().changed({**SHORT, "total_images": 64, "micro": 4})
+    run = Run.open(store, tmp_path / "run", settings)
+    counts: list[int] = []
+
+    def too_large(average: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        counts.append(len(given[0]))
+        if run.images == 64:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = run.average.register_forward_pre_hook(too_large)
+    with pytest.raises(RunError, match="4 images at a time"):
+        run.train()
+    hook.remove()
+    assert set(counts) == {4}
+    assert checkpoints.trained(tmp_path / "run").state["images"] == 64
+    assert not (tmp_path / "run" / "samples" / "000000000064.npy").exists()
+    Run.open(store, tmp_path / "run", settings).train()
+    assert np.load(tmp_path / "run" / "samples" / "000000000064.npy").shape == (16, 5, 4)
+
+
+def test_progress_states_the_time_left(store: Store, tmp_path: Path) -> None:
+    notes: list[str] = []
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "total_images": 64}))
+    run.train(progress=lambda task, done, total, note: notes.append(note))
+    assert notes[0].startswith("5x4 alpha 1.00 ") and "about " in notes[0]
+    assert notes[-1].endswith(" about 0 h left")
 
 
 def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

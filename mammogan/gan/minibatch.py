@@ -1,0 +1,68 @@
+"""One minibatch: real images, and every random number of a step, as a function of the seed and of the images seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mammogan.gan import augment, distributed
+from mammogan.gan.config import Config
+from mammogan.gan.dataset import RealImages
+
+
+def random_at(seed: int, *position: int) -> torch.Generator:
+    """Return random numbers for one purpose at one moment, the same wherever the run was interrupted."""
+    words = np.random.SeedSequence([seed, *position]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+class Piece(NamedTuple):
+    """The n images of a minibatch that are computed at once, on the device.
+
+    Attributes:
+        share: share of the minibatch.
+        real, labels: real images (n, 1, h, w), and labels (n, k) of these and of the images that G draws for D.
+        z_d, mix: latent vectors of D's update (n, latent), and weights of its penalty's mixtures (n,).
+        z_g, labels_g: latent vectors and labels of G's update.
+        changes: augmentation of real and drawn images in D's update and of drawn ones in G's, (n, 3, 8); (n, 0) if off.
+    """
+
+    share: float
+    real: Tensor
+    labels: Tensor
+    z_d: Tensor
+    mix: Tensor
+    z_g: Tensor
+    labels_g: Tensor
+    changes: Tensor
+
+
+def draw_minibatch(
+    config: Config, dataset: RealImages, images: int, batch: int, augment_p: float, device: torch.device
+) -> list[Piece]:
+    """Read the real images of this process; every process draws the random numbers of the whole minibatch.
+
+    Args:
+        config: settings of the run.
+        dataset: real images of the level.
+        images: images seen so far.
+        batch: images of the minibatch.
+        augment_p: probability of augmentation.
+        device: device of the result.
+    """
+    c, n = config, batch
+    random = random_at(c.seed, images)
+    z_d = torch.randn(n, c.latent, generator=random)
+    mix = torch.rand(n, generator=random)
+    z_g = torch.randn(n, c.latent, generator=random)
+    labels_g = dataset.draw_labels(n, random)
+    changes = [augment.draw(n, augment_p, random) for _ in range(3)] if c.augment else [torch.empty(n, 0)]
+    pieces = distributed.own_pieces(n, c.micro)
+    own, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
+    drawn = [tensor[own] for tensor in (z_d, mix, z_g, labels_g, torch.stack(changes, 1))]
+    columns = (*dataset.next_batch(images, n, own), *drawn)
+    rows = zip(*(tensor.to(device).split(sizes) for tensor in columns), strict=True)
+    return [Piece(len(row[0]) / n, *row) for row in rows]
