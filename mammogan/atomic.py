@@ -6,11 +6,14 @@ A kill at any moment leaves the old content or the new one, never a part of eith
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +41,11 @@ def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where they are missing; see `writing`."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def _real(path: Path) -> Path:
+    """Return the path without links; a loop of links, which `Path.resolve` raises at, stays."""
+    return Path(os.path.realpath(path))
 
 
 def _aside(path: Path) -> Path:
@@ -86,16 +94,22 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.mammogan.old")
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder next to `path`; when the block ends well, it takes the place of `path`.
 
-    The folder that was there is moved away first and deleted last. An earlier attempt that was killed is cleared.
+    The folder that was there is moved away first and deleted last. An earlier attempt that was killed is cleared. Of a
+    link, the folder that it names is replaced.
 
     Raises:
         OutputError: the folder cannot be written; what was at `path` is still there.
     """
-    aside, old = _aside(path), path.with_name(f".{path.name}.old")
+    path = _real(path)
+    aside, old = _aside(path), _old(path)
     try:
         with writing(path):
             if old.exists() and not path.exists():  # an attempt was killed between its two renames
@@ -109,4 +123,129 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             aside.rename(path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+# Folders that a command may delete: those that it can have made itself, and nothing else.
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that a command writes, and what it is recognized by.
+
+    Attributes:
+        noun: its name in a message, as "a store".
+        mark: a file in it.
+        holds: returns True for the content of this file (UTF-8) if the command can have written it.
+        entries: regular expression of the names of all files and folders in it; any other one is the user's.
+        lock: a file in it that is locked while the folder is written; "" for none.
+    """
+
+    noun: str
+    mark: str
+    holds: Callable[[str], bool]
+    entries: str
+    lock: str = ""
+
+    def made(self, folder: Path) -> bool:
+        """Return True if a folder bears the mark of this kind."""
+        mark = folder / self.mark
+        try:
+            return mark.is_file() and not mark.is_symlink() and self.holds(mark.read_text(encoding="utf-8"))
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+        ):  # the mark of somebody else may hold anything
+            return False
+
+
+SYSTEM = r"\.DS_Store|Thumbs\.db|desktop\.ini"  # files that file managers leave in every folder
+
+
+def check_replaceable(
+    path: Path, kinds: Sequence[FolderKind], inputs: Iterable[Path] = (), another: str = "give another folder"
+) -> None:
+    """Check that an existing folder may be deleted: a command of this package made it, and nothing else is in it.
+
+    Args:
+        path: an existing file or folder.
+        kinds: kinds of folders that the command makes.
+        inputs: files and folders that the command reads; existing or not.
+        another: what to do instead, for the message.
+
+    Raises:
+        OutputError: `path` is a link, a file, an input, within an input or around one, a folder of another kind, holds
+            a file of the user, or is being written.
+    """
+    if path.is_symlink():
+        raise OutputError(f"{path} is a link, which is not replaced; {another}.")
+    if not path.is_dir():
+        raise OutputError(f"{path} cannot be written (it is a file); {another}.")
+    whole, here = _real(path), _real(Path.cwd())
+    if whole in (_real(Path.home()), here, *here.parents):
+        raise OutputError(f"{path} holds the folder in which you work or your home, and is not replaced; {another}.")
+    for given in inputs:
+        source = _real(given)
+        if source == whole:
+            raise OutputError(f"{path} is also an input, which is only read; {another}.")
+        if whole in source.parents:
+            raise OutputError(f"{path} holds the input {given}, which is only read; {another}.")
+        if source in whole.parents:
+            raise OutputError(f"{path} is within the input {given}, which is only read; {another}.")
+    with writing(path):
+        entries = sorted(entry.name for entry in path.iterdir())
+    if not entries:
+        return
+    kind = next((kind for kind in kinds if kind.made(path)), None)
+    if kind is None:
+        nouns = " or ".join(kind.noun for kind in kinds)
+        raise OutputError(f"{path} is not {nouns} that this command made, and is not replaced; {another}.")
+    pattern = re.compile(rf"(?:{kind.entries}|{SYSTEM}|\..*\.aside)")
+    if strange := [name for name in entries if not pattern.fullmatch(name)]:
+        raise OutputError(f"{path / strange[0]} would be lost with {path}, and it is not part of it; {another}.")
+    if kind.lock and (path / kind.lock).is_file():
+        with writing(path), (path / kind.lock).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(f"Another process writes to {path}; wait for it or stop it.") from None
+
+
+@contextmanager
+def renewing_folder(
+    path: Path, kinds: Sequence[FolderKind], inputs: Iterable[Path] = (), force: bool = False
+) -> Iterator[None]:
+    """With `force`, move an existing folder away while the block writes a new one in its place, and delete it last.
+
+    When the block fails, the old folder is put back. When the block is interrupted, the new folder stays, for commands
+    that continue it, and the old one is kept until a later block ends well.
+
+    Args:
+        path: folder that the block writes.
+        kinds, inputs: see `check_replaceable`.
+        force: replace what is there; otherwise the block decides what to do with it.
+
+    Raises:
+        OutputError: what is there must not be deleted, see `check_replaceable`.
+    """
+    with writing(path):
+        exists = path.exists() or path.is_symlink()
+    if force and exists:
+        check_replaceable(path, kinds, inputs)
+    target = _real(path)
+    old = _old(target)
+    with writing(path):
+        if force and exists:
+            # The old folder of an attempt that was killed is older, but whole; what that attempt wrote is not.
+            shutil.rmtree(target) if old.exists() else target.rename(old)
+    try:
+        yield
+    except BaseException as error:
+        if old.exists() and (not target.exists() or (force and isinstance(error, Exception))):
+            shutil.rmtree(target, ignore_errors=True)
+            old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)

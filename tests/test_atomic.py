@@ -70,7 +70,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_folder_is_repaired_after_a_kill_between_two_renames(tmp_path: Path) -> None:
     """The old folder was moved away, the new one not yet in its place."""
-    folder, old = tmp_path / "folder", tmp_path / ".folder.old"
+    folder, old = tmp_path / "folder", tmp_path / ".folder.mammogan.old"
     old.mkdir()
     (old / "kept").touch()
     (tmp_path / ".folder.aside").mkdir()
@@ -113,3 +113,91 @@ def test_a_killed_process_leaves_the_old_content_and_the_next_one_succeeds(tmp_p
     atomic.write_text(path, "new")
     assert path.read_text() == "new"
     assert listing(tmp_path) == {"a.txt"}
+
+
+MARKED = atomic.FolderKind("a folder of ours", "mark", lambda content: content == "ours", r"mark|\d+")
+
+
+def make_marked(folder: Path, content: str = "ours") -> Path:
+    folder.mkdir()
+    (folder / "mark").write_text(content)
+    (folder / "1").touch()
+    return folder
+
+
+def test_only_a_folder_of_the_kind_is_replaceable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, others = make_marked(tmp_path / "ours"), make_marked(tmp_path / "others", "theirs")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(ours)
+    (tmp_path / "empty").mkdir()
+    for good in (ours, tmp_path / "empty", tmp_path / "empty" / ".." / "ours"):
+        atomic.check_replaceable(good, [MARKED], [others, tmp_path / "missing"])
+    for wrong, inputs, sentence in (
+        (others, [], "is not a folder of ours"),
+        (tmp_path / "file", [], "it is a file"),
+        (tmp_path / "link", [], "is a link"),
+        (ours, [ours], "is also an input"),
+        (ours, [tmp_path / "link"], "is also an input"),
+        (ours, [ours / "1"], "holds the input"),
+        (ours, [tmp_path], "is within the input"),
+        (tmp_path, [], "the folder in which you work or your home|is not a folder of ours"),
+        (Path("/"), [], "the folder in which you work"),
+    ):
+        with pytest.raises(OutputError, match=sentence):
+            atomic.check_replaceable(wrong, [MARKED], inputs)
+    monkeypatch.chdir(ours)
+    with pytest.raises(OutputError, match="the folder in which you work"):
+        atomic.check_replaceable(ours, [MARKED])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(ours))
+    with pytest.raises(OutputError, match="your home"):
+        atomic.check_replaceable(ours, [MARKED])
+    monkeypatch.undo()
+    (ours / "diary.txt").touch()
+    with pytest.raises(OutputError, match=r"diary.txt would be lost"):
+        atomic.check_replaceable(ours, [MARKED])
+    (ours / "diary.txt").rename(ours / ".DS_Store")
+    atomic.check_replaceable(ours, [MARKED])
+
+
+@pytest.mark.parametrize("error", [ValueError(), OutputError("full"), KeyboardInterrupt(), Killed()])
+def test_a_renewed_folder_is_put_back_or_continued(tmp_path: Path, error: BaseException) -> None:
+    folder = make_marked(tmp_path / "folder")
+    with pytest.raises(type(error)), atomic.renewing_folder(folder, [MARKED], force=True):
+        assert not folder.exists()
+        raise error
+    assert listing(folder) == {"mark", "1"}
+    with pytest.raises(type(error)), atomic.renewing_folder(folder, [MARKED], force=True):
+        make_marked(folder)
+        (folder / "2").touch()
+        raise error
+    if isinstance(error, Exception):
+        assert listing(tmp_path) == {"folder", "folder/mark", "folder/1"}
+        return
+    # Interrupted: the new folder is continued by the same command, and the old one is deleted at its end.
+    assert listing(folder) == {"mark", "1", "2"}
+    assert listing(tmp_path / ".folder.mammogan.old") == {"mark", "1"}
+    with atomic.renewing_folder(folder, [MARKED]):
+        (folder / "3").touch()
+    assert listing(tmp_path) == {"folder", "folder/mark", "folder/1", "folder/2", "folder/3"}
+
+
+def test_a_renewed_folder_is_not_lost_by_two_kills(tmp_path: Path) -> None:
+    folder = make_marked(tmp_path / "folder")
+    (folder / "7").touch()
+    for _ in range(2):
+        with pytest.raises(Killed), atomic.renewing_folder(folder, [MARKED], force=True):
+            make_marked(folder)
+            raise Killed
+    with pytest.raises(ValueError), atomic.renewing_folder(folder, [MARKED], force=True):
+        raise ValueError
+    assert listing(tmp_path) == {"folder", "folder/mark", "folder/1", "folder/7"}
+
+
+def test_of_a_link_to_an_empty_folder_the_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with atomic.replacing_folder(tmp_path / "link") as aside:
+        (aside / "one").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert listing(tmp_path / "disk") == {"one"}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from book_fixtures import whole_book
 
-from mammogan.errors import PipelineError
+from mammogan.errors import OutputError, PipelineError
 from mammogan.pipeline import Pipeline, book
 from mammogan.pipeline.book import build_book, print_book
 from mammogan.pipeline.stages import _lock, run
@@ -84,6 +84,25 @@ def test_runs_once_and_again_only_where_something_changed(root: Path) -> None:
     (root / "runs/smoke/01_one/results.json").unlink()
     assert Pipeline(root=root).why("01_one") == "missing: results.json"
     assert set(run(Pipeline(root=root), only="01", force=True, echo=lines.append)) == {"01_one"}
+
+
+def test_a_folder_that_the_runner_did_not_make_is_not_deleted(root: Path, tmp_path: Path) -> None:
+    results, data = root / "runs/smoke/01_one", tmp_path / "data"
+    data.mkdir()
+    (data / "a.dcm").write_bytes(b"x")
+    results.mkdir(parents=True)
+    (results / "diary.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(OutputError, match=r"is not results of a stage.*move it away"):
+            run(Pipeline(root=root), only="01", force=force, echo=lambda _: None)
+    shutil.move(results, tmp_path / "precious")
+    results.symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match="is a link"):
+        run(Pipeline(root=root), only="01", force=True, echo=lambda _: None)
+    assert (tmp_path / "precious" / "diary.txt").read_text() == "mine"
+    (root / "runs/smoke-data/data").mkdir(parents=True)
+    with pytest.raises(PipelineError, match="is not a link"):
+        run(Pipeline(data=data, root=root), only="01", echo=lambda _: None)
 
 
 @pytest.mark.slow

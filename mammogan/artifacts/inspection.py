@@ -91,7 +91,7 @@ def make_inspection(
     """
     with writing(out):
         if out.exists() and any(out.iterdir()):
-            raise InspectionError(f"The folder {out} is not empty; give another or add --force.")
+            raise InspectionError(f"The folder {out} is not empty; give another folder.")
     if real is not None and real.size != synthetic.size:
         sizes = f"Real images have {real.size} pixels and synthetic ones {synthetic.size}"
         raise InspectionError(f"{sizes}; give two sets of one size.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, clear
+from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty
 from mammogan.types import Size
 
 app = typer.Typer()
@@ -41,6 +42,8 @@ def align(
     force: Force = False,
 ) -> None:
     """Compare two sets of images: how close they are, with which uncertainty, and how close they could be."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import ALIGNMENT, STORE
     from mammogan.report.comparison import AlignSettings
     from mammogan.report.comparison import align as compare
 
@@ -63,8 +66,12 @@ def align(
     )
     if not force:
         check_empty(out)
-    for kind in ("real", "synthetic"):
-        clear(out.with_name(f"{out.name}.{kind}.store"), force)
-    with Bars() as bars:
-        report = compare(real, synthetic, out, settings, force=force, progress=bars)
+    inputs = [path for path in (real, synthetic, feature) if path]
+    with ExitStack() as stack:
+        stack.enter_context(renewing_folder(out, [ALIGNMENT], inputs, force))
+        for kind, source in (("real", real), ("synthetic", synthetic)):
+            if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
+                store = out.with_name(f"{out.name}.{kind}.store")
+                stack.enter_context(renewing_folder(store, [STORE], inputs, force))
+        report = compare(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
     print(f"The report is {report}")

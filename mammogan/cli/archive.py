@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, clear, key_values
+from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, key_values
 
 app = typer.Typer()
 
@@ -23,12 +23,14 @@ def phantom(
     force: Force = False,
 ) -> None:
     """Draw a procedural population of mammograms as DICOM files."""
+    from mammogan.atomic import renewing_folder, replacing_folder
+    from mammogan.cli.outputs import PHANTOMS
     from mammogan.data.phantom.population import write_population
 
-    clear(out, force)
-    check_empty(out)
-    with Bars() as bars:
-        write_population(out, count, seed, height=height, width=width, workers=workers, progress=bars)
+    if not force:
+        check_empty(out)
+    with renewing_folder(out, [PHANTOMS], force=force), replacing_folder(out) as folder, Bars() as bars:
+        write_population(folder, count, seed, height=height, width=width, workers=workers, progress=bars)
     print(f"{count} phantoms in {out}")
 
 
@@ -61,15 +63,13 @@ def ingest(
     force: Force = False,
 ) -> None:
     """Read an archive into a store; the same command continues one that was cut off."""
-    from mammogan.data.deidentify import salt_path
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import STORE
     from mammogan.data.ingest import Settings
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource
     from mammogan.report.ingest import flag_counts, outcomes, write_report
 
-    if force:
-        clear(store, force)
-        salt_path(store).unlink(missing_ok=True)
     settings = Settings(
         height=height,
         width=width,
@@ -82,7 +82,8 @@ def ingest(
         seed=seed,
     )
     source = LabelSource(labels, key_values("--column", column), key_values("--assume", assume))
-    with Bars() as bars:
+    inputs = [*sources, *([labels] if labels else [])]
+    with renewing_folder(store, [STORE], inputs, force), Bars() as bars:
         archive = read_archive(
             sources, store, settings, labels=source, workers=workers, scheduler=scheduler, progress=bars
         )

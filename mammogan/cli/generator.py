@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Device, Force, Seed, clear, key_values
+from mammogan.cli.shared import Bars, Device, Force, Seed, check_empty, key_values
 from mammogan.errors import require
 
 if TYPE_CHECKING:
@@ -115,12 +115,13 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw images from a trained generator; the same command continues one that was cut off."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import SAMPLES
     from mammogan.gan import sampling
     from mammogan.gan.device import configure_device
 
-    clear(out, force)
     draw = sampling.Draw(count, seed, first, interpolate, view, density, at)
-    with Bars() as bars:
+    with renewing_folder(out, SAMPLES, [run], force), Bars() as bars:
         written = sampling.sample(run, out, draw, form, configure_device(device), bars)
     print(f"{count} images in {written}")
 
@@ -136,7 +137,12 @@ def reference(
     force: Force = False,
 ) -> None:
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import REFERENCE
     from mammogan.report.reference import export
 
-    export(run, real, out, origin, count=count, seed=seed, force=force)
+    if not force:
+        check_empty(out)
+    with renewing_folder(out, [REFERENCE], [run, real], force):
+        export(run, real, out, origin, count=count, seed=seed)
     print(f"The reference is {out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, clear
+from mammogan.cli.shared import Bars, Force, Seed, check_empty
 
 app = typer.Typer()
 
@@ -25,11 +25,15 @@ def inspect(
 ) -> None:
     """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and a ranking by detectors."""
     from mammogan.artifacts.inspection import make_inspection
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import INSPECTION
     from mammogan.data.images import open_images
 
-    clear(out, force)
-    images = open_images(synthetic)
-    with Bars() as bars:
+    if not force:
+        check_empty(out)
+    inputs = [path for path in (synthetic, real) if path]
+    with renewing_folder(out, [INSPECTION], inputs, force), Bars() as bars:
+        images = open_images(synthetic)
         page = make_inspection(
             images,
             out,

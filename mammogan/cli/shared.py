@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from functools import partial
@@ -17,7 +16,7 @@ from mammogan.errors import OutputError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-Force = Annotated[bool, typer.Option("--force", help="Delete the existing output and make it again.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace output that this command made before.")]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Device = Annotated[str, typer.Option(help='Device: "cpu", "cuda", "cuda:1"; the best by default.')]
@@ -53,18 +52,11 @@ class Bars:
             bar.close()
 
 
-def clear(folder: Path, force: bool) -> None:
-    """Delete a folder where --force is given."""
-    if force and folder.exists():
-        with writing(folder):
-            shutil.rmtree(folder)
-
-
 def check_empty(folder: Path) -> None:
     """Refuse a folder that holds something, as output of a command that does not continue."""
     with writing(folder):
         if folder.exists() and any(folder.iterdir()):
-            raise OutputError(f"The folder {folder} is not empty; give another or add --force.")
+            raise OutputError(f"The folder {folder} is not empty; give another folder.")
 
 
 def key_values(option: str, given: list[str] | None) -> dict[str, str]:

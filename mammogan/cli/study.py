@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mammogan.atomic import writing
-from mammogan.cli.shared import Bars, Force, Seed, check_empty, clear, say
+from mammogan.atomic import replacing_text, writing
+from mammogan.cli.shared import Bars, Force, Seed, check_empty, say
 from mammogan.errors import OutputError, require
 
 app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
@@ -40,6 +40,8 @@ def study_build(
     force: Force = False,
 ) -> None:
     """Build a reader study: curated pools, blinded pictures, and the application."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import STUDY
     from mammogan.reader_study.build import StudySettings, build
     from mammogan.reader_study.design import RESPONSES
     from mammogan.types import Size
@@ -64,8 +66,10 @@ def study_build(
         note=note,
         browser=browser,
     )
-    clear(out, force)
-    with Bars() as bars:
+    if not force:
+        check_empty(out)
+    inputs = [real, synthetic, *settings.labels, *settings.exclude]
+    with renewing_folder(out, [STUDY], inputs, force), Bars() as bars:
         study = build(real, synthetic, out, settings, progress=bars)
     print(f"{len(study.real)} real and {len(study.synthetic)} synthetic pictures; the study is {out}")
     print(f"Open {out / 'public' / 'index.html'}" if browser else f"Serve it with: mammogan study serve {out}")
@@ -125,14 +129,23 @@ def study_export(
     from mammogan.reader_study.design import ReaderStudy
 
     if out.exists() and not force:
-        raise OutputError(f"{out} exists; give another name or add --force.")
+        raise OutputError(f"{out} exists; give another name.")
     study = ReaderStudy.open(folder)
     table = responses(study)
+    header = f"{','.join(table.columns)}\n".encode()
     with writing(out):
-        table.to_csv(out, index=False)
+        if out.is_symlink() or (out.exists() and not _begins_with(out, header)):
+            raise OutputError(f"{out} is not a table of answers that this command wrote; give another name.")
+    with replacing_text(out) as file:
+        table.to_csv(file, index=False)
     for session, reason in voids(study).items():
         print(f"left out: {session} ({reason})")
     print(f"{len(table)} answers in {out}")
+
+
+def _begins_with(path: Path, header: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
 @app.command("analyse")
@@ -146,6 +159,8 @@ def study_analyse(
     force: Force = False,
 ) -> None:
     """Analyse the answers of a reader study: report, numbers, figures and their data."""
+    from mammogan.atomic import renewing_folder, replacing_folder
+    from mammogan.cli.outputs import ANALYSIS
     from mammogan.report.reader_answers import StudyAnswers
     from mammogan.report.reader_study import analyse
     from mammogan.stats.responses import read_responses
@@ -156,10 +171,10 @@ def study_analyse(
 
         ReaderStudy.open(study).check(table)
     answers = StudyAnswers(table, margin, simulations, seed)
-    clear(out, force)
-    check_empty(out)
-    with Bars() as bars:
-        page = analyse(answers, out, progress=bars)
+    if not force:
+        check_empty(out)
+    with renewing_folder(out, [ANALYSIS], [responses], force), replacing_folder(out) as folder, Bars() as bars:
+        page = out / analyse(answers, folder, progress=bars).name
     for analysis, reason in answers.missing.items():
         print(f"not done: {analysis} ({reason})")
     for sentence in answers.warnings:

@@ -261,9 +261,7 @@ def ingest(
 
 def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: Seen) -> Counter[str]:
     """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome."""
-    changed = InputError(
-        f"The sources have changed since {writer.path} was begun; give another folder, or --force to begin again."
-    )
+    changed = InputError(f"The sources have changed since {writer.path} was begun; give another folder for the store.")
     counts: Counter[str] = Counter()
     for row in writer.rows():
         if next(files, (None,))[0] != row["place"]:

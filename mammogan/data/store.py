@@ -181,7 +181,7 @@ class StoreWriter:
             else:
                 self._group = zarr.open_group(self.path, mode="r+")
                 if {key: self._group.attrs.get(key) for key in attributes} != attributes:
-                    raise StoreError(f"{self.path} was made with other settings; give another folder or add --force.")
+                    raise StoreError(f"{self.path} was made with other settings; give another folder.")
             self.complete = bool(self._group.attrs.get("complete"))
             self._arrays, self._parts = [self._array(size) for size in self.sizes], self.path / PARTS
             self._images: list[Encoded] = []

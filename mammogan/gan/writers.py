@@ -91,9 +91,9 @@ class ImageFolder:
         record = out / RECORD
         if record.is_file():
             if json.loads(record.read_text()) != made_by:
-                raise OutputError(f"{out} holds images that were drawn otherwise; give another folder or add --force.")
+                raise OutputError(f"{out} holds images that were drawn otherwise; give another folder.")
         elif out.is_dir() and any(entry.name != f".{RECORD}.aside" for entry in out.iterdir()):
-            raise OutputError(f"{out} is not empty; give another folder or add --force.")
+            raise OutputError(f"{out} is not empty; give another folder.")
         atomic.make_folder(out)
         atomic.write_json(record, made_by)
         with atomic.writing(out / TABLE):

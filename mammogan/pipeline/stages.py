@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import yaml
 
-from mammogan.atomic import write_json, writing
+from mammogan.atomic import FolderKind, check_replaceable, write_json, writing
 from mammogan.errors import PipelineError, require
 from mammogan.report import provenance
 from mammogan.report.provenance import ROOT, sha256
@@ -27,6 +27,20 @@ DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
 PLACEHOLDER = r"\{(\w+)\}"  # in a parameter: the folder of a stage, or the data
 TOGETHER = 3  # notebooks that run at the same time
+# A folder of results may hold any file. The runner writes attempt.json first and key.json last; a notebook that runs
+# alone writes results.json.
+RESULTS = (
+    *(
+        FolderKind("results of a stage", mark, lambda content: "the notebook" in json.loads(content), ".*")
+        for mark in ("key.json", "attempt.json")
+    ),
+    FolderKind(
+        "results of a stage",
+        "results.json",
+        lambda content: all({"value", "label"} <= entry.keys() for entry in json.loads(content).values()),
+        ".*",
+    ),
+)
 KEPT = ("reference/", "benchmarks/")  # folders of the checkout that hold files of earlier runs
 
 
@@ -172,9 +186,8 @@ class Pipeline:
     def why(self, stage: str) -> str:
         """Return why a stage must run, in words; "" where its results are up to date."""
         folder = self.folder(stage)
-        try:
-            before = json.loads((folder / "key.json").read_text())
-        except (OSError, ValueError):
+        before = _read_key(folder / "key.json")
+        if not before:
             return "it has no results yet"
         if changed := [part for part, value in self.key(stage).items() if before.get(part) != value]:
             return f"changed: {', '.join(changed)}"
@@ -190,6 +203,14 @@ class Pipeline:
             before = next((f"the stage {need} runs" for need in self.needs(name) if reasons.get(need)), "")
             reasons[name] = "asked for" if force else self.why(name) or before
         return reasons
+
+
+def _read_key(path: Path) -> dict[str, str]:
+    """Return the content of a file that `Pipeline.key` was written to; {} where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def tree(path: Path, skip: str = "") -> list[bytes]:
@@ -224,6 +245,8 @@ def run(
     with _lock(pipeline), chdir(pipeline.root):
         if pipeline.data:
             link = pipeline.runs / "data"
+            if link.exists() and not link.is_symlink():
+                raise PipelineError(f"{link} is not a link that this command made; move it away.")
             link.unlink(missing_ok=True)
             link.symlink_to(pipeline.data)
         return _run_stages(pipeline, wanted, force, echo)
@@ -243,9 +266,7 @@ def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callab
                 if failures or not (why := "asked for" if force else pipeline.why(name)):
                     return
                 echo(f"{name}: running ({why})")
-                if force:
-                    (pipeline.folder(name) / "attempt.json").unlink(missing_ok=True)
-                seconds[name] = _run_stage(pipeline, name)
+                seconds[name] = _run_stage(pipeline, name, force)
                 echo(f"{name}: {seconds[name]:.1f} s")
             except BaseException as error:  # raised again below, in the thread that asked
                 failures.append(error)
@@ -261,16 +282,17 @@ def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callab
     return seconds
 
 
-def _run_stage(pipeline: Pipeline, stage: str) -> float:
+def _run_stage(pipeline: Pipeline, stage: str, force: bool) -> float:
     """Execute one notebook and record where its results come from; return the wall time in seconds."""
     from papermill import execute_notebook, inspect_notebook
 
     folder, key, parameters = pipeline.folder(stage), pipeline.key(stage), pipeline.parameters(stage)
     attempt, aside = folder / "attempt.json", folder / ".notebook.ipynb"
     # An attempt that was cut off is continued: the store and the run pick up where they were. Another starts clean.
-    if not attempt.is_file() or json.loads(attempt.read_text()) != key:
-        shutil.rmtree(folder, ignore_errors=True)
     with writing(folder):
+        if (folder.exists() or folder.is_symlink()) and (force or _read_key(attempt) != key):
+            check_replaceable(folder, RESULTS, [pipeline.data] if pipeline.data else [], "move it away")
+            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "key.json").unlink(missing_ok=True)
     write_json(attempt, key)

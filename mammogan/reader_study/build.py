@@ -90,7 +90,7 @@ def build(
         if (out / RESPONSES).exists():
             raise StudyError(f"{out} holds responses; export them and give another folder.")
         if out.exists() and any(out.iterdir()):
-            raise StudyError(f"The folder {out} is not empty; give another or add --force.")
+            raise StudyError(f"The folder {out} is not empty; give another folder.")
     seed = secrets.randbits(128) if settings.secret is None else settings.secret
     with replacing_folder(out) as aside:
         aside.chmod(0o700)  # nobody else may watch the pictures of a class being written

@@ -72,7 +72,6 @@ def align(
     out: Path,
     settings: AlignSettings = AlignSettings(),
     *,
-    force: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
     """Compare two sets of images and write the report, as a whole once everything is computed.
@@ -81,7 +80,6 @@ def align(
         real, synthetic: a store, or a folder of DICOM files or pictures; see `pairs.open_pair`.
         out: folder to write.
         settings: settings.
-        force: replace a folder that is not empty.
         progress: counts files, images and sections.
 
     Returns:
@@ -92,8 +90,8 @@ def align(
         ParameterError: too few images.
         OutputError: the folder is not empty, or cannot be written.
     """
-    if not force and out.exists() and any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty; give another folder.")
     network = torchscript_feature(settings.feature, channels=settings.channels) if settings.feature else gray_features
     stores = open_pair(
         real,

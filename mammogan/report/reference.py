@@ -48,9 +48,7 @@ ORIGINS = {
 }
 
 
-def export(
-    run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1, force: bool = False
-) -> Path:
+def export(run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1) -> Path:
     """Write a reference folder from a finished run and its training images, as a whole.
 
     Args:
@@ -60,19 +58,16 @@ def export(
         origin: a name in origins.toml.
         count: synthetic images to draw for the tables.
         seed: random seed of the latent vectors; the chapters draw the same images again.
-        force: replace a folder that is not empty, unless it holds labels.
 
     Raises:
         ParameterError: an unknown origin.
-        OutputError: a folder that is not empty or holds labels, or cannot be written.
+        OutputError: a folder that is not empty, or cannot be written.
         RunError, StoreError: no run or no store, or weights of more than 25 MB.
     """
     if origin not in ORIGINS:
         raise ParameterError(f"There is no origin {origin!r}; it is one of {', '.join(ORIGINS)}.")
-    if not force and out.exists() and any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty; give another or add --force.")
-    if (out / "labels").exists():
-        raise OutputError(f"{out / 'labels'} would be lost with {out}; move it away, or give another --out.")
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty; give another folder.")
     store = Store.open(real)
     with replacing_folder(out) as folder, tempfile.TemporaryDirectory() as aside:
         weights = publish_run(run, folder / "run")

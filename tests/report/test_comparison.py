@@ -79,7 +79,7 @@ def test_the_command_repeats_and_overwrites_only_when_told(pair: tuple[Store, St
     before = (report / "results.json").read_text()
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 1
-    assert "--force" in str(refused.exception)
+    assert "not empty; give another folder" in str(refused.exception)
     assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
     assert (report / "results.json").read_text() == before
     assert CliRunner().invoke(app, ["align", str(pair[0].path)]).exit_code == 2

@@ -115,11 +115,11 @@ def test_force_loses_neither_labels_nor_what_has_no_successor(
     kept: tuple[Path, Path], store: Store, tmp_path: Path
 ) -> None:
     out = tmp_path / "kept"
-    out.mkdir()
-    (out / "old").touch()
+    shutil.copytree(kept[1], out)
+    (out / "run" / "old").touch()
     command = ["reference", str(kept[0]), "--real", str(store.path), "--out", str(out), "--count", "16", "--force"]
     assert CliRunner().invoke(app, [*command, "--origin", "x"]).exit_code != 0
-    assert (out / "old").exists()
+    assert (out / "run" / "old").exists()
     command += ["--origin", "phantoms"]
     (out / "labels").mkdir()
     refused = CliRunner().invoke(app, command)
@@ -128,7 +128,7 @@ def test_force_loses_neither_labels_nor_what_has_no_successor(
     assert CliRunner().invoke(app, command).exit_code == 0
     assert (out / "moments.csv").read_bytes() == (kept[1] / "moments.csv").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-    assert not (out / "old").exists()
+    assert not (out / "run" / "old").exists()
 
 
 def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Kinds of folders that commands write, and what each is recognized by before --force replaces it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from mammogan.atomic import FolderKind
+
+
+def _has(*keys: str, **values: str) -> Callable[[str], bool]:
+    """Return a test for a JSON object with these keys, and with these values."""
+
+    def holds(content: str) -> bool:
+        record = json.loads(content)
+        return all(key in record for key in keys) and all(record[key] == value for key, value in values.items())
+
+    return holds
+
+
+def _store(command: str) -> FolderKind:
+    """Return the kind of stores that a command makes, see `mammogan.data.store`."""
+
+    def holds(content: str) -> bool:
+        attributes = json.loads(content)["attributes"]
+        return attributes["format"].startswith("mammogan-store-") and attributes["made_by"]["by"] == command
+
+    entries = r"zarr\.json|\.lock|manifest\.parquet|manifest\.parts|report|\d+x\d+"
+    return FolderKind(f"a store of mammogan {command}", "zarr.json", holds, entries, ".lock")
+
+
+def _report(chapter: str, noun: str) -> FolderKind:
+    """Return the kind of reports whose numbers have keys of one chapter, see `mammogan.report.results`."""
+
+    def holds(content: str) -> bool:
+        keys = json.loads(content).keys()
+        return bool(keys) and all(key.startswith(f"{chapter}.") for key in keys)
+
+    return FolderKind(noun, "results.json", holds, r"report\.html|results\.json|figures|data")
+
+
+PHANTOMS = FolderKind(
+    "a folder of phantoms",
+    "phantoms.csv",
+    lambda content: content.startswith("file,patient,view,laterality,age,density,lesions"),
+    r"phantoms\.csv|\d{7,}\.dcm",
+)
+STORE = _store("ingest")
+SAMPLES = (
+    FolderKind(
+        "a folder of drawn images",
+        "sample.json",
+        _has("generator", "seed", "format", by="sample"),
+        r"sample\.json|images\.csv|film\.webp|\d{5,}",
+        "images.csv",
+    ),
+    _store("sample"),
+)
+INSPECTION = FolderKind(
+    "an inspection",
+    "inspection.json",
+    _has("seed", "images", "synthetic", "controls", "name"),
+    r"index\.html|images|sheets|candidates\.csv|key\.csv|inspection\.json|report",
+)
+STUDY = FolderKind("a reader study", "study.json", _has("pools", format="mammogan-study-1"), r"study\.json|public")
+ALIGNMENT = _report("alignment", "a report of mammogan align")
+ANALYSIS = _report("study", "an analysis of a reader study")
+REFERENCE = FolderKind(
+    "a reference",
+    "provenance.json",
+    _has("origin", "data_hash", "images_seen"),
+    r"README\.md|run|moments\.csv|artifacts|alignment|provenance\.json",
+)
