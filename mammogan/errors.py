@@ -109,6 +109,7 @@ class Reason(StrEnum):
     TOMOSYNTHESIS = "tomosynthesis", "The image is a breast tomosynthesis or was made from one."
     MULTI_FRAME = "multi_frame", "The file has several frames."
     COLOR = "color", "The image is in color."
+    SYNTHETIC = "synthetic", "The image was drawn by a program, not taken of a patient."
     FOR_PROCESSING = "for_processing", "The image is FOR PROCESSING, not for presentation."
     VIEW = "view", "The view is missing, or is neither craniocaudal (CC) nor mediolateral oblique (MLO)."
     MAGNIFIED = "magnified", "The image is magnified."

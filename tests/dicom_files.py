@@ -23,9 +23,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mammogan.data.dicom_writer import Header, Identity, Window, build
+from mammogan.data.dicom_writer import Header, Identity, Window, build, write
 from mammogan.data.phantom.render import render
 from mammogan.data.store import quantize
+from mammogan.gan.writers import write_png
 
 PIXELS = np.random.default_rng(1).integers(0, 4096, (70, 90)).astype(np.uint16)
 
@@ -40,6 +41,17 @@ def as_bytes(dataset: Dataset) -> bytes:
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+def drawn(folder: Path) -> Path:
+    """Write a DICOM file and a PNG, 320 x 256 pixels, as `mammogan sample` does; return the folder."""
+    folder.mkdir()
+    pixels = quantize(render(5, 2, "MLO", "L", height=320, width=256).shown, 12)
+    comment = "Synthetic: drawn by a generative network, shows no patient. Generator 0, seed 0, image 0."
+    header = Header("MLO", "L", Identity("k", "s", "SYNTHETIC^0-0"), synthetic=True, comment=comment)
+    write(folder / "0.dcm", pixels, header)
+    write_png(folder / "1.png", pixels // 2, 12, comment)
+    return folder
 
 
 def phantom() -> Dataset:

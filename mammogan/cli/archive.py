@@ -57,6 +57,9 @@ def ingest(
         list[str] | None, typer.Option(metavar="FLAG", help="Refuse images with this flag, as clips; repeatable.")
     ] = None,
     for_processing: Annotated[bool, typer.Option("--for-processing", help="Accept FOR PROCESSING images too.")] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Accept images that say that a program drew them, too.")
+    ] = False,
     workers: Workers = 1,
     scheduler: Annotated[str | None, typer.Option(help='Address of a Dask scheduler, or "local" for one here.')] = None,
     seed: Seed = 0,
@@ -77,6 +80,7 @@ def ingest(
         window=int(window) if window.isdigit() else window,
         laterality=laterality,
         allow_processing=for_processing,
+        allow_synthetic=synthetic,
         refuse_flags=tuple(refuse_flag or ()),
         picture_bits=picture_bits,
         seed=seed,

@@ -37,7 +37,7 @@ def inspect(
         page = make_inspection(
             images,
             out,
-            real=open_images(real, images.size) if real else None,
+            real=open_images(real, images.size, allow_synthetic=False) if real else None,
             count=count,
             controls=controls,
             seed=seed,

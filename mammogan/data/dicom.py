@@ -49,7 +49,12 @@ def refusing(reason: Reason, sentence: str, errors: tuple[type[Exception], ...] 
 
 
 def read_mammogram(
-    content: bytes, *, window: int | str = 0, allow_processing: bool = False, label: Facts | None = None
+    content: bytes,
+    *,
+    window: int | str = 0,
+    allow_processing: bool = False,
+    allow_synthetic: bool = False,
+    label: Facts | None = None,
 ) -> Mammogram:
     """Read a full-field digital mammogram.
 
@@ -58,6 +63,7 @@ def read_mammogram(
         window: which of several VOI windows or LUTs to show, see `display`. The first one is the default of the
             hardware that made the image (PS3.3 C.11.2.1.2.1).
         allow_processing: accept FOR PROCESSING images too.
+        allow_synthetic: accept images whose header states that a program drew them.
         label: facts from a table (view, laterality, age, density, patient) that the header does not state.
 
     Raises:
@@ -75,7 +81,7 @@ def read_mammogram(
             if not dataset:
                 raise Refused(Reason.NOT_DICOM, "The file is not a DICOM file.")
         with refusing(Reason.MALFORMED, "The DICOM header cannot be read"):
-            check_exclusions(dataset, allow_processing=allow_processing)
+            flags = check_exclusions(dataset, allow_processing=allow_processing, allow_synthetic=allow_synthetic)
             view = attributes.view_of(dataset) or label.get("view")
             if not view:
                 missing = f"{element('ViewCodeSequence')} and {element('ViewPosition')} are missing"
@@ -100,7 +106,7 @@ def read_mammogram(
             "source_columns": int(pixels.shape[1]),
             "photometric": str(dataset.PhotometricInterpretation),
             "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
-            "flags": ["text"] if text(dataset, "BurnedInAnnotation").upper() == "YES" else [],
+            "flags": flags + ["text"] * (text(dataset, "BurnedInAnnotation").upper() == "YES"),
             **window_facts,
         }
         facts["window_explanation"] = plain(facts.get("window_explanation") or "") or None

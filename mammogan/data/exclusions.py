@@ -11,6 +11,7 @@ from mammogan.data.attributes import VIEW_CODES, element, matching_code, number,
 from mammogan.errors import Reason, Refused
 
 MAX_PIXELS = 2**27  # four times the largest film scan in use; a header that promises more is wrong or an attack
+ACCEPT_SYNTHETIC = "add --synthetic to accept such images"
 MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 # Elements that exclude an image when they are YES.
 YES = {
@@ -38,13 +39,22 @@ WORDS = (
 )
 
 
-def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> None:
+def check_exclusions(dataset: Dataset, *, allow_processing: bool = False, allow_synthetic: bool = False) -> list[str]:
     """Refuse what the paper excluded and what is not a mammogram, with the first reason that applies.
 
     The paper trained on full-field digital mammograms without implants and postoperative artifacts ("Data and Clinical
     Setting"); the attributes are those of the Mammography Image module (PS3.3 C.8.11.7).
+
+    Returns:
+        Flags of the image, see `quality.FLAGS`.
     """
+    flags = []
     _check_kind(dataset, allow_processing)
+    if text(dataset, "SyntheticData").upper() == "YES" or is_drawn(text(dataset, "ImageComments")):
+        if not allow_synthetic:
+            name = element("SyntheticData" if "SyntheticData" in dataset else "ImageComments")
+            raise Refused(Reason.SYNTHETIC, f"{name} says that a program drew the image; {ACCEPT_SYNTHETIC}.")
+        flags.append("synthetic")
     for keyword, reason in YES.items():
         if text(dataset, keyword).upper() == "YES":
             raise Refused(reason, f"{element(keyword)} is YES.")
@@ -64,6 +74,12 @@ def check_exclusions(dataset: Dataset, *, allow_processing: bool = False) -> Non
         for keyword, description in descriptions.items():
             if re.search(rf"\b({pattern})\b", description, re.IGNORECASE):
                 raise Refused(reason, f"{element(keyword)} names {meaning}.")
+    return flags
+
+
+def is_drawn(comment: str) -> bool:
+    """Return True for the comment that `mammogan sample` writes into every DICOM file and PNG."""
+    return comment.startswith("Synthetic: drawn by")
 
 
 def _check_kind(dataset: Dataset, allow_processing: bool) -> None:

@@ -73,13 +73,13 @@ class Images:
         return cls(store.images(size), store.bits, m["id"].to_numpy(str), views, patients, spacing)
 
 
-def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images:
+def open_images(path: str | Path, size: tuple[int, int] | None = None, *, allow_synthetic: bool = True) -> Images:
     """Open a store, or read a folder of DICOM files or gray pictures.
 
     A folder's images come in the order of their names, whatever they show. Their views come from DICOM headers or from
     a CSV with the columns file and view; without one they are unknown. Files that are not images are skipped. A store
     must have the `size`, height and width, and other images are fitted into it; None means the store's finest or that
-    of the first image.
+    of the first image. Without `allow_synthetic`, files that say that a program drew them are skipped too.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -97,9 +97,12 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None) -> Images
         try:
             if file.suffix.lower() in SUFFIXES:
                 # A picture of a generator has no view: any will do to pass the reader.
-                mammogram, view = read_picture(content, {"view": "CC", **label}), label.get("view")
+                mammogram, view = (
+                    read_picture(content, {"view": "CC", **label}, allow_synthetic=allow_synthetic),
+                    label.get("view"),
+                )
             else:
-                mammogram = read_mammogram(content, label=label)
+                mammogram = read_mammogram(content, label=label, allow_synthetic=allow_synthetic)
                 view = mammogram.facts["view"]
         except Refused:
             continue

@@ -46,12 +46,19 @@ class Settings:
     window: int | str = 0  # VOI window or LUT to show, see `display`; 0 is the hardware's default
     laterality: str = "keep"  # "left" mirrors images so that every chest wall is at the left edge
     allow_processing: bool = False  # accept FOR PROCESSING images too
+    allow_synthetic: bool = False  # accept images that say that a program drew them
     refuse_flags: tuple[str, ...] = ()  # of `FLAGS`, to refuse images with; the paper left out clips and pacemakers
     picture_bits: int = 0  # gray values of pictures run from 0 to 2^picture_bits - 1; 0 means the depth of their format
     # Pictures have the store's size and depth and are stored unchanged, in the order of their names, unlabeled ones and
     # copies too. Generated images must be stored so, lest the bad ones are left out.
     prepared: bool = False
     seed: int = 0  # random seed of the split by patient
+
+    def record(self) -> dict[str, object]:
+        """Return the settings as JSON; those that earlier versions lack only where they are not the default."""
+        late = {"allow_synthetic": False}
+        kept = {name: value for name, value in vars(self).items() if name not in late or value != late[name]}
+        return {**kept, "refuse_flags": list(self.refuse_flags)}
 
     def __post_init__(self) -> None:
         if self.laterality not in ("keep", "left"):
@@ -118,10 +125,21 @@ def read_source(path: Path, label: Facts | None, settings: Settings) -> Accepted
         digest = hashlib.sha256(content).hexdigest()
         facts.update({"source_sha256": digest, "id": digest[:16]})
         if path.suffix.lower() in SUFFIXES:
-            mammogram = read_picture(content, label, settings.picture_bits, unlabeled=settings.prepared)
+            mammogram = read_picture(
+                content,
+                label,
+                settings.picture_bits,
+                unlabeled=settings.prepared,
+                allow_synthetic=settings.allow_synthetic,
+            )
         else:
-            allow = settings.allow_processing
-            mammogram = read_mammogram(content, window=settings.window, allow_processing=allow, label=label)
+            mammogram = read_mammogram(
+                content,
+                window=settings.window,
+                allow_processing=settings.allow_processing,
+                allow_synthetic=settings.allow_synthetic,
+                label=label,
+            )
         facts.update(mammogram.facts)
         unchanged = settings.prepared and path.suffix.lower() in SUFFIXES
         image = encode(unchanged_pyramid(mammogram, settings) if unchanged else pyramid_of(mammogram, settings, facts))
@@ -235,7 +253,7 @@ def ingest(
     table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
     paths = hashlib.sha256("\n".join(str(path.resolve()) for path in roots).encode()).hexdigest()[:16]
-    made_by = {"by": "ingest", "sources": paths, **vars(settings), "refuse_flags": list(settings.refuse_flags)}
+    made_by = {"by": "ingest", "sources": paths, **settings.record()}
     with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer, closing(Seen()) as seen:
         files = (
             (salted_hash(salt, f"{number}/{path.relative_to(root)}"), path)

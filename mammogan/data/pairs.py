@@ -96,7 +96,12 @@ def open_pair(
             opened.append(Store.open(source.path))
             continue
         path, task = out.with_name(f"{out.name}.{name}.store"), f"{name} files"
-        settings = Settings(*(source.size or default), depth, prepared=source.kind == "pictures")
+        settings = Settings(
+            *(source.size or default),
+            depth,
+            prepared=source.kind == "pictures",
+            allow_synthetic=name == "synthetic",
+        )
         store = ingest(
             [source.path], path, settings, workers=workers, scheduler=scheduler, progress=progress, task=task
         )

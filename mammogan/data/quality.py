@@ -15,6 +15,7 @@ FLAGS = {
     "text": "text burned into the picture",
     "clipped": "more than 2 % of the breast at the brightest gray value",
     "label_removed": "film labels that were painted over",
+    "synthetic": "an image that was drawn by a program, not taken of a patient",
     "side": "a chest wall at the other edge than the laterality says",
 }
 WHITE = 0.985  # metal absorbs everything: it is displayed at the bright end

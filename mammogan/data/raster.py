@@ -9,16 +9,19 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from mammogan.data.attributes import OTHER_VIEW
 from mammogan.data.dicom import Mammogram, refusing
-from mammogan.data.exclusions import MAX_PIXELS
+from mammogan.data.exclusions import ACCEPT_SYNTHETIC, MAX_PIXELS, is_drawn
 from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm"}
+DRAWN = b"trainedAlgorithmicMedia"  # IPTC's digital source type of images of a generator, in XMP
 # What Pillow raises at broken files.
 ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 
 
-def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: bool = False) -> Mammogram:
+def read_picture(
+    content: bytes, label: Facts | None, bits: int = 0, *, unlabeled: bool = False, allow_synthetic: bool = False
+) -> Mammogram:
     """Read the bytes of a PNG (8 or 16 bits), JPEG, TIFF or PGM; refuse anything else, and pictures in color.
 
     Args:
@@ -26,6 +29,7 @@ def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: 
         label: facts from a table, see `Labels.get`.
         bits: gray values of a picture run from 0 to 2^bits - 1; 0 means the depth of its format.
         unlabeled: accept pictures without a label, and of any view; they are refused otherwise.
+        allow_synthetic: accept pictures that state that a program drew them.
     """
     refuse_broken = refusing(Reason.NOT_AN_IMAGE, "The file cannot be read as a picture", ERRORS)
     with refuse_broken, Image.open(io.BytesIO(content)) as picture:
@@ -33,6 +37,7 @@ def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: 
             raise Refused(Reason.TOO_LARGE, f"The picture has more than {MAX_PIXELS} pixels.")
         if getattr(picture, "n_frames", 1) > 1:
             raise Refused(Reason.MULTI_FRAME, "The picture has several frames; a mammogram has one.")
+        synthetic = is_drawn(str(picture.info.get("Description", ""))) or DRAWN in content
         mode, values = picture.mode, np.asarray(picture)
         # Photometric interpretation (tag 262) 0 means that white is zero; Pillow inverts 8-bit pictures itself.
         inverted = isinstance(picture, TiffImageFile) and mode.startswith("I") and picture.tag_v2.get(262) == 0
@@ -43,6 +48,8 @@ def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: 
             values, mode = channels[..., 0], "L"
     if mode not in ("L", "I", "I;16", "I;16B", "I;16L"):
         raise Refused(Reason.COLOR, f"The picture has mode {mode}; a mammogram is a gray picture of 8 or 16 bits.")
+    if synthetic and not allow_synthetic:
+        raise Refused(Reason.SYNTHETIC, f"The picture says that a program drew it; {ACCEPT_SYNTHETIC}.")
     label = label or {}
     if not unlabeled and not label.get("view"):
         raise Refused(Reason.NO_LABEL, "The picture has no row in a table of labels with the columns file and view.")
@@ -64,6 +71,6 @@ def read_picture(content: bytes, label: Facts | None, bits: int = 0, unlabeled: 
         "source_columns": int(values.shape[1]),
         "window_function": "PICTURE",
         "photometric": "MONOCHROME2",
-        "flags": [],
+        "flags": ["synthetic"] * synthetic,
     }
     return Mammogram(gray, facts, label.get("patient") or key, key, film=True, depth=depth)

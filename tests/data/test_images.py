@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from breasts import SIZE, breasts
+from dicom_files import drawn
 from PIL import Image
 
 from mammogan.data.images import open_images
@@ -30,6 +31,9 @@ def test_a_folder_of_pictures_is_read_whatever_it_shows(phantoms: Path, tmp_path
     assert dicom.size == (40, 32)
     assert set(dicom.views) == {"CC", "MLO"}
     assert len(set(dicom.patients)) == 4
+    with pytest.raises(InputError, match="no image in"):
+        open_images(drawn(tmp_path / "drawn"), allow_synthetic=False)
+    assert len(open_images(tmp_path / "drawn")) == 2
     (tmp_path / "empty").mkdir()
     for folder, sentence in (("empty", "no image in"), ("nowhere", "no folder")):
         with pytest.raises(InputError, match=sentence):

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pydicom
 import pytest
+from dicom_files import drawn
 from pandas.testing import assert_frame_equal
 from PIL import Image
 
@@ -162,6 +163,20 @@ def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
     # A half ellipse of 3/4 of the grid's width: the letterbox is gone and the breast fills the height.
     assert store.images()[0].mean() == pytest.approx(40000 / 65535 * 4095 * np.pi / 4 * 30 / 32, rel=0.02)
     assert store.images()[0][20, 0] > 1000
+
+
+def test_what_a_program_drew_is_refused_unless_asked_for(phantoms: Path, tmp_path: Path) -> None:
+    source = drawn(tmp_path / "in")
+    shutil.copy(phantoms / "0000000.dcm", source)
+    (source / "labels.csv").write_text("file,view\n1.png,MLO\n")
+    store = ingest([source], tmp_path / "s", SMALL)
+    assert (len(store), store.refused["reason"].tolist()) == (1, ["synthetic"] * 2)
+    assert store.refused["sentence"].str.contains("add --synthetic").all()
+    assert "allow_synthetic" not in store.attributes["made_by"]  # a store that was begun before is continued
+    asked = ingest([source], tmp_path / "asked", Settings(40, 32, allow_synthetic=True))
+    assert [list(flags) for flags in asked.manifest["flags"]] == [["synthetic"], [], ["synthetic"]]
+    refusing = Settings(40, 32, allow_synthetic=True, refuse_flags=("synthetic",))
+    assert len(ingest([source], tmp_path / "refusing", refusing)) == 1
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:

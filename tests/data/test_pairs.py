@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_files import drawn
 from PIL import Image
 from small_stores import make_store, write_pngs
 
@@ -33,6 +34,17 @@ def test_pictures_give_the_moments_of_the_store_that_they_came_from(pair: tuple[
     Image.fromarray(np.zeros((20, 20), np.uint16)).save(tmp_path / "pngs" / "small.png")
     _, partly = open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "partly")
     assert (len(partly), partly.refused["reason"].tolist()) == (23, ["geometry"])
+
+
+def test_only_the_synthetic_side_may_be_drawn_by_a_program(phantoms: Path, tmp_path: Path) -> None:
+    for name in ("0.dcm", "1.png"):
+        source = drawn(tmp_path / name)
+        for other in {"0.dcm", "1.png"} - {name}:
+            (source / other).unlink()
+        store = make_store(tmp_path / f"{name}.real", 2, 1, size=(320, 256))
+        assert len(open_pair(store.path, source, tmp_path / f"{name}.out")[1]) == 1
+        with pytest.raises(InputError, match="1 synthetic"):
+            open_pair(source, store.path, tmp_path / f"{name}.wrong")
 
 
 def test_what_cannot_be_compared_is_refused_with_what_to_do(pair: tuple[Store, Store], tmp_path: Path) -> None:
