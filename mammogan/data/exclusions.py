@@ -1,24 +1,66 @@
-"""Exclusion criteria: DICOM files that the paper left out or that are not mammograms."""
+"""Exclusion criteria: DICOM files that the paper left out or that are not mammograms.
+
+The same fact is stated in many places: in codes, in terms that the standard defines, and in words that technologists
+type. A code or a defined term decides. Words about the image (its series, paddle, view) refuse it where they are plain,
+and flag it where they are negated, in doubt, or contradicted by a code. Words about the whole study refuse an image
+only where all images of such a study are excluded.
+"""
 
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import BreastTomosynthesisImageStorage, DigitalMammographyXRayImageStorageForProcessing
+from pydicom.uid import (
+    UID,
+    BreastTomosynthesisImageStorage,
+    ComputedRadiographyImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
-from mammogan.data import attributes
-from mammogan.data.attributes import VIEW_CODES, element, matching_code, number, sequence_items, text
+from mammogan.data.attributes import VIEW_CODES, element, matching_code, number, numbers, sequence_items, text, texts
 from mammogan.errors import Reason, Refused
 
 MAX_PIXELS = 2**27  # four times the largest film scan in use; a header that promises more is wrong or an attack
 ACCEPT_SYNTHETIC = "add --synthetic to accept such images"
 MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
+HIGHEST_KV = 40  # of a mammogram; with a filter of copper, a higher one is the second exposure with a contrast agent
+# SOP classes of gray mammograms with one frame; digitized film is a secondary capture.
+SOP_CLASSES = (
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ComputedRadiographyImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+FOR_PROCESSING = (DigitalMammographyXRayImageStorageForProcessing, DigitalXRayImageStorageForProcessing)
 # Elements that exclude an image when they are YES.
 YES = {
     "QualityControlImage": Reason.NOT_A_BREAST,
     "BreastImplantPresent": Reason.IMPLANT,
     "PartialView": Reason.PARTIAL,
 }
+# Elements that exclude an image when they have a value.
+PRESENT = {
+    "SpecimenDescriptionSequence": Reason.SPECIMEN,
+    "PartialViewDescription": Reason.PARTIAL,
+    "PartialViewCodeSequence": Reason.PARTIAL,
+    "NumberOfTomosynthesisSourceImages": Reason.TOMOSYNTHESIS,
+    "XRay3DAcquisitionSequence": Reason.TOMOSYNTHESIS,
+    "XRay3DReconstructionSequence": Reason.TOMOSYNTHESIS,
+}
+# Defined terms of an image that was computed from a volume (PS3.3 C.8.16.2.1.2 and C.8.16.2.1.3).
+VOLUMES = ("VOLUME", "SAMPLED", "DISTORTED", "MIXED")
 # PS3.16 CID 4015 "View Modifier for Mammography": those that show less, more or something other than the whole breast.
 MODIFIERS = {
     "Magnification": Reason.MAGNIFIED,
@@ -29,14 +71,97 @@ MODIFIERS = {
     **dict.fromkeys(("Cleavage", "InfraMammaryFold", "Tangential"), Reason.PARTIAL),
 }
 REFUSED_CODES = {getattr(codes.cid4015, name): reason for name, reason in MODIFIERS.items()}
-# Words by which units mark what the coded attributes do not always state.
-WORDS = (
-    (r"stereo\w*|biopsy", Reason.STEREOTACTIC, "a stereotactic biopsy"),
-    (r"specimen\w*", Reason.SPECIMEN, "a tissue specimen"),
-    (r"tomo\w*|generated_2d|c-view", Reason.TOMOSYNTHESIS, "a breast tomosynthesis"),
-    (r"spot\w*", Reason.SPOT, "a spot compression"),
-    (r"mag|magn\w*", Reason.MAGNIFIED, "a magnified view"),
+KNOWN_MODIFIERS = list(codes.cid4015.concepts.values())
+KNOWN_VIEWS = list(VIEW_CODES.concepts.values())
+# Body parts (PS3.16, annex L) of images that were filed as mammograms by mistake.
+OTHER_PARTS = re.compile(
+    "ABDOMEN|ANKLE|ARM|[CTL]SPINE|ELBOW|EXTREMITY|FINGER|FOOT|HAND|HEAD|HEART|HIP|JAW|KNEE|LEG|NECK|PELVIS|SHOULDER|"
+    "SKULL|SPINE|TOE|WRIST"
 )
+LOW_ENERGY = re.compile(r"\b(low ?energy|(cc|mlo) le|le (cc|mlo))\b")
+
+
+class Word(NamedTuple):
+    """Words that state a reason.
+
+    Attributes:
+        pattern: expression that finds them in a text as `_normal` returns it.
+        reason: reason for the refusal.
+        meaning: what they name.
+        of_study: "refuse" where all images of a study that is called so are excluded, "flag" or "ignore".
+    """
+
+    pattern: re.Pattern[str]
+    reason: Reason
+    meaning: str
+    of_study: str
+
+
+def _word(reason: Reason, meaning: str, pattern: str, of_study: str = "flag") -> Word:
+    return Word(re.compile(rf"\b({pattern})\b"), reason, meaning, of_study)
+
+
+WORDS = (
+    _word(Reason.SPECIMEN, "a tissue specimen", r"specimen\w*|faxitron|pr(ae|ä)parat\w*", "refuse"),
+    _word(Reason.STEREOTACTIC, "a stereotactic biopsy", r"stereo\w*", "refuse"),
+    _word(Reason.STEREOTACTIC, "a biopsy or localization", r"biops\w*|bx|locali[sz]ation"),
+    _word(
+        Reason.TOMOSYNTHESIS,
+        "a breast tomosynthesis or an image made from one",
+        r"tomo\w*|dbt|generated 2d|c ?view|s ?view|v ?preview|insight [23]d|intelligent 2d|smart 2d|"
+        r"synthe[st]\w*|slices?|slabs?|3d",
+        "ignore",
+    ),
+    _word(
+        Reason.CONTRAST,
+        "a contrast agent",
+        r"recomb\w*|subtract(ed|ion)\w*|(high|dual) ?energy|contrast enhanced|cesm|cedm|cem|senobright|iodine",
+    ),
+    _word(Reason.SPOT, "a spot compression", r"spots?|spt|cone(d|down)?"),
+    _word(Reason.MAGNIFIED, "a magnified view", r"mags?|magn\w*"),
+    _word(
+        Reason.IMPLANT,
+        "a displaced implant",
+        r"implants? displace\w*|displaced implants?|eklund|[rl]?(cc|mlo) ?id|id [rl]?(cc|mlo)",
+    ),
+    _word(Reason.IMPLANT, "an implant", r"implant\w*|prothe[st]\w*|prosthe[st]\w*"),
+    _word(Reason.ROLLED, "a rolled view", r"rolled|roll"),
+    _word(
+        Reason.PARTIAL,
+        "a part of the breast",
+        r"axillary tail|axillary tissue|cleavage|tangential|infra ?mammary fold|anterior compression|cropped",
+    ),
+    _word(
+        Reason.SCREEN_SAVE,
+        "a screen save, a mask or a result of CAD",
+        r"screen ?(saves?|shots?|captures?)|key images?|cad (results?|marks?|overlay)|roi|masks?",
+        "ignore",
+    ),
+    _word(
+        Reason.NOT_A_BREAST,
+        "quality control",
+        r"qc|quality control|phantom|flat ?field|calibration|mtf|cnr|snr|ghosting|artifact evaluation",
+        "refuse",
+    ),
+)
+OF_IMAGE = (
+    "ViewPosition",
+    "PaddleDescription",
+    "ImageType",
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionDeviceProcessingDescription",
+    "DerivationDescription",
+    "ImageComments",
+    "BodyPartExamined",
+)
+OF_STUDY = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
+# Words that put in doubt what follows them within three words, or what they follow.
+DOUBT = re.compile(
+    r"\b(no|not|non|without|w o|wo|minus|kein\w*|ohne|sans|sin|pre|post|prior|after|before|history|hx|h o|s p|status|"
+    r"rule out|r o|possible|former)( \w+){0,2} ?$"
+)
+DOUBT_AFTER = re.compile(r"^ ?(no|none|absent|removed|removal|negative|not|without|explant\w*)\b")
 
 
 def check_exclusions(dataset: Dataset, *, allow_processing: bool = False, allow_synthetic: bool = False) -> list[str]:
@@ -55,26 +180,9 @@ def check_exclusions(dataset: Dataset, *, allow_processing: bool = False, allow_
             name = element("SyntheticData" if "SyntheticData" in dataset else "ImageComments")
             raise Refused(Reason.SYNTHETIC, f"{name} says that a program drew the image; {ACCEPT_SYNTHETIC}.")
         flags.append("synthetic")
-    for keyword, reason in YES.items():
-        if text(dataset, keyword).upper() == "YES":
-            raise Refused(reason, f"{element(keyword)} is YES.")
-    if (number(dataset.get(MAGNIFICATION)) or 0) > 1.25:
-        raise Refused(Reason.MAGNIFIED, f"{element(MAGNIFICATION)} is above 1.25.")
-    if sequence_items(dataset, "SpecimenDescriptionSequence"):
-        raise Refused(Reason.SPECIMEN, f"{element('SpecimenDescriptionSequence')} describes a tissue specimen.")
-    for item in sequence_items(dataset, "ViewCodeSequence"):
-        if matching_code(item, [VIEW_CODES.TissueSpecimenFromBreast]):
-            raise Refused(Reason.SPECIMEN, f"{element('ViewCodeSequence')} names a tissue specimen.")
-        for modifier in sequence_items(item, "ViewModifierCodeSequence"):
-            if code := matching_code(modifier, REFUSED_CODES):
-                raise Refused(REFUSED_CODES[code], f"{element('ViewModifierCodeSequence')} is {code.meaning}.")
-    descriptions = {keyword: text(dataset, keyword) for keyword in ("PaddleDescription", "ViewPosition")}
-    descriptions["ImageType"] = " ".join(attributes.texts(dataset, "ImageType"))
-    for pattern, reason, meaning in WORDS:
-        for keyword, description in descriptions.items():
-            if re.search(rf"\b({pattern})\b", description, re.IGNORECASE):
-                raise Refused(reason, f"{element(keyword)} names {meaning}.")
-    return flags
+    _check_terms(dataset)
+    _check_codes(dataset)
+    return flags + _check_contrast(dataset) + _check_words(dataset)
 
 
 def is_drawn(comment: str) -> bool:
@@ -93,6 +201,10 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
         raise Refused(Reason.MODALITY, f"{element('Modality')} is {stated}; that of a mammogram is MG.")
     if "PixelData" not in dataset:
         raise Refused(Reason.NO_PIXELS, f"{element('PixelData')} is missing.")
+    if sop_class and sop_class not in SOP_CLASSES:
+        name = UID(sop_class).name
+        stated = "not one of mammograms" if name == sop_class else f"{name}, not one of mammograms"
+        raise Refused(Reason.SOP_CLASS, f"{element('SOPClassUID')} is {stated}.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Refused(Reason.MULTI_FRAME, f"{element('NumberOfFrames')} is above 1; a full-field mammogram has one.")
     if dataset.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
@@ -102,6 +214,109 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
         raise Refused(Reason.TOO_LARGE, f"{element('Rows')} times {element('Columns')} is above {MAX_PIXELS} pixels.")
     processing = text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
-    if (processing or sop_class == DigitalMammographyXRayImageStorageForProcessing) and not allow_processing:
+    if (processing or sop_class in FOR_PROCESSING) and not allow_processing:
         name = element("PresentationIntentType" if processing else "SOPClassUID")
         raise Refused(Reason.FOR_PROCESSING, f"{name} is FOR PROCESSING; add --for-processing to accept such images.")
+
+
+def _check_terms(dataset: Dataset) -> None:
+    """Refuse by elements with defined terms and by numbers."""
+    for keyword, reason in YES.items():
+        if text(dataset, keyword).upper() == "YES":
+            raise Refused(reason, f"{element(keyword)} is YES.")
+    for keyword, reason in PRESENT.items():
+        contradicted = reason is Reason.PARTIAL and text(dataset, "PartialView").upper() == "NO"
+        if (sequence_items(dataset, keyword) or text(dataset, keyword)) and not contradicted:
+            raise Refused(reason, f"{element(keyword)} is present; {reason.meaning[0].lower()}{reason.meaning[1:]}")
+    if (number(dataset.get(MAGNIFICATION)) or 0) > 1.25:
+        raise Refused(Reason.MAGNIFIED, f"{element(MAGNIFICATION)} is above 1.25.")
+    if text(dataset, "VolumetricProperties").upper() in VOLUMES:
+        raise Refused(Reason.TOMOSYNTHESIS, f"{element('VolumetricProperties')} is that of an image made of a volume.")
+    if text(dataset, "VolumeBasedCalculationTechnique").upper() not in ("", "NONE"):
+        name = element("VolumeBasedCalculationTechnique")
+        raise Refused(Reason.TOMOSYNTHESIS, f"{name} is that of an image made of a volume.")
+    if OTHER_PARTS.fullmatch(text(dataset, "BodyPartExamined").upper()):
+        raise Refused(Reason.NOT_A_BREAST, f"{element('BodyPartExamined')} is not a breast.")
+
+
+def _check_codes(dataset: Dataset) -> None:
+    """Refuse by the codes of view and view modifiers, or by their meanings where the code is missing or private."""
+    for item in sequence_items(dataset, "ViewCodeSequence"):
+        if matching_code(item, [VIEW_CODES.TissueSpecimenFromBreast]):
+            raise Refused(Reason.SPECIMEN, f"{element('ViewCodeSequence')} names a tissue specimen.")
+        if not matching_code(item, KNOWN_VIEWS):
+            _check_meaning(item, "ViewCodeSequence")
+    for holder in (dataset, *sequence_items(dataset, "ViewCodeSequence")):
+        for modifier in sequence_items(holder, "ViewModifierCodeSequence"):
+            if code := matching_code(modifier, REFUSED_CODES):
+                raise Refused(REFUSED_CODES[code], f"{element('ViewModifierCodeSequence')} is {code.meaning}.")
+            if not matching_code(modifier, KNOWN_MODIFIERS):
+                _check_meaning(modifier, "ViewModifierCodeSequence")
+
+
+def _check_meaning(item: Dataset, keyword: str) -> None:
+    meaning = _normal(text(item, "CodeMeaning"))
+    for word in WORDS:
+        if word.pattern.search(meaning):
+            raise Refused(word.reason, f"{element(keyword)} names {word.meaning}.")
+
+
+def _check_contrast(dataset: Dataset) -> list[str]:
+    """Refuse images with a contrast agent but those of low energy, which look as mammograms do and are flagged."""
+    if _is_low_energy(dataset):
+        return ["contrast"]
+    agent = _normal(text(dataset, "ContrastBolusAgent"))
+    if sequence_items(dataset, "ContrastBolusAgentSequence") or agent not in ("", "no", "none", "n a", "na"):
+        raise Refused(Reason.CONTRAST, f"{element('ContrastBolusAgent')} is given, and the image is not of low energy.")
+    filters = _normal(" ".join(texts(dataset, "FilterMaterial")))
+    if max(numbers(dataset, "KVP"), default=0) > HIGHEST_KV and re.search(r"\b(copper|cu)\b", filters):
+        names = f"{element('KVP')} and {element('FilterMaterial')}"
+        raise Refused(Reason.CONTRAST, f"{names} are those of an exposure of high energy, with a contrast agent.")
+    return []
+
+
+def _is_low_energy(dataset: Dataset) -> bool:
+    """Return True for the image of a contrast-enhanced pair that is exposed as other mammograms are."""
+    stated = _normal(" ".join((*texts(dataset, "ImageType"), text(dataset, "SeriesDescription"))))
+    return bool(LOW_ENERGY.search(stated)) and not re.search("recomb|subtract|high ?energy", stated)
+
+
+def _check_words(dataset: Dataset) -> list[str]:
+    """Refuse by words that are plain; return ["described"] where some are in doubt."""
+    contradicted = {
+        "an implant": text(dataset, "BreastImplantPresent").upper() == "NO",
+        "a part of the breast": text(dataset, "PartialView").upper() == "NO",
+    }
+    words = [word for word in WORDS if word.reason is not Reason.CONTRAST or not _is_low_energy(dataset)]
+    doubtful = False
+    for keyword in (*OF_IMAGE, *OF_STUDY):
+        of_study = keyword in OF_STUDY
+        # A negation holds for its own clause.
+        clauses = [part for value in texts(dataset, keyword) for part in re.findall(r"[^,;:.()]+\??", value)]
+        for word in words:
+            if of_study and word.of_study == "ignore":
+                continue
+            # A protocol of both kinds of images is that of each of them.
+            general = (of_study and word.of_study == "flag") or (
+                keyword == "ProtocolName" and word.reason is Reason.TOMOSYNTHESIS
+            )
+            for is_plain in _mentions(word.pattern, clauses):
+                if is_plain and not general and not contradicted.get(word.meaning):
+                    raise Refused(word.reason, f"{element(keyword)} names {word.meaning}.")
+                doubtful = True
+    return ["described"] * doubtful
+
+
+def _mentions(pattern: re.Pattern[str], clauses: list[str]) -> Iterator[bool]:
+    """Yield True for each match that is plain, and False for one that is negated or in question."""
+    for clause in clauses:
+        words = _normal(clause)
+        for match in pattern.finditer(words):
+            doubt = DOUBT.search(words[: match.start()]) or DOUBT_AFTER.search(words[match.end() :])
+            both = match[0] == "3d" and "2d" in words.split()
+            yield not (doubt or both or "?" in clause)
+
+
+def _normal(value: str) -> str:
+    """Return a text in small letters, with one space in place of all that is neither a letter nor a digit."""
+    return re.sub(r"[\W_]+", " ", value).strip().lower()

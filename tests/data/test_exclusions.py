@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from dicom_files import HEADER, PIXELS, as_bytes
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import build, code
@@ -103,3 +104,100 @@ def test_view_modifiers(value: str, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         read_mammogram(as_bytes(dataset))
     assert refused.value.reason == reason
+
+
+def with_meaning(meaning: str, value: str = "", scheme: str = "99LOCAL") -> Dataset:
+    item = Dataset()
+    if value:
+        item.CodeValue, item.CodingSchemeDesignator = value, scheme
+    item.CodeMeaning = meaning
+    return item
+
+
+STATED = [
+    ({"ViewModifierCodeSequence": [code("399055006", "Spot Compression")]}, "spot"),
+    ({"ViewModifierCodeSequence": [code("R-102D6", "M", "SRT")]}, "magnified"),
+    ({"ViewModifierCodeSequence": [with_meaning("Implant Displaced")]}, "implant"),
+    ({"ViewModifierCodeSequence": [with_meaning("Rolled Lateral", "17")]}, "rolled"),
+    ({"ViewModifierCodeSequence": [with_meaning("axillary tail", "17")]}, "partial"),
+    ({"ViewCodeSequence": [with_meaning("MLO magnification", "4")]}, "magnified"),
+    ({"ViewPosition": "MLO SPOT"}, "spot"),
+    ({"ViewPosition": "RMLO-ID"}, "implant"),
+    ({"PaddleDescription": "9 CM SPT"}, "spot"),
+    ({"PaddleDescription": "SPOT_CONTACT"}, "spot"),
+    ({"PaddleDescription": "BIOPSY"}, "stereotactic"),
+    ({"SeriesDescription": "L MLO Spot Mag"}, "spot"),
+    ({"SeriesDescription": "R CC ID"}, "implant"),
+    ({"SeriesDescription": "SPECIMEN R"}, "specimen"),
+    ({"StudyDescription": "Surgical specimen radiograph"}, "specimen"),
+    ({"ProtocolName": "Stereotactic Biopsy"}, "stereotactic"),
+    ({"StudyDescription": "STEREO BX"}, "stereotactic"),
+    ({"BodyPartExamined": "SPECIMEN"}, "specimen"),
+    ({"BodyPartExamined": "HAND"}, "not_a_breast"),
+    ({"PartialViewDescription": "anterior"}, "partial"),
+    ({"SeriesDescription": "R MLO C-View"}, "tomosynthesis"),
+    ({"SeriesDescription": "S-View L CC"}, "tomosynthesis"),
+    ({"SeriesDescription": "L CC Intelligent 2D"}, "tomosynthesis"),
+    ({"SeriesDescription": "ROUTINE3D_VPREVIEW_RCC"}, "tomosynthesis"),
+    ({"SeriesDescription": "Synthesized 2D"}, "tomosynthesis"),
+    ({"ImageType": ["DERIVED", "PRIMARY", "TOMO_2D"]}, "tomosynthesis"),
+    ({"VolumetricProperties": "VOLUME"}, "tomosynthesis"),
+    ({"VolumetricProperties": "SAMPLED"}, "tomosynthesis"),
+    ({"VolumeBasedCalculationTechnique": "MAX_IP"}, "tomosynthesis"),
+    ({"ImageType": ["DERIVED", "PRIMARY", "", "RECOMBINED"]}, "contrast"),
+    ({"SeriesDescription": "R CC Subtraction"}, "contrast"),
+    ({"SeriesDescription": "L MLO HIGH ENERGY"}, "contrast"),
+    ({"ContrastBolusAgent": "Iohexol"}, "contrast"),
+    ({"ContrastBolusAgentSequence": [with_meaning("Iohexol", "1")]}, "contrast"),
+    ({"KVP": "46", "FilterMaterial": "COPPER"}, "contrast"),
+    ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "sop_class"),
+    ({"SOPClassUID": "1.2.3.4"}, "sop_class"),
+    ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "screen_save"),
+    ({"SeriesDescription": "ROI mask images"}, "screen_save"),
+    ({"SeriesDescription": "cropped images"}, "partial"),
+    ({"StudyDescription": "Weekly QC"}, "not_a_breast"),
+    ({"SeriesDescription": "ACR Phantom"}, "not_a_breast"),
+    # A negation of something else does not help.
+    ({"BreastImplantPresent": "NO", "SeriesDescription": "no implant, SPOT view"}, "spot"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "reason"), STATED, ids=lambda value: str(value)[:60])
+def test_refused_wherever_it_is_stated(change: dict, reason: str) -> None:
+    dataset = build(PIXELS, HEADER)
+    assign(**change)(dataset)
+    with pytest.raises(Refused) as refused:
+        read_mammogram(as_bytes(dataset))
+    assert refused.value.reason == reason
+    assert refused.value.sentence.endswith(".") and "Iohexol" not in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        ({}, []),
+        ({"SeriesDescription": "R MLO", "StudyDescription": "MG Screening Bilat w/Tomo w/CAD"}, []),
+        ({"PaddleDescription": "18X24CM", "ProtocolName": "ROUTINE"}, []),
+        ({"ViewModifierCodeSequence": [code(codes.cid4015.NippleInProfile.value, "nipple, no spot")]}, []),
+        ({"ViewModifierCodeSequence": [Dataset()]}, []),
+        ({"PartialView": "NO", "PartialViewDescription": "none"}, []),
+        ({"ContrastBolusAgent": "NONE"}, []),
+        ({"KVP": "29", "FilterMaterial": "RHODIUM"}, []),
+        ({"StudyDescription": "no implants"}, ["described"]),
+        ({"SeriesDescription": "R MLO w/o implant"}, ["described"]),
+        ({"SeriesDescription": "implants removed 2010"}, ["described"]),
+        ({"SeriesDescription": "R MLO spot?"}, ["described"]),
+        ({"SeriesDescription": "R CC post stereotactic biopsy"}, ["described"]),
+        ({"BreastImplantPresent": "NO", "SeriesDescription": "Implant views"}, ["described"]),
+        ({"StudyDescription": "Diagnostic with spot and magnification"}, ["described"]),
+        ({"StudyDescription": "US guided biopsy"}, ["described"]),
+        ({"ProtocolName": "Combo 2D 3D"}, ["described"]),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "", "LOW_ENERGY"], "ContrastBolusAgent": "Iohexol"}, ["contrast"]),
+        ({"SeriesDescription": "R CC CESM Low Energy"}, ["contrast"]),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_accepted_and_flagged_where_words_are_in_doubt(change: dict, flags: list[str]) -> None:
+    dataset = build(PIXELS, HEADER)
+    assign(**change)(dataset)
+    assert read_mammogram(as_bytes(dataset)).facts["flags"] == flags
