@@ -152,7 +152,6 @@ OF_IMAGE = (
     "ProtocolName",
     "AcquisitionDeviceProcessingDescription",
     "DerivationDescription",
-    "ImageComments",
     "BodyPartExamined",
 )
 OF_STUDY = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
