@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -22,6 +23,14 @@ from mammogan.report.results import Results
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     return stack()
+
+
+@pytest.fixture
+def default_look() -> Iterator[None]:
+    """Draw without the style that an earlier test may have set."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 @pytest.mark.slow
@@ -60,8 +69,8 @@ def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("default_look")
 def test_what_is_written_reads_back_and_shows_no_image(images: np.ndarray, tmp_path: Path) -> None:
-    matplotlib.rcdefaults()  # whatever style an earlier test has set
     given = compare(images[:60], images[60:], public=False)
     copies.write_sections(given, tmp_path / "kept")
     assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".json", ".csv"}
