@@ -67,9 +67,9 @@ def table4_rates(results: Results, total: int, margin: float) -> pd.DataFrame:
     binomial = table["rate"] * (1 - table["rate"]) / QUESTIONS
     table["SD"], table["SD by guessing"] = deviation, np.sqrt(binomial)
     table["p_spread"] = stats.chi2.sf(n * deviation**2 / binomial, n - 1)
-    step = stats.t.ppf(0.975, n - 1) * deviation / np.sqrt(n - 1)
-    table["low (clusters)"], table["high (clusters)"] = table["rate"] - step, table["rate"] + step
     effect = deviation**2 * n / (n - 1) / binomial
+    samples = zip(table["rate"], table["trials"], effect, n - 1, strict=True)
+    table[["low (clusters)", "high (clusters)"]] = [proportions.EffectiveSample(*row).bounds() for row in samples]
     for row, printed in zip(table.itertuples(), TABLE4, strict=True):
         key, counted = f"table4.{row.group.split()[0].lower()}", f"{row.successes} of {row.trials}"
         value = Value(row.rate, (row.low, row.high), printed.rate, 0.0005)

@@ -78,7 +78,7 @@ class StudyAnswers:
     def clustered(
         self, rows: np.ndarray | None = None, names: Iterable[str] | None = None
     ) -> proportions.Clustered | None:
-        """Estimate the rate of right answers with readers and images as clusters; None where it is not defined.
+        """Estimate the rate of right answers with readers and images as clusters; None where a factor has one level.
 
         Args:
             rows: (n,) booleans, the answers that count; None means all.

@@ -33,7 +33,7 @@ def success_rates(table: pd.DataFrame, margin: float) -> Figure:
     spread = np.abs(table[["low", "high"]].to_numpy().T - rate)
     if "low (clusters)" in table:
         wide = np.abs(table[["low (clusters)", "high (clusters)"]].to_numpy(float).T - rate)
-        axis.errorbar(rate, rows - 0.13, xerr=wide, fmt="s", ms=4, color="0.2", capsize=3, label="clusters, t")
+        axis.errorbar(rate, rows - 0.13, xerr=wide, fmt="s", ms=4, color="0.2", capsize=3, label="clusters")
         label = "answers as independent, exact"
         axis.errorbar(rate, rows + 0.13, xerr=spread, fmt="o", color=REAL, capsize=3, label=label)
     else:

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
+from mammogan.errors import ParameterError
 from mammogan.report import reader_figures, style
 from mammogan.report.html import Part, Picture, Table, write_page
 from mammogan.report.numbers import Number, described, filled, words
@@ -80,21 +81,43 @@ def overall(study: StudyAnswers) -> Iterator[Item]:
     methods = {"answers as independent, exact binomial": exact}
     for names in (["reader"], list(study.clusters)):
         if set(names) <= set(study.clusters) and (clustered := study.clustered(names=names)) is not None:
-            methods[f"{listed(names)} as clusters, t"] = clustered
+            methods[f"{listed(names)} as clusters"] = clustered
     if (clustered := study.clustered()) is None:
-        study.missing["an interval over clusters"] = "there are fewer than three clusters, or all have the same rate"
+        study.missing["an interval over clusters"] = "no two readers answered, or no reader or image has two answers"
     else:
         yield numbers(estimates(clustered, "clustered."), clusters=listed(study.clusters))
-    last = list(methods.values())[-1]
-    can = "can" if last.p_equivalence <= 0.05 else "cannot"
-    differs = " The rate differs from one half." if last.low > 0.5 or last.high < 0.5 else ""
-    yield filled(WORDS["verdict"], margin=study.margin, can=can, differs=differs)
+    yield verdict(list(methods.values()), study.margin)
     yield warning
     yield filled(WORDS["reading"])
     rows = [(name, *vars(estimate).values()) for name, estimate in methods.items()]
     columns = ["method", *INTERVAL, "P against 1/2", "P of equivalence", "variance, of the binomial's"]
     yield Table("Rate of right answers with 95 % intervals", pd.DataFrame(rows, columns=columns), "overall")
     yield Table("Are answers correlated? Tarone's test", tarone, "independence")
+
+
+def verdict(methods: Sequence[proportions.Clustered], margin: float) -> str:
+    """Return what all rows of the table of rates allow to say: a difference from one half, equivalence, or neither.
+
+    Args:
+        methods: the exact binomial, and the same rate with clusters, if there are any.
+        margin: margin of equivalence.
+    """
+    above, below = all(m.low > 0.5 for m in methods), all(m.high < 0.5 for m in methods)
+    equivalent = all(m.p_equivalence <= 0.05 for m in methods)
+    within = f"within one half ± {margin:g}"
+    if above or below:
+        text = f"The rate of right answers is {'above' if above else 'below'} one half"
+        text += f", and it is {within}." if equivalent else "."
+    elif equivalent:
+        text = f"The rate of right answers is equivalent to one half: it is {within}."
+    else:
+        text = f"There is no verdict: these answers show neither a rate above or below one half nor one {within}."
+    if len(methods) == 1:
+        return f"{text} This holds for these readers and these images; nothing is known about others."
+    alone = [m.low > 0.5 or m.high < 0.5 or m.p_equivalence <= 0.05 for m in methods]
+    if any(alone) and not (above or below or equivalent):
+        text += " One row of the table shows one of them, another does not."
+    return f"{text} A verdict needs every row of the table, at 5 %."
 
 
 def estimates(c: proportions.Clustered, prefix: str = "") -> dict[str, Number]:
@@ -156,10 +179,15 @@ def distribution(study: StudyAnswers) -> Iterator[Item]:
         facts = {"bins": fit.bins, "simulations": study.simulations}
     except ValueError as error:
         study.missing["the chi-square test of scores"] = str(error)
-    beta, best = proportions.beta_binomial(scores, questions), int(scores.max())
+    best = int(scores.max())
     expected, probability = proportions.chance_of_best(len(scores), questions, best)
-    values |= {"overdispersion": beta.rho, "best": best}
-    facts |= {"p": beta.p, "expected": expected, "probability": probability}
+    values["best"] = best
+    facts |= {"expected": expected, "probability": probability}
+    try:
+        beta = proportions.beta_binomial(scores, questions)
+        values["overdispersion"], facts["p"] = beta.rho, beta.p
+    except ParameterError as error:
+        study.missing["the overdispersion of scores"] = str(error)
     yield numbers(values, "Do scores follow a binomial distribution?", **facts)
 
 
@@ -179,8 +207,12 @@ def over_questions(study: StudyAnswers) -> Iterator[Item]:
     answers = study.matrix()
     attempts, questions = answers.shape
     if attempts < 2 or questions < 2 or answers.min() == answers.max():
-        study.missing["tests over questions"] = "there are too few complete attempts, or all answers are the same"
-        yield "Too few complete attempts."
+        if answers.size and answers.min() == answers.max():
+            why = f"all {answers.size} answers of complete attempts are the same"
+        else:
+            why = f"{attempts} complete attempts of {questions} questions are too few"
+        study.missing["tests over questions"] = why
+        yield f"Questions cannot be compared: {why}."
         return
     yield "Learning would show as a slope, hard or easy questions as differences."
     right, columns = answers.sum(0), list(answers.T)
@@ -189,13 +221,17 @@ def over_questions(study: StudyAnswers) -> Iterator[Item]:
     slope, trend = rank_tests.linear_trend(right, attempts)
     tests = {"kruskal": rank_tests.kruskal_wallis(columns), "cochran": rank_tests.cochran_q(answers), "trend": trend}
     yield numbers({f"questions.{name}.p": p for name, p in tests.items()}, "Tests over questions")
-    raw, holm = rank_tests.conover(columns), rank_tests.conover(columns, "holm")
+    yield numbers({"questions.slope": 100 * slope})
+    try:
+        raw, holm = rank_tests.conover(columns), rank_tests.conover(columns, "holm")
+    except ParameterError:
+        study.missing["tests of pairs of questions"] = "all attempts answered each question alike"
+        return
     upper = np.triu_indices(questions, 1)
     pairs = pd.DataFrame({"question": upper[0] + 1, "against": upper[1] + 1, "P": raw[upper], "P (Holm)": holm[upper]})
     yield Table("", pairs, "conover")
     smallest = {"smallest": float(raw[upper].min()), "holm": float(holm[upper].min())}
-    values = {f"questions.conover.{key}": p for key, p in smallest.items()}
-    yield numbers({"questions.slope": 100 * slope, **values}, pairs=len(pairs))
+    yield numbers({f"questions.conover.{key}": p for key, p in smallest.items()}, pairs=len(pairs))
     wide = pairs.pivot(index="question", columns="against", values="P").round(3).astype(object).fillna("").reset_index()
     yield Table("Conover-Iman P values, unadjusted, as in Table 3 of the paper (with Holm in conover.csv)", wide)
 
@@ -219,7 +255,7 @@ def groups(study: StudyAnswers) -> Iterator[Item]:
     yield Table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", exact)
     if len(clusters):
         clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))
-        yield Table(f"The same with {shared} as clusters, t; Holm over this table", clusters)
+        yield Table(f"The same with {shared} as clusters; Holm over this table", clusters)
     if len(compared):
         compared["P (Holm)"] = compared.groupby("sample")["P"].transform(lambda p: rank_tests.holm(p.to_numpy()))
         yield Table("Groups against each other, Kruskal-Wallis on rates of attempts", compared, "strata")
@@ -256,13 +292,18 @@ def mixed_model(study: StudyAnswers) -> Iterator[Item]:
         yield "No mixed model can be fitted."
         return
     centered = question - question.mean()
-    fit = mixed_logistic(y, factors, {"question": centered} if np.ptp(centered) else None)
+    try:
+        fit = mixed_logistic(y, factors, {"question": centered} if np.ptp(centered) else None)
+    except ParameterError as error:
+        study.missing["the mixed model"] = str(error)
+        yield str(error)
+        return
     if not fit.converged:
         yield "The optimizer did not converge; distrust these numbers."
     parts = [numbers({"mixed.rate": fit.rate()}, factors=", ".join(factors))]
     if "question" in fit.coefficients:
-        b, error = fit.coefficients["question"]
-        parts.append(numbers({"mixed.question": (b, b - 1.96 * error, b + 1.96 * error)}))
+        b, se = fit.coefficients["question"]
+        parts.append(numbers({"mixed.question": (b, b - 1.96 * se, b + 1.96 * se)}))
     parts += [numbers({f"mixed.sd.{name}": sd}, p=fit.p[name]) for name, sd in fit.deviations.items()]
     yield from parts
     values = [value for part in parts for value in part.values.values()]

@@ -17,6 +17,8 @@ from scipy import linalg, optimize, special, stats
 from mammogan.errors import ParameterError
 from mammogan.types import Estimate
 
+SEPARATED = 10.0  # log odds: no study estimates odds of 20,000; the optimizer went there on its way to infinity
+
 
 class Coefficient(NamedTuple):
     """Estimate of a fixed effect and its standard error, log odds."""
@@ -123,7 +125,8 @@ def mixed_logistic(
         covariates: (n,) values by name of fixed effects other than the intercept.
 
     Raises:
-        ParameterError: all answers are the same, or a factor has one level or as many levels as answers.
+        ParameterError: all answers are the same, a factor has one level or as many levels as answers, or a covariate
+            or a factor separates right from wrong answers.
     """
     y = np.asarray(y)
     if y.min() == y.max():
@@ -154,6 +157,14 @@ def mixed_logistic(
         without = fit([other for other in names if other != name])[1]
         p[name] = float(stats.chi2.sf(max(without - deviance, 0.0), 1) / 2)
     deviations = np.abs(best[k:])
+    # Covariates in units of their standard deviation, the intercept as it is.
+    effects = np.abs(best[:k]) * np.where(x.std(0) > 0, x.std(0), 1.0)
+    for name, size in zip([*columns, *names], [*effects, *deviations], strict=True):
+        if size > SEPARATED:
+            raise ParameterError(
+                f"Answers are separated (by {name!r}): right and wrong ones are told apart with hardly an exception, "
+                "and the mixed model has no finite estimate; use the exact binomial and the interval over clusters."
+            )
     laplace = _Laplace(y, x, factors)
     errors = np.sqrt(np.diag(np.linalg.inv(_curvature(lambda b: laplace(b, deviations), best[:k]) / 2)))
     coefficients = {name: Coefficient(float(b), float(e)) for name, b, e in zip(columns, best[:k], errors, strict=True)}

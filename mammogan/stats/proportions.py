@@ -40,7 +40,7 @@ def binomial_p(successes: int, trials: int, chance: float = 0.5) -> float:
 
 @dataclass(frozen=True)
 class Clustered:
-    """Rate of right answers that are correlated within clusters, with its 95 % t interval."""
+    """Rate of right answers that are correlated within clusters, with its 95 % interval."""
 
     rate: float
     low: float
@@ -50,13 +50,75 @@ class Clustered:
     design_effect: float  # variance of the rate over that of as many independent answers
 
 
+@dataclass(frozen=True)
+class EffectiveSample:
+    """A rate of correlated answers as that of fewer independent ones (Korn & Graubard 1998, Surv. Methodol. 24:193).
+
+    The binomial tails of Clopper & Pearson are taken at n_e = n / design effect answers, times the squared ratio of the
+    quantiles of t with n - 1 and with `df` degrees of freedom, which pays for a variance that few clusters estimate
+    badly; never at more than n answers. Bounds are therefore within 0 and 1, and an interval is never narrower than
+    the exact binomial one, also where all clusters have the same rate.
+
+    Attributes:
+        rate, n: rate of right answers, and number of answers.
+        design_effect: variance of the rate over that of n independent answers.
+        df: degrees of freedom of that variance, the smallest number of clusters less one.
+    """
+
+    rate: float
+    n: int
+    design_effect: float
+    df: int
+
+    def size(self, tail: float) -> float:
+        """Return n_e where one tail of the interval has this probability, at most 1/2."""
+        if self.design_effect <= 0 or self.n < 2:
+            return float(self.n)
+        tail = min(tail, 0.499)  # both quantiles are 0 at 1/2
+        ratio = special.stdtrit(self.n - 1, tail) / special.stdtrit(self.df, tail)
+        return float(np.clip(self.n * ratio**2 / self.design_effect, 1e-6, self.n))
+
+    def bounds(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the bounds of an interval of the rate."""
+        n = self.size((1 - level) / 2)
+        right, wrong = self.rate * n, (1 - self.rate) * n
+        low = 0.0 if self.rate == 0 else special.betaincinv(right, wrong + 1, (1 - level) / 2)
+        high = 1.0 if self.rate == 1 else special.betaincinv(right + 1, wrong, (1 + level) / 2)
+        return float(low), float(high)
+
+    def p_above(self, null: float) -> float:
+        """Return the one-sided P against a rate of `null` or less: the tail at which the lower bound meets it."""
+
+        def excess(log_tail: float) -> float:
+            tail = np.exp(log_tail)
+            n = self.size(tail)
+            right = self.rate * n
+            return (special.betainc(right, n - right + 1, null) if right > 0 else 1.0) - tail
+
+        least, most = np.log(1e-100), np.log(0.5)
+        if excess(most) >= 0:
+            return float(excess(most) + 0.5)
+        return float(np.exp(optimize.brentq(excess, least, most))) if excess(least) > 0 else float(np.exp(least))
+
+    def p_below(self, null: float) -> float:
+        """Return the one-sided P against a rate of `null` or more."""
+        return EffectiveSample(1 - self.rate, self.n, self.design_effect, self.df).p_above(1 - null)
+
+    def clustered(self, margin: float) -> Clustered:
+        """Return the rate with its interval and P values; `margin` is that of equivalence with 1/2."""
+        p = min(1.0, 2 * min(self.p_above(0.5), self.p_below(0.5)))
+        p_equivalence = max(self.p_above(0.5 - margin), self.p_below(0.5 + margin))
+        return Clustered(self.rate, *self.bounds(), p, p_equivalence, self.design_effect)
+
+
 def clustered(answers: np.ndarray, clusters: list[np.ndarray], margin: float) -> Clustered:
     """Return the rate with readers, or readers and images, as clusters; clusterings may be crossed.
 
     The variance is the multiway cluster-robust one (Cameron, Gelbach & Miller 2011): that of sums over clusters, added
-    over clusterings, less that over their intersections, and so on; at least that of any clustering alone. The t
-    distribution has one degree of freedom less than the smallest number of clusters. With readers alone and equally
-    many answers per reader, this is the t interval of readers' rates.
+    over clusterings, less that over their intersections, and so on; at least that of any clustering alone. Interval and
+    P values are those of an `EffectiveSample` whose degrees of freedom are one less than the smallest number of
+    clusters. Where all clusters have the same rate, they are those of the exact binomial; where all answers are the
+    same, which says nothing about their correlation, the design effect counts as 1.
 
     Args:
         answers: (n,) 0 or 1.
@@ -64,13 +126,13 @@ def clustered(answers: np.ndarray, clusters: list[np.ndarray], margin: float) ->
         margin: margin of equivalence with a rate of 1/2 (Schuirmann 1987).
 
     Raises:
-        ParameterError: all answers or all clusters are the same, or a clustering has fewer than three clusters.
+        ParameterError: a clustering has one cluster.
     """
     y = np.asarray(answers, float)
     codes = [np.unique(values, return_inverse=True)[1] for values in clusters]
     sizes = [int(code.max()) + 1 for code in codes]
-    if min(sizes) < 3:
-        raise ParameterError(f"A clustering has {min(sizes)} clusters; an interval over clusters needs three or more.")
+    if min(sizes) < 2:
+        raise ParameterError("A clustering has one cluster; an interval over clusters needs two or more.")
 
     def variance(chosen: tuple[int, ...]) -> float:
         code = codes[chosen[0]]
@@ -82,14 +144,11 @@ def clustered(answers: np.ndarray, clusters: list[np.ndarray], margin: float) ->
     numbers = range(len(codes))
     each = [variance((number,)) for number in numbers]
     crossed = [(-1) ** n * variance(chosen) for n in numbers[1:] for chosen in itertools.combinations(numbers, n + 1)]
-    squared = max(sum(each) + sum(crossed), *each)
-    if squared == 0:
-        raise ParameterError("All clusters have the same rate; an interval over clusters needs some that differ.")
-    rate, error, t = float(y.mean()), float(np.sqrt(squared)), stats.t(min(sizes) - 1)
-    step = float(t.ppf(0.975)) * error
-    p = float(2 * t.sf(abs(rate - 0.5) / error))
-    p_equivalence = float(max(t.sf((rate - 0.5 + margin) / error), t.cdf((rate - 0.5 - margin) / error)))
-    return Clustered(rate, rate - step, rate + step, p, p_equivalence, squared / (rate * (1 - rate) / len(y)))
+    rate = float(y.mean())
+    independent = rate * (1 - rate) / len(y)
+    # Sums over clusters with one rate are rounding, not 0.
+    effect = max(sum(each) + sum(crossed), *each) / independent if independent > 0 else 1.0
+    return EffectiveSample(rate, len(y), effect if effect > 1e-9 else 0.0, min(sizes) - 1).clustered(margin)
 
 
 @dataclass(frozen=True)
@@ -203,7 +262,12 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
     """Fit a beta-binomial to scores by maximum likelihood and test it against a binomial (Crowder 1978).
 
     The null is at the border of the parameter space: P is half of the chi-square's tail (Self & Liang 1987).
+
+    Raises:
+        ParameterError: all answers are right, or all are wrong: every overdispersion is then as likely as any other.
     """
+    if not 0 < np.sum(scores) < questions * len(scores):
+        raise ParameterError("All answers are the same; an overdispersion of scores needs right and wrong ones.")
     score, readers = np.unique(np.asarray(scores), return_counts=True)
 
     def negative(parameters: np.ndarray) -> float:
@@ -214,7 +278,7 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
         return -float(readers @ (special.betaln(score + a, questions - score + b) - special.betaln(a, b)))
 
     right, trials = readers @ score, questions * readers.sum()
-    rate = float(np.clip(right / trials, 1e-3, 1 - 1e-3))
+    rate = float(right / trials)
     # A grid of rho finds the basin, also where the likelihood is flat toward 0.
     starts = [np.array([special.logit(rate), special.logit(rho)]) for rho in (0.0005, 0.005, 0.02, 0.1, 0.3)]
     best = optimize.minimize(negative, min(starts, key=negative), method="Nelder-Mead")

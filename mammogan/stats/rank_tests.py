@@ -8,6 +8,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
+from mammogan.errors import ParameterError
 from mammogan.stats.proportions import check_counts
 
 
@@ -26,7 +27,12 @@ def answers_from_counts(successes: np.ndarray, attempts: int) -> np.ndarray:
 
 
 def kruskal_wallis(groups: list[np.ndarray]) -> float:
-    """Return P of the Kruskal-Wallis test over groups, ties corrected (Kruskal & Wallis 1952)."""
+    """Return P of the Kruskal-Wallis test over groups, ties corrected (Kruskal & Wallis 1952).
+
+    Values that are all the same give 1, the P of their permutations.
+    """
+    if np.ptp(np.concatenate(groups)) == 0:
+        return 1.0
     return float(stats.kruskal(*groups).pvalue)
 
 
@@ -36,7 +42,14 @@ def conover(groups: list[np.ndarray], adjust: str | None = None) -> np.ndarray:
     Args:
         groups: values of each group.
         adjust: None for the unadjusted test (Conover & Iman 1979); "holm" for the family of all pairs.
+
+    Raises:
+        ParameterError: groups differ, and no group has two different values: the test divides by their spread.
     """
+    if np.ptp(np.concatenate(groups)) == 0:
+        return np.ones((len(groups), len(groups)))
+    if max(np.ptp(group) for group in groups) == 0:
+        raise ParameterError("Each group has one value only; a test of pairs of groups needs values that differ.")
     return scikit_posthocs.posthoc_conover(groups, p_adjust=adjust).to_numpy()
 
 
@@ -46,7 +59,13 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def cochran_q(answers: np.ndarray) -> float:
-    """Return P of Cochran's Q test of equal difficulty of questions, each attempt its own block (Cochran 1950)."""
+    """Return P of Cochran's Q test of equal difficulty of questions, each attempt its own block (Cochran 1950).
+
+    Attempts that are all right or all wrong say nothing about differences between questions; where no attempt is left,
+    P is 1, that of the permutations within attempts.
+    """
+    if (np.ptp(answers, axis=1) == 0).all():
+        return 1.0
     return float(cochrans_q(answers).pvalue)
 
 

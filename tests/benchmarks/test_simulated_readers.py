@@ -36,7 +36,7 @@ def test_simulated_studies_find_what_is_there() -> None:
     table = simulated_readers.simulate(50, scenarios=chosen)
     for test in ("beta-binomial, readers differ", "Tarone, readers differ", "Tarone, images differ"):
         assert table.loc[test, "both differ"] > 0.8 > 0.2 > table.loc[test, "all guess"]
-    assert table.loc["coverage: t interval over readers and images"].min() >= 0.88
+    assert table.loc["coverage: interval over readers and images"].min() >= 0.88
     assert table.loc["coverage: exact interval", "both differ"] < 0.85
     pd.testing.assert_frame_equal(table, simulated_readers.simulate(50, scenarios=chosen))
 

@@ -17,14 +17,16 @@ from mammogan.report.reader_study import (
     SECTIONS,
     analyse,
     distribution,
+    mixed_model,
     over_questions,
     overall,
     rates_by_question,
     spread,
+    verdict,
     write_section,
 )
 from mammogan.report.results import Results
-from mammogan.stats.proportions import exact_interval
+from mammogan.stats.proportions import Clustered, exact_interval
 from mammogan.stats.responses import NEEDED, check_responses
 
 
@@ -94,14 +96,14 @@ def test_numbers_equal_scipy(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     warned = {}
-    for size in (0.0, 0.9):
-        study = StudyAnswers(check_responses(differing_images(size)), simulations=99)
-        page = analyse(study, tmp_path / str(size)).read_text()
-        values = json.loads((tmp_path / str(size) / "results.json").read_text())
-        warned[size] = "real images differ by more than chance" in page
-        assert ("too narrow" in values["study.rate"]["how"]) is warned[size]
+    for deviation in (0.0, 0.9):
+        study = StudyAnswers(check_responses(differing_images(deviation)), simulations=99)
+        page = analyse(study, tmp_path / str(deviation)).read_text()
+        values = json.loads((tmp_path / str(deviation) / "results.json").read_text())
+        warned[deviation] = "real images differ by more than chance" in page
+        assert ("too narrow" in values["study.rate"]["how"]) is warned[deviation]
         both = values["study.clustered.rate"]
-        assert both["how"] == "t interval, readers and real images as clusters"
+        assert both["how"].endswith(", readers and real images as clusters")
     assert warned == {0.0: False, 0.9: True}
     width, wider = (np.ptp(values[f"study.{key}"]["interval"]) for key in ("rate", "clustered.rate"))
     assert wider > 1.5 * width
@@ -114,8 +116,10 @@ def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
     groups = pd.read_csv(tmp_path / "0.9" / "data" / "groups.csv").iloc[0]
     assert groups["low (clusters)"] == pytest.approx(low)
     design = values["study.design_effect"]["value"]
-    assert design == pytest.approx(
-        (wider / 2 / stats.t.ppf(0.975, 24)) ** 2 / (both["value"] * (1 - both["value"]) / 800)
+    n = 800 / design * (stats.t.ppf(0.975, 799) / stats.t.ppf(0.975, 24)) ** 2
+    right = n * both["value"]
+    assert (low, high) == pytest.approx(
+        (stats.beta.ppf(0.025, right, n - right + 1), stats.beta.ppf(0.975, right + 1, n - right))
     )
 
 
@@ -123,8 +127,12 @@ def test_two_attempts_have_no_distribution_and_equal_answers_no_tests() -> None:
     few = StudyAnswers(check_responses(answers().iloc[: 2 * QUESTIONS].astype(str)))
     assert list(distribution(few)) == ["Fewer than three attempts are complete."]
     alike = StudyAnswers(check_responses(answers()[["reader", "session", "question"]].assign(correct=1).astype(str)))
-    assert list(over_questions(alike)) == ["Too few complete attempts."]
+    assert list(over_questions(alike)) == [
+        "Questions cannot be compared: all 90 answers of complete attempts are the same."
+    ]
     assert {"the distribution of scores"} == set(few.missing)
+    assert len(list(distribution(alike))) == 2
+    assert alike.missing.pop("the overdispersion of scores").startswith("All answers are the same")
     assert {"tests over questions"} == set(alike.missing)
 
 
@@ -134,3 +142,49 @@ def test_rates_by_question() -> None:
     expected = stats.binomtest(3, 10).proportion_ci(method="exact")
     assert (table["low"][0], table["high"][0]) == pytest.approx((expected.low, expected.high))
     assert table["high"][1] == 1
+
+
+def table_of(answers: np.ndarray) -> StudyAnswers:
+    """Return a study of answers (readers, questions)."""
+    reader, question = np.indices(answers.shape)
+    columns = {"reader": reader, "question": question + 1, "correct": answers}
+    return StudyAnswers(check_responses(pd.DataFrame({k: v.ravel() for k, v in columns.items()}).astype(str)))
+
+
+def test_readers_of_one_score_and_a_pilot_have_a_report_and_no_verdict(tmp_path: Path) -> None:
+    for name, study in (
+        ("same", table_of(np.tile([1] * 6 + [0] * 4, (4, 1)))),
+        ("pilot", table_of(np.repeat([[1], [0], [1]], 2, 1))),
+    ):
+        page = analyse(study, tmp_path / name).read_text()
+        assert "There is no verdict" in page and "1e-1" not in page
+    values = json.loads((tmp_path / "same" / "results.json").read_text())
+    exact = stats.binomtest(24, 40).proportion_ci()
+    assert values["study.clustered.rate"]["interval"] == pytest.approx([exact.low, exact.high])
+    assert "study.questions.cochran.p" in json.loads((tmp_path / "pilot" / "results.json").read_text())
+
+
+def test_high_rates_stay_within_one_and_are_above_one_half(tmp_path: Path) -> None:
+    study = table_of(np.array([[1] * 10, [1] * 10, [1] * 9 + [0], [1] * 10]))
+    texts = [item for item in overall(study) if isinstance(item, str)]
+    assert texts[0].startswith("The rate of right answers is above one half.")
+    assert study.clustered().high <= 1
+    assert [item[:25] for item in mixed_model(study)] == ["Answers are separated (by"]
+    assert set(study.missing) == {"images as random effects", "the mixed model"}
+    # Every attempt answers each question alike: no spread for tests of pairs.
+    constant = table_of(np.tile([1, 0, 1], (5, 1)))
+    plt.close("all")
+    list(over_questions(constant))
+    assert list(constant.missing) == ["tests of pairs of questions"]
+
+
+def test_a_verdict_needs_every_row() -> None:
+    above, wide = Clustered(0.6, 0.55, 0.65, 0.01, 1, 1), Clustered(0.6, 0.4, 0.8, 0.3, 1, 1)
+    same, below = Clustered(0.5, 0.47, 0.53, 1, 0.01, 1), Clustered(0.48, 0.47, 0.49, 0.01, 0.01, 1)
+    assert verdict([above, above], 0.05).startswith("The rate of right answers is above one half. A verdict")
+    assert verdict([above, wide], 0.05).startswith("There is no verdict")
+    assert "another does not" in verdict([above, wide], 0.05)
+    assert verdict([same, same], 0.05).startswith("The rate of right answers is equivalent to one half")
+    assert verdict([same, wide], 0.05).startswith("There is no verdict")
+    assert "below one half, and it is within one half ± 0.05" in verdict([below, below], 0.05)
+    assert verdict([above], 0.05).endswith("nothing is known about others.")

@@ -34,3 +34,11 @@ def test_mixed_model_refuses_what_it_cannot_fit() -> None:
         mixed_logistic(np.ones(6), {"reader": np.arange(6) // 2})
     with pytest.raises(ParameterError, match="'reader' has one level, or no level twice"):
         mixed_logistic(np.array([0, 1, 0, 1]), {"reader": np.arange(4)})
+
+
+def test_separated_answers_are_named() -> None:
+    reader, question = np.repeat(np.arange(5), 4), np.tile(np.arange(4) - 1.5, 5)
+    with pytest.raises(ParameterError, match=r"separated \(by .question.\)"):
+        mixed_logistic((question < 0).astype(int), {"reader": reader}, {"question": question})
+    with pytest.raises(ParameterError, match="separated"):
+        mixed_logistic((reader % 2).astype(int), {"reader": reader}, {"question": question})

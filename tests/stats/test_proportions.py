@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.api import OLS
 
 from mammogan.errors import ParameterError
 from mammogan.stats import proportions
+from mammogan.stats.equivalence import equivalence_p
 
 R = json.loads((Path(__file__).parents[1] / "r_reference.json").read_text())
 
@@ -68,36 +69,98 @@ def test_beta_binomial_finds_overdispersion_where_it_is() -> None:
     assert np.mean(np.array(p) <= 0.05) < 0.1
 
 
-def test_interval_over_clusters_equals_scipy_and_statsmodels() -> None:
+def test_interval_over_clusters_is_the_binomial_one_at_the_effective_number_of_answers() -> None:
     rng = np.random.default_rng(2)
     reader = np.repeat(np.arange(30), 8)
     y = (rng.random(240) < special.expit(rng.standard_normal(30)[reader])).astype(int)
     rates = y.reshape(30, 8).mean(1)
     c = proportions.clustered(y, [reader], 0.1)
+    effect = rates.var(ddof=1) / 30 / (y.mean() * (1 - y.mean()) / 240)
+    assert c.design_effect == pytest.approx(effect)
+
+    def size(tail: float) -> float:
+        return 240 / effect * (stats.t.isf(tail, 239) / stats.t.isf(tail, 29)) ** 2
+
+    right, wrong = size(0.025) * np.array([y.mean(), 1 - y.mean()])
+    expected = stats.beta.ppf(0.025, right, wrong + 1), stats.beta.ppf(0.975, right + 1, wrong)
+    assert (c.low, c.high) == pytest.approx(expected)
+    # P is the level whose interval ends at the null.
+    for null, tail in ((0.5, c.p / 2), (0.4, proportions.EffectiveSample(y.mean(), 240, effect, 29).p_above(0.4))):
+        right, wrong = size(tail) * np.array([y.mean(), 1 - y.mean()])
+        ends = stats.beta.ppf(tail, right, wrong + 1), stats.beta.isf(tail, right + 1, wrong)
+        assert np.abs(np.array(ends) - null).min() < 1e-9
+    # With many readers it is the t interval of their rates.
+    reader = np.repeat(np.arange(3000), 8)
+    y = (rng.random(24000) < special.expit(rng.standard_normal(3000)[reader])).astype(int)
+    rates, c = y.reshape(3000, 8).mean(1), proportions.clustered(y, [reader], 0.02)
     interval = stats.ttest_1samp(rates, 0.5).confidence_interval()
-    assert (c.low, c.high) == pytest.approx((interval.low, interval.high))
-    assert c.p == pytest.approx(stats.ttest_1samp(rates, 0.5).pvalue)
-    below = stats.ttest_1samp(rates, 0.4, alternative="greater").pvalue
-    above = stats.ttest_1samp(rates, 0.6, alternative="less").pvalue
-    assert c.p_equivalence == pytest.approx(max(below, above))
-    image = rng.integers(12, size=240)
+    assert (c.low, c.high) == pytest.approx((interval.low, interval.high), abs=2e-4)
+    assert c.p == pytest.approx(stats.ttest_1samp(rates, 0.5).pvalue, abs=0.02)
+    below = stats.ttest_1samp(rates, 0.48, alternative="greater").pvalue
+    above = stats.ttest_1samp(rates, 0.52, alternative="less").pvalue
+    assert c.p_equivalence == pytest.approx(max(below, above), abs=0.02)
+
+
+def test_variance_over_crossed_clusters_equals_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    reader, image = np.repeat(np.arange(30), 8), rng.integers(12, size=240)
     odds = rng.standard_normal(30)[reader] + rng.standard_normal(12)[image]
     y = (rng.random(240) < special.expit(odds)).astype(int)
     c = proportions.clustered(y, [reader, image], 0.1)
     both = np.stack([reader, image], 1)
     fit = OLS(y, np.ones(240)).fit(cov_type="cluster", cov_kwds={"groups": both, "df_correction": False})
     # statsmodels multiplies by (n - 1) / (n - k) = 1 and G / (G - 1), as we do.
-    step = stats.t.ppf(0.975, 11) * fit.bse[0]
-    assert (c.low, c.high) == pytest.approx((y.mean() - step, y.mean() + step))
     assert c.design_effect == pytest.approx(fit.bse[0] ** 2 * 240 / (y.mean() * (1 - y.mean())))
     # A third clustering that is the second one again changes nothing.
     assert proportions.clustered(y, [reader, image, image], 0.1).low == pytest.approx(c.low)
-    for answers, codes, sentence in (
-        ([1, 1, 1], [0, 1, 2], "All clusters have the same rate"),
-        ([0, 1, 1], [0, 0, 1], "has 2 clusters"),
-    ):
-        with pytest.raises(ParameterError, match=sentence):
-            proportions.clustered(np.array(answers), [np.array(codes)], 0.1)
+    with pytest.raises(ParameterError, match="has one cluster"):
+        proportions.clustered(np.array([0, 1, 1]), [np.zeros(3)], 0.1)
+
+
+def test_clusters_of_one_rate_have_the_exact_interval() -> None:
+    for readers in range(2, 9):
+        for right in range(1, 10):
+            y = np.tile([1] * right + [0] * (10 - right), readers)
+            c = proportions.clustered(y, [np.repeat(np.arange(readers), 10)], 0.05)
+            exact = stats.binomtest(right * readers, 10 * readers).proportion_ci()
+            assert (c.low, c.high) == pytest.approx((exact.low, exact.high))
+            # Twice the smaller tail: at a rate of 1/2 the null is symmetric, and this is the exact P.
+            assert c.p == pytest.approx(stats.binomtest(right * readers, 10 * readers).pvalue)
+            assert c.p_equivalence == pytest.approx(equivalence_p(right * readers, 10 * readers, 0.05))
+
+
+@settings(deadline=None)
+@given(st.integers(2, 6), st.integers(1, 12), st.data())
+def test_intervals_over_clusters_are_within_0_and_1_and_hold_the_exact_one(
+    readers: int, items: int, data: st.DataObject
+) -> None:
+    scores = data.draw(st.lists(st.integers(0, items), min_size=readers, max_size=readers))
+    y = np.concatenate([np.arange(items) < score for score in scores]).astype(int)
+    c = proportions.clustered(y, [np.repeat(np.arange(readers), items)], 0.05)
+    exact = stats.binomtest(int(y.sum()), len(y)).proportion_ci()
+    assert 0 <= c.low <= exact.low + 1e-9 and exact.high - 1e-9 <= c.high <= 1
+    assert 0 < c.p <= 1 and 0 < c.p_equivalence <= 1
+    assert (c.p <= 0.05) == (not c.low <= 0.5 <= c.high)
+
+
+@pytest.mark.parametrize("readers", [2, 3, 5])
+def test_intervals_of_few_readers_cover(readers: int) -> None:
+    rng, covered, rejected = np.random.default_rng(readers), 0, 0
+    for _ in range(300):
+        rates = special.expit(0.6 * rng.standard_normal(readers))
+        y = (rng.random((readers, 20)) < rates[:, None]).astype(int).ravel()
+        c = proportions.clustered(y, [np.repeat(np.arange(readers), 20)], 0.05)
+        covered += c.low <= 0.5 <= c.high
+        rejected += c.p_equivalence <= 0.05
+    assert covered / 300 >= 0.93 and rejected == 0
+
+
+def test_beta_binomial_at_the_ends() -> None:
+    for score in (0, 10):
+        with pytest.raises(ParameterError, match="All answers are the same"):
+            proportions.beta_binomial(np.full(30, score), 10)
+    # One wrong answer of 4000: a rate that the null may have, too.
+    assert proportions.beta_binomial(np.r_[9, np.full(399, 10)], 10).p == pytest.approx(0.5, abs=0.01)
 
 
 def test_correlation_within_clusters_by_brute_force() -> None:

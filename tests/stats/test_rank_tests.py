@@ -41,3 +41,12 @@ def test_slope_of_a_trend() -> None:
 def test_more_successes_than_attempts_are_named() -> None:
     with pytest.raises(ParameterError, match="9 successes in 8 trials is impossible"):
         rank_tests.answers_from_counts(np.array([9]), 8)
+
+
+def test_constant_columns_and_attempts_have_defined_values() -> None:
+    pilot = np.array([[1, 1], [0, 0], [1, 1]])  # no permutation within an attempt changes anything
+    assert rank_tests.cochran_q(pilot) == 1
+    assert rank_tests.kruskal_wallis([np.ones(4), np.ones(3)]) == 1
+    assert (rank_tests.conover([np.ones(4), np.ones(3)]) == 1).all()
+    with pytest.raises(ParameterError, match="one value only"):
+        rank_tests.conover([np.ones(4), np.zeros(4)])
