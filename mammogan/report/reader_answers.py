@@ -56,15 +56,34 @@ class StudyAnswers:
         return sessions.assign(first=~sessions["reader"].duplicated())
 
     @property
-    def complete(self) -> tuple[pd.DataFrame, int]:
-        """Sessions in which every question was answered, and the number of questions."""
-        sessions, questions = self.sessions, int(self.table["question"].max())
-        return sessions[sessions["answers"] == questions], questions
+    def complete(self) -> pd.DataFrame:
+        """Sessions in which every question of the table was answered."""
+        sessions = self.sessions
+        return sessions[sessions["answers"] == self.table["question"].nunique()]
+
+    @property
+    def questions(self) -> int:
+        """Questions per attempt: those of complete sessions; where none is complete, the median number of answers."""
+        complete, answers = self.complete, self.sessions["answers"]
+        return int((complete["answers"] if len(complete) else answers).median())
+
+    @property
+    def none_complete(self) -> str:
+        """A sentence where no attempt is complete, else nothing."""
+        if len(self.complete):
+            return ""
+        numbers, answers = self.table["question"], self.sessions["answers"]
+        span = f"{answers.min()} to {answers.max()}" if answers.nunique() > 1 else f"{answers.min()}"
+        return (
+            f"No attempt is complete: there are {numbers.nunique()} different questions (numbers {numbers.min()} to "
+            f"{numbers.max()}), and attempts have {span} answers. An attempt counts as one "
+            f"of {self.questions} questions, the median."
+        )
 
     def matrix(self) -> np.ndarray:
         """Return the 0/1 answers, (complete sessions, questions)."""
         wide = self.table.pivot(index="session", columns="question", values="correct")
-        return wide.loc[self.complete[0].index].to_numpy(np.int8)
+        return wide.loc[self.complete.index].to_numpy(np.int8)
 
     @cached_property
     def clusters(self) -> dict[str, np.ndarray]:

@@ -50,7 +50,9 @@ def demographics(study: StudyAnswers) -> Iterator[Item]:
     sessions = study.sessions
     first = sessions[sessions["first"]]
     counts = {"readers": len(first), "sessions": len(sessions), "repeats": len(sessions) - len(first)}
-    yield numbers({**counts, "answers": int(sessions["answers"].sum()), "complete": len(study.complete[0])})
+    yield numbers({**counts, "answers": int(sessions["answers"].sum()), "complete": len(study.complete)})
+    if study.none_complete:
+        yield study.none_complete
     groups = {"all": sessions}
     for trait, (name, _) in TRAIT_NAMES.items():
         if study.has(trait):
@@ -156,11 +158,12 @@ def independence(study: StudyAnswers) -> tuple[list[Table], pd.DataFrame, str]:
 
 def distribution(study: StudyAnswers) -> Iterator[Item]:
     """Compare the scores of attempts with a binomial distribution, and draw them (Figure 7)."""
-    sessions, questions = study.complete
+    sessions, questions = study.sessions, study.questions
+    sessions = sessions[sessions["answers"] == questions]
     scores = sessions["right"].to_numpy()
     if len(scores) < 3:
-        study.missing["the distribution of scores"] = "fewer than three attempts answered every question"
-        yield "Fewer than three attempts are complete."
+        study.missing["the distribution of scores"] = f"fewer than three attempts have {questions} answers"
+        yield f"Fewer than three attempts have {questions} answers."
         return
     counts, cells = np.bincount(scores, minlength=questions + 1), np.arange(questions + 1)
     guessing = len(scores) * stats.binom.pmf(cells, questions, 0.5)
@@ -210,7 +213,7 @@ def over_questions(study: StudyAnswers) -> Iterator[Item]:
         if answers.size and answers.min() == answers.max():
             why = f"all {answers.size} answers of complete attempts are the same"
         else:
-            why = f"{attempts} complete attempts of {questions} questions are too few"
+            why = f"there are {attempts} attempts that answered all questions, which are {questions}"
         study.missing["tests over questions"] = why
         yield f"Questions cannot be compared: {why}."
         return
@@ -335,11 +338,12 @@ def times(study: StudyAnswers) -> Iterator[Item]:
 
 def next_study(study: StudyAnswers) -> Iterator[Item]:
     """Compute the power of this study and the size of the next one."""
-    c, questions = study.clustered(), study.complete[1]
+    c, questions = study.clustered(), study.questions
     effect = max(c.design_effect, 1.0) if c else 1.0
     power = equivalence.power_of_equivalence(int(len(study.table) / effect), study.margin)
     yield numbers({"design_effect": effect, "power": 100 * power})
-    yield filled(WORDS["next"], questions=questions, effect=effect)
+    median = " (the median; none is complete)" if study.none_complete else ""
+    yield filled(WORDS["next"], questions=questions, median=median, effect=effect)
     margins, rates = sorted({0.03, 0.05, 0.1, study.margin}), (0.55, 0.6, 0.7)
     needed = {f"equivalence within ± {m:g}": equivalence.answers_for_equivalence(m, 0.9) for m in margins}
     needed |= {f"difference, true rate {r:g}": equivalence.answers_for_difference(r, 0.9) for r in rates}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 from pathlib import Path
 
 import numpy as np
@@ -35,25 +37,70 @@ CHOICES = {
     **dict.fromkeys(("real_side", "chosen_side"), (SIDES, "neither left nor right")),
     **dict.fromkeys(TRAITS, (("yes", "no", ""), "neither yes, no nor empty")),
 }
+# Truth as spreadsheets and pandas write it, also in German, French, Italian and Spanish.
+TRUE, FALSE = ("true", "yes", "wahr", "vrai", "vero", "verdadero"), ("false", "no", "falsch", "faux", "falso")
+TRUTH = {**dict.fromkeys(TRUE, "1"), **dict.fromkeys(FALSE, "0")}
+SAID = {**dict.fromkeys((*TRUE, "1", "1.0"), "yes"), **dict.fromkeys((*FALSE, "0", "0.0"), "no")}
+NUMBERS = ("question", "correct", "seconds", "years")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def read_responses(path: str | Path) -> pd.DataFrame:
-    """Read a CSV of responses, the application's or any with reader, question and correct; see `check_responses`.
+    """Read a table of responses, the application's or any with reader, question and correct; see `check_responses`.
+
+    Tables as spreadsheets write them are read, too: in UTF-8 or, with its mark, UTF-16; separated by commas, semicolons
+    or tabs, whichever gives the header the most columns; with a decimal comma where commas do not separate; with empty
+    rows at the end.
 
     Raises:
         TableError: the file is missing or is not a CSV, or its rows fail a check.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        raw = Path(path).read_bytes()
     except OSError as error:
         raise TableError(f"The responses {path} cannot be read ({error.strerror}); give a CSV.") from None
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError):
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = raw.decode("utf-16" if marked else "utf-8-sig")
+        first, _, rest = text.partition("\n")
+        if first.lower().startswith("sep="):  # a line for spreadsheets
+            first, text = rest.partition("\n")[0], rest
+        separator = max(SEPARATORS, key=first.count)
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (ValueError, pd.errors.ParserError):
         raise TableError(f"{path} is not a CSV in UTF-8; write it again as one.") from None
+    table = table.fillna("").rename(columns=lambda name: str(name).strip())
+    if missing := [name for name in NEEDED if name not in table]:
+        seen = ", ".join(map(repr, table.columns[:8]))
+        raise TableError(
+            f"The responses {path} have no column {missing[0]!r}: separated at {SEPARATORS[separator]}, their columns "
+            f"are {seen}; {', '.join(NEEDED)} are needed."
+        )
+    table = table[(table != "").any(axis=1)]
+    for name in [name for name in NUMBERS if name in table and separator != ","]:
+        table[name] = _decimal_points(name, table[name], separator)
     return check_responses(table)
+
+
+def _decimal_points(name: str, values: pd.Series, separator: str) -> pd.Series:
+    """Replace decimal commas by points, in a column of text.
+
+    Raises:
+        TableError: a comma may as well separate thousands.
+    """
+    commas, points = values[values.str.contains(",", regex=False)], values[values.str.contains(".", regex=False)]
+    thousands = separator == "\t" and commas.str.fullmatch(r"\s*\d{1,3}(,\d{3})+\s*").all()
+    if len(commas) and (len(points) or thousands):
+        seen = " and ".join(map(repr, [commas.iloc[0], *points.iloc[:1]]))
+        raise TableError(f"The column {name} has {seen}: a comma there is unclear; write numbers with a decimal point.")
+    return values.str.replace(",", ".", regex=False)
 
 
 def check_responses(table: pd.DataFrame) -> pd.DataFrame:
     """Check responses given as text, and give them their types.
+
+    Codes and choices are trimmed, and choices may be in capitals; correct and the traits may be TRUE and FALSE, yes and
+    no, or 1 and 0.
 
     A table with all `COLUMNS` is the application's: its sessions must be whole. Other tables need `NEEDED` alone;
     without sessions each reader is one, and an optional column without any value counts as missing.
@@ -82,6 +129,7 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
         table = table.assign(session=table["reader"])
     others = [name for name in table if name not in COLUMNS]
     table = table[[*(name for name in COLUMNS if name in table), *others]].copy()
+    _normalize(table)
     _check_values(table)
     _check_traits(table)
     twice = "the answer is there twice (tell attempts of one reader apart by a column session)"
@@ -97,19 +145,29 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def _normalize(table: pd.DataFrame) -> None:
+    """Trim text and bring choices and truth to one spelling, in place."""
+    for name in [name for name in (*CODES, *NUMBERS, "confirmed_at", *CHOICES) if name in table]:
+        table[name] = table[name].str.strip()
+    for name in [name for name in ("correct", *CHOICES) if name in table]:
+        words = TRUTH if name == "correct" else SAID if name in TRAITS else {}
+        table[name] = table[name].str.lower().replace(words)
+
+
 def _check_values(table: pd.DataFrame) -> None:
     """Check every value by itself, and convert numbers and times in place."""
     for name in [name for name in CODES if name in table]:
-        _refuse(table, table[name].str.strip() == "", f"{name} is empty")
+        _refuse(table, table[name] == "", f"{name} is empty")
     for name in [name for name in CHOICES if name in table]:
         choices, wrong = CHOICES[name]
-        _refuse(table, ~table[name].isin(choices), f"{name} is {wrong}")
-    for name in [name for name in ("question", "correct", "seconds", "years") if name in table]:
+        _refuse(table, ~table[name].isin(choices), f"{name} is {wrong}", name)
+    for name in [name for name in NUMBERS if name in table]:
         numbers = pd.to_numeric(table[name].replace("", np.nan), errors="coerce")
         bad = ~np.isfinite(numbers) | (numbers < 0)
-        _refuse(table, bad & (table[name] != "") if name == "years" else bad, f"{name} is not a number of 0 or more")
+        needed = "neither 0, 1, TRUE, FALSE, yes nor no" if name == "correct" else "not a number of 0 or more"
+        _refuse(table, bad & (table[name] != "") if name == "years" else bad, f"{name} is {needed}", name)
         if name in ("question", "correct"):
-            _refuse(table, numbers != numbers.round(), f"{name} is not a whole number")
+            _refuse(table, numbers != numbers.round(), f"{name} is not a whole number", name)
             numbers = numbers.astype("int64")
         table[name] = numbers
     _refuse(table, table["question"] < 1, "question is not a number of 1 or more")
@@ -119,7 +177,7 @@ def _check_values(table: pd.DataFrame) -> None:
         _refuse(table, table["correct"] != right, "correct contradicts the sides")
     if "confirmed_at" in table:
         times = pd.to_datetime(table["confirmed_at"], format="ISO8601", utc=True, errors="coerce")
-        _refuse(table, times.isna(), "confirmed_at is not a time in ISO 8601")
+        _refuse(table, times.isna(), "confirmed_at is not a time in ISO 8601", "confirmed_at")
         table["confirmed_at"] = times.astype("datetime64[ns, UTC]")
 
 
@@ -133,9 +191,10 @@ def _check_traits(table: pd.DataFrame) -> None:
         _refuse(table, said["board_certified"] & said["trainee"], "a trainee is board certified")
 
 
-def _refuse(table: pd.DataFrame, rows: pd.Series, fault: str) -> None:
-    """Raise an error that names the first of the rows (n,) that have a fault."""
+def _refuse(table: pd.DataFrame, rows: pd.Series, fault: str, column: str = "") -> None:
+    """Raise an error that names the first of the rows (n,) that have a fault, and its value in a column."""
     if rows.any():
-        session, question = table.loc[rows, ["session", "question"]].iloc[0]
-        row = f"session {session!r}, question {question}"
+        first = table.loc[rows].iloc[0]
+        row = f"session {first['session']!r}, question {first['question']}"
+        row += f", {column} {str(first[column])!r}" if column else ""
         raise TableError(f"The responses cannot be used: {fault} ({row}); correct or remove the row.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 from answers import QUESTIONS, READERS, answers
 
 from mammogan.report.reader_answers import StudyAnswers, listed, split_by
@@ -12,8 +14,8 @@ def test_sessions_clusters_and_traits() -> None:
     study = StudyAnswers(check_responses(answers().astype(str)))
     assert study.has("real_id", "years")
     assert not study.has("screening")
-    sessions, questions = study.complete
-    assert (len(sessions), questions) == (READERS + 1, QUESTIONS)
+    sessions = study.complete
+    assert (len(sessions), study.questions, study.none_complete) == (READERS + 1, QUESTIONS, "")
     assert (~sessions["first"]).sum() == 1
     assert study.matrix().shape == (READERS + 1, QUESTIONS)
     assert list(study.clusters) == ["reader", "real_id", "synthetic_id"]
@@ -29,3 +31,20 @@ def test_sessions_clusters_and_traits() -> None:
 def test_rates_without_clusters_are_none() -> None:
     one = answers().iloc[:QUESTIONS][["reader", "question", "correct"]]
     assert StudyAnswers(check_responses(one.astype(str))).clustered() is None
+
+
+def test_questions_per_attempt_are_those_of_complete_attempts() -> None:
+    rng = np.random.default_rng(0)
+
+    def study(numbers: list[np.ndarray]) -> StudyAnswers:
+        rows = [(f"r{n}", q, int(rng.integers(2))) for n, chosen in enumerate(numbers) for q in chosen]
+        return StudyAnswers(check_responses(pd.DataFrame(rows, columns=["reader", "question", "correct"]).astype(str)))
+
+    # The number of an item as question: nobody answers all 40.
+    items = study([1 + rng.permutation(40)[:10] for _ in range(20)])
+    assert (items.questions, len(items.complete), items.matrix().shape[0]) == (10, 0, 0)
+    assert items.none_complete.startswith("No attempt is complete: there are 40 different questions (numbers 1 to 40)")
+    # Numbers with gaps are still ten questions.
+    gaps = study([np.arange(1, 20, 2)] * 6 + [np.arange(1, 10, 2)] * 20)
+    assert (gaps.questions, len(gaps.complete), gaps.none_complete) == (10, 6, "")
+    assert gaps.matrix().shape == (6, 10)

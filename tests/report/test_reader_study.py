@@ -125,7 +125,7 @@ def test_intervals_that_do_not_hold_are_marked(tmp_path: Path) -> None:
 
 def test_two_attempts_have_no_distribution_and_equal_answers_no_tests() -> None:
     few = StudyAnswers(check_responses(answers().iloc[: 2 * QUESTIONS].astype(str)))
-    assert list(distribution(few)) == ["Fewer than three attempts are complete."]
+    assert list(distribution(few)) == ["Fewer than three attempts have 6 answers."]
     alike = StudyAnswers(check_responses(answers()[["reader", "session", "question"]].assign(correct=1).astype(str)))
     assert list(over_questions(alike)) == [
         "Questions cannot be compared: all 90 answers of complete attempts are the same."

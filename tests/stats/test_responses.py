@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mammogan.errors import TableError
-from mammogan.stats.responses import COLUMNS, read_responses
+from mammogan.stats.responses import COLUMNS, TRAITS, read_responses
 
 
 def answers(sessions: int = 3, questions: int = 4) -> pd.DataFrame:
@@ -96,9 +96,52 @@ def test_tables_from_elsewhere(tmp_path: Path) -> None:
     assert table["session"].tolist() == table["reader"].tolist()
     for change, sentence in (
         ({"correct": 2}, "correct is neither 0 nor 1"),
+        ({"correct": "WAHR?"}, "correct is neither 0, 1, TRUE, FALSE, yes nor no .*'wahr.'"),
         ({"question": 0}, "question is not a number of 1 or more"),
         ({"question": "one"}, "question is not a number of 0 or more"),
         ({"reader": "one"}, "is there twice .tell attempts"),
     ):
         with pytest.raises(TableError, match=sentence):
             read(few.assign(**change), tmp_path)
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    plain = read(answers(), tmp_path)
+    words = {"yes": "TRUE", "no": "FALSE"}
+    excel = answers().astype(str)
+    for name in TRAITS:
+        excel[name] = excel[name].replace(words)
+    excel["correct"] = excel["correct"].replace({"1": "WAHR", "0": "FALSCH"})
+    excel["seconds"] = excel["seconds"].str.replace(".", ",")
+    excel["reader"] = [f" {code}\u00a0" if row % 2 else code for row, code in enumerate(excel["reader"])]
+    excel["chosen_side"] = excel["chosen_side"].str.capitalize()
+    for number, (separator, encoding, first) in enumerate(
+        ((";", "utf-8-sig", ""), ("\t", "utf-16", ""), (";", "utf-8", "sep=;\r\n"), ("\t", "utf-8", ""))
+    ):
+        path = tmp_path / f"{number}.csv"
+        empty = separator * (len(excel.columns) - 1) + "\r\n"
+        text = excel.to_csv(sep=separator, index=False, lineterminator="\r\n")
+        path.write_bytes((first + text + empty).encode(encoding))
+        pd.testing.assert_frame_equal(read_responses(path), plain)
+
+
+def test_truth_as_pandas_and_people_write_it(tmp_path: Path) -> None:
+    few = answers()[["reader", "question"]]
+    right = [True, False, True, False] * 3
+    for values in (right, [float(x) for x in right], ["yes" if x else "No" for x in right]):
+        assert read(few.assign(correct=values), tmp_path)["correct"].tolist() == [1, 0, 1, 0] * 3
+
+
+def test_what_is_unclear_is_refused_with_what_was_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("Person;Frage;richtig\na;1;1\n")
+    with pytest.raises(TableError, match="separated at semicolons, their columns are 'Person', 'Frage', 'richtig'"):
+        read_responses(path)
+    for text, seen in (
+        ("reader\tquestion\tcorrect\tseconds\na\t1\t1\t1,234\n", "seconds has '1,234'"),
+        ("reader;question;correct;seconds\na;1;1;1,5\na;2;1;2.5\n", "seconds has '1,5' and '2.5'"),
+        ("reader,question,correct\na,1,maybe\n", "session 'a', question 1.*, correct 'maybe'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(TableError, match=seen):
+            read_responses(path)
