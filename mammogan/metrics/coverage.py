@@ -3,6 +3,11 @@
 The paper does not define the score of Table 1. Four readings are computed; all of them rise with the number of images,
 so each is reported next to its ceiling: the same score between real images and other real images, at the same number
 of images per side (see `resampling`). Score, draws and ceiling of a pair share one grid.
+
+The grid resolves both sets whatever a few images do to the range (`density.Grid.resolving`): an almost black image has
+an M5 of millions, and cells over the pooled range would be wider than both distributions, which all scores then take
+for equal. Without such images both grids are one. The pooled range, which a figure that shows every image needs, is
+`Grid.around`; the paper does not state its range.
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ SCORE_GRID = 100
 SUPPORT_GRID = 200
 SUPPORT_PERCENTILE = 97.0
 CONTOURS = np.linspace(95, 99.99, 10)  # percentiles of the ten contours of Figure 6
+STRETCH = 0.5  # an image stretches a range where it would widen the grid by this share or more
 SPACE_DRAW = 2000  # images per side in draws of nearest neighbors in two dimensions: their cost grows with the number
 READINGS = {
     "jsd": "1 - sqrt(Jensen-Shannon divergence) of the two kernel densities, bits",
@@ -86,11 +92,31 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(names, columns=["i", "j", "reading"]), table], axis=1)
 
 
+def stretching(real: np.ndarray, synthetic: np.ndarray) -> pd.DataFrame:
+    """Find the images that would stretch the range of a moment, by `STRETCH` of the grid or more.
+
+    Args:
+        real, synthetic: (N, 5) moments, finite.
+
+    Returns:
+        one row per image, the farthest out first: kind, row, moment (the one in which it is farthest out), value, and
+        times, its distance from the grid in widths of the grid.
+    """
+    grid = Grid.resolving(*check_tables(real, synthetic), count=SCORE_GRID)
+    rows = []
+    for kind, table in (("real", real), ("synthetic", synthetic)):
+        times = np.maximum(grid.low - table, table - grid.high) / (grid.high - grid.low)
+        for row in np.flatnonzero(times.max(1) >= STRETCH):
+            moment = int(times[row].argmax())
+            rows.append((kind, int(row), MOMENT_NAMES[moment], float(table[row, moment]), float(times[row, moment])))
+    columns = ["kind", "row", "moment", "value", "times"]
+    return pd.DataFrame(rows, columns=columns).sort_values("times", ascending=False, ignore_index=True)
+
+
 def _density_scores(
-    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Pairs, count: int, measures: Measures
+    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Pairs, grid: Grid, measures: Measures
 ) -> pd.DataFrame:
-    """Measure the two densities on a grid of `count` cells per side; rows as in `pair_scores`."""
-    grid = Grid.around(real[design.compared[0]], synthetic[design.compared[1]], count=count)
+    """Measure the two densities on a grid; rows as in `pair_scores`."""
 
     def measure(first: Densities, second: Densities) -> dict[tuple[int, int, str], float]:
         return {
@@ -136,18 +162,24 @@ def pair_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesig
     real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic))
     pairs = list(combinations_with_replacement(range(real.shape[1]), 2))
+    grid = Grid.resolving(real[design.compared[0]], synthetic[design.compared[1]], count=SCORE_GRID)
     parts = [
-        _density_scores(real, synthetic, design, pairs, SCORE_GRID, SCORES),
+        _density_scores(real, synthetic, design, pairs, grid, SCORES),
         _label_scores(real, synthetic, design, pairs),
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def support_coverage(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
+def support_coverage(
+    real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None, *, pooled: bool = False
+) -> pd.DataFrame:
     """Compute the coverage of the real support by the synthetic one, for the ten pairs of moments (Figure 6).
 
-    Arguments and rows are those of `pair_scores`; the readings are those of `COVERAGES`.
+    Arguments and rows are those of `pair_scores`; the readings are those of `COVERAGES`. With `pooled` the grid is that
+    of the pooled range, as in a Figure 6 that shows every image.
     """
     real, synthetic = check_tables(real, synthetic)
     design = design or ResamplingDesign(len(real), len(synthetic))
-    return _density_scores(real, synthetic, design, PAIRS, SUPPORT_GRID, SUPPORTS)
+    over = Grid.around if pooled else Grid.resolving
+    grid = over(real[design.compared[0]], synthetic[design.compared[1]], count=SUPPORT_GRID)
+    return _density_scores(real, synthetic, design, PAIRS, grid, SUPPORTS)

@@ -12,6 +12,8 @@ from scipy.special import xlogy
 
 MARGIN = 3.0  # bandwidths by which the grid exceeds the pooled range
 FINER = 5  # fine cells per cell, at most
+FENCE = 8.0  # interquartile ranges beyond a quartile at which a value is far out: moments have heavy tails
+OUT = 0.1  # of the values of a set count as far out at each end, at most
 DENSE = 8  # a kernel wider than one in so many cells is not stored as a sparse matrix
 
 
@@ -36,6 +38,15 @@ def bandwidths(table: np.ndarray) -> np.ndarray:
     return np.array([bandwidth(column) for column in table.T])
 
 
+def whiskers(table: np.ndarray) -> np.ndarray:
+    """Return the ends of the range of every column of a table (n, columns) without values far out; (2, columns)."""
+    least, first, third, most = np.quantile(table, [OUT, 0.25, 0.75, 1 - OUT], axis=0)
+    low = np.minimum(first - FENCE * (third - first), least)
+    high = np.maximum(third + FENCE * (third - first), most)
+    inside = (table >= low) & (table <= high)
+    return np.array([np.where(inside, table, np.inf).min(0), np.where(inside, table, -np.inf).max(0)])
+
+
 @dataclass(frozen=True)
 class Grid:
     """A box of equal cells, `count` along each axis, from `low` to `high`, (axes,) each."""
@@ -56,10 +67,35 @@ class Grid:
 
     @classmethod
     def around(cls, *samples: np.ndarray, count: int) -> Grid:
-        """Return a grid over the pooled range of samples (n, axes), with `MARGIN` bandwidths of the widest kernel."""
-        h = np.max([bandwidths(sample) for sample in samples], axis=0)
+        """Return a grid over the pooled range of samples (n, axes), with `MARGIN` bandwidths of the widest kernel.
+
+        One value far out makes its cells wider than both distributions; `resolving` is robust.
+        """
         pooled = np.concatenate(samples)
-        low, high = pooled.min(0) - MARGIN * h, pooled.max(0) + MARGIN * h
+        return cls._beyond(pooled.min(0), pooled.max(0), samples, count)
+
+    @classmethod
+    def resolving(cls, *samples: np.ndarray, count: int) -> Grid:
+        """Return a grid whose cells resolve every sample (n, axes), however far a few values are out.
+
+        The range of each sample ends at its whiskers: its last values within `FENCE` interquartile ranges of the
+        quartiles, or the share `OUT` and 1 - `OUT` where that is farther out. The grid covers the whiskers of all
+        samples, and `MARGIN` bandwidths. `Binned` counts values beyond in the cells at the border, so that no mass is
+        lost. Samples without such values get the grid `around` them.
+
+        This is a choice of this project: the paper states no range. It changes scores only where a value is far out.
+        """
+        ends = np.array([whiskers(sample) for sample in samples])
+        low, high = ends[:, 0].min(0), ends[:, 1].max(0)
+        pooled = np.concatenate(samples)
+        flat = high <= low  # most values are one: the others are all there is to resolve
+        return cls._beyond(np.where(flat, pooled.min(0), low), np.where(flat, pooled.max(0), high), samples, count)
+
+    @classmethod
+    def _beyond(cls, low: np.ndarray, high: np.ndarray, samples: Sequence[np.ndarray], count: int) -> Grid:
+        """Return the grid over a range, with `MARGIN` bandwidths of the widest kernel."""
+        h = np.max([bandwidths(sample) for sample in samples], axis=0)
+        low, high = low - MARGIN * h, high + MARGIN * h
         flat = high <= low  # one value only: any width shows it
         width = np.where(flat, np.maximum(np.abs(low), 1.0) * 1e-6, 0.0)
         return cls(low - width, high + width, count)
@@ -75,7 +111,7 @@ class Binned:
 
     Args:
         table: (n, axes).
-        grid: cells; points outside of them do not count.
+        grid: cells; points outside of them count at the border.
     """
 
     def __init__(self, table: np.ndarray, grid: Grid) -> None:
@@ -87,11 +123,11 @@ class Binned:
         self._count = (grid.count - 1) * self._finer + 1  # fine cells along each axis
         position = np.ascontiguousarray(((table - grid.low) / grid.step * self._finer).T)  # each axis by itself
         last = self._count[:, None] - 2
-        inside = (position >= -1e-9) & (position <= last + 1 + 1e-9)
-        self._cells = np.clip(position, 0, last).astype(int)
+        position = np.clip(position, 0, last + 1)
+        self._cells = np.minimum(position, last).astype(int)
         rest = position - self._cells
         # Shares of each point in its cell and in the next one, along each axis: (axes, 2, n).
-        self._shares = np.stack([1 - rest, rest], 1).clip(0, 1) * inside[:, None]
+        self._shares = np.stack([1 - rest, rest], 1)
 
     def __getitem__(self, rows: np.ndarray, /) -> Densities:
         """Return `densities` of a subset of the rows."""

@@ -15,7 +15,7 @@ from mammogan.atomic import replacing_folder
 from mammogan.data.pairs import compare_stores, open_pair, patients
 from mammogan.data.store import Store
 from mammogan.errors import InputError, OutputError
-from mammogan.metrics.coverage import SPACE_DRAW
+from mammogan.metrics.coverage import SPACE_DRAW, stretching
 from mammogan.metrics.features import gray_features, torchscript_feature
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.metrics.resampling import LEAST, ResamplingDesign
@@ -164,7 +164,7 @@ def _write(
     write_page(
         folder / "report.html",
         "How close are two sets of images?",
-        [*lead(comparison, stores, size, shown), *notes(*stores)],
+        [*lead(comparison, stores, size, shown), *notes(*stores), *stretch_notes(comparison, stores)],
         [*sections, Part("The images", tables=origins)],
         sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
     )
@@ -179,6 +179,20 @@ def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, i
     said = {"compared": True, "sampled": design.size > fidelity.MOST, "paper": design.size != printed.IMAGES}
     said |= {"shown": shown}
     return [filled(words("lead")[name], **facts) for name, due in said.items() if due]
+
+
+def stretch_notes(comparison: Comparison, stores: tuple[Store, Store]) -> Iterator[str]:
+    """Yield which images are so far out that they would stretch the range of a moment."""
+    far = stretching(comparison.real, comparison.synthetic)
+    for kind, store in zip(KINDS, stores, strict=True):
+        rows = far[far["kind"] == kind]
+        if len(rows):
+            first = rows.iloc[0]
+            names = ", ".join(store.manifest["id"].iloc[rows["row"][:5]].astype(str))
+            yield (
+                f"{len(rows)} {kind} images are far out ({names}{', ...' if len(rows) > 5 else ''}; the farthest has "
+                f"{first['moment']} = {first['value']:.4g}): look at them. The grids of scores do not reach them."
+            )
 
 
 def notes(real: Store, synthetic: Store) -> Iterator[str]:

@@ -127,7 +127,7 @@ def prune(comparison: Comparison, artifacts: np.ndarray | None = None) -> pd.Dat
         scores = []
         for i, j in PAIRS:
             x, y = moments[0][:, [i, j]], moments[1][rows][:, [i, j]]
-            grid = Grid.around(x, y, count=SCORE_GRID)
+            grid = Grid.resolving(x, y, count=SCORE_GRID)
             scores.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
         return float(np.mean(scores))
 

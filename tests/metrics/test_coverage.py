@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from mammogan.errors import ParameterError
-from mammogan.metrics.coverage import SUPPORT_GRID, SUPPORTS, highest_density_region, pair_scores, support_coverage
+from mammogan.metrics.coverage import (
+    SUPPORT_GRID,
+    SUPPORTS,
+    highest_density_region,
+    pair_scores,
+    stretching,
+    support_coverage,
+)
 from mammogan.metrics.density import Grid, density
 from mammogan.metrics.information import label_information
 from mammogan.metrics.resampling import ResamplingDesign
@@ -44,6 +51,29 @@ def test_tables_tell_alike_from_unlike() -> None:
     assert (of_information["p"] < 0.05).all()
     assert (of_information["score"] > of_information["chance"]).all()
     assert (of_information["ceiling"].abs() < 0.15).all()
+
+
+def test_an_almost_black_image_moves_no_score_or_ceiling_beyond_its_interval() -> None:
+    rng = np.random.default_rng(7)
+    real, synthetic = rng.lognormal(0, 0.4, (125, 5)), rng.lognormal(0.3, 0.5, (125, 5))
+    black = np.array([1e-4, 1e-7, 170, 3e4, 5e6])
+    design = ResamplingDesign(125, 125, draws=40, splits=10)
+    for table in (lambda x, y: pair_scores(x, y, design), lambda x, y: support_coverage(x, y, design)):
+        before = table(real, synthetic)
+        grids = before["reading"] != "label"
+        for x, y in ((np.r_[black[None], real[1:]], synthetic), (real, np.r_[black[None], synthetic[1:]])):
+            after = table(x, y)
+            for value, low, high in (("score", "low", "high"), ("ceiling", "ceiling_low", "ceiling_high")):
+                moved = (after[value] - before[value]).abs()
+                assert (moved <= np.maximum(before[high] - before[low], 0.02))[grids].all()
+            assert len(stretching(x, y)) == 1
+    found = stretching(real, np.r_[synthetic[:9], black[None]])
+    assert found[["kind", "row", "moment"]].to_numpy().tolist() == [["synthetic", 9, "M5"]]
+    assert found["times"].item() > 1e4
+    assert stretching(real, synthetic).empty
+    # The pooled range is still there.
+    pooled = support_coverage(real, np.r_[black[None], synthetic[1:]], design, pooled=True)
+    assert pooled.query("j == 'M5' and reading == 'mass'")["score"].min() > 0.9
 
 
 def test_degenerate_tables() -> None:

@@ -60,6 +60,38 @@ def test_densities_scores_and_coverage_equal_scipy(tail: str) -> None:
         assert mass == pytest.approx(exact_mass, abs=0.005)
 
 
+def test_a_grid_resolves_both_sets_whatever_a_few_values_do() -> None:
+    a, b = RNG.normal(size=(125, 2)), RNG.normal([1.0, 0.5], 1, (125, 2))
+    plain = Grid.around(a, b, count=100)
+    np.testing.assert_array_equal([plain.low, plain.high], [*vars(Grid.resolving(a, b, count=100)).values()][:2])
+    # SciPy's densities of the sets without the image, on a grid of their own.
+    at = np.stack([x.ravel() for x in np.meshgrid(*plain.centers, indexing="ij")])
+    exact = jensen_shannon(*(p / p.sum() for p in (ProductKernel(x.T)(at) for x in (a, b))))
+    for far in ([5e6, 5e6], [-1e3, 1e100], [0.0, 1e4]):
+        for x, y in ((np.r_[[far], a[1:]], b), (a, np.r_[[far], b[1:]]), (np.r_[[far], a[1:]], np.r_[[far], b[1:]])):
+            grid = Grid.resolving(x, y, count=100)
+            p, q = density(x, grid), density(y, grid)
+            assert p.sum() == pytest.approx(1) and q.sum() == pytest.approx(1)
+            assert jensen_shannon(p, q) == pytest.approx(exact, abs=0.02)
+    # Twelve of 125 images are still outliers.
+    x = np.r_[np.full((12, 2), 5e6), a[12:]]
+    p, q = (density(s, Grid.resolving(x, b, count=100)) for s in (x, b))
+    assert jensen_shannon(p, q) > exact
+
+
+def test_values_beyond_a_grid_count_at_its_border() -> None:
+    grid = Grid(np.zeros(2), np.full(2, 10.0), 11)
+    p = density(np.array([[5.0, 5.0], [5.0, 99.0], [5.0, 5.0], [-3.0, 5.0]]), grid)
+    assert p.sum() == pytest.approx(1)
+    assert p[:, 10].sum() > 0.05 and p[0].sum() > 0.05
+
+
+def test_a_grid_of_values_most_of_which_are_one_holds_the_others() -> None:
+    a = np.c_[np.r_[np.zeros(95), np.ones(5)], np.zeros(100)]
+    grid = Grid.resolving(a, a, count=50)
+    assert grid.low[0] <= 0 and grid.high[0] >= 1 and grid.high[1] > grid.low[1]
+
+
 def test_scores_of_distributions() -> None:
     p = np.array([[0.5, 0.5], [0, 0]])
     q = np.array([[0, 0], [0.5, 0.5]])
