@@ -27,6 +27,7 @@ from mammogan.metrics.density import (
     jensen_shannon,
     normalized_mutual_information,
     overlap,
+    resolved_range,
 )
 from mammogan.metrics.information import MAXIMUM, mutual_information
 from mammogan.metrics.moments import MOMENT_NAMES, PAIRS
@@ -131,8 +132,10 @@ def _density_scores(
 
 def _label_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign, pairs: Pairs) -> pd.DataFrame:
     """Compute 1 - information with the label / ln 2; rows as in `pair_scores`."""
-    # Both axes in units of their pooled standard deviation: the neighbors' distance mixes the axes.
-    scale = np.concatenate([real[design.compared[0]], synthetic[design.compared[1]]]).std(0)
+    # Both axes in units of their pooled standard deviation: the neighbors' distance mixes the axes. An image far out
+    # counts at the end of the range, or its axis would have no weight.
+    compared = real[design.compared[0]], synthetic[design.compared[1]]
+    scale = np.clip(np.concatenate(compared), *resolved_range(*compared)).std(0)
     scale[scale == 0] = 1
     real, synthetic = real / scale, synthetic / scale
     names = [(*axes, "label") for axes in pairs]

@@ -47,6 +47,17 @@ def whiskers(table: np.ndarray) -> np.ndarray:
     return np.array([np.where(inside, table, np.inf).min(0), np.where(inside, table, -np.inf).max(0)])
 
 
+def resolved_range(*samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends (columns,) of the union of the `whiskers` of samples (n, columns).
+
+    Where most values of a column are one, the others are all there is to resolve: its ends are those of all values.
+    """
+    ends, pooled = np.array([whiskers(sample) for sample in samples]), np.concatenate(samples)
+    low, high = ends[:, 0].min(0), ends[:, 1].max(0)
+    flat = high <= low
+    return np.where(flat, pooled.min(0), low), np.where(flat, pooled.max(0), high)
+
+
 @dataclass(frozen=True)
 class Grid:
     """A box of equal cells, `count` along each axis, from `low` to `high`, (axes,) each."""
@@ -85,11 +96,7 @@ class Grid:
 
         This is a choice of this project: the paper states no range. It changes scores only where a value is far out.
         """
-        ends = np.array([whiskers(sample) for sample in samples])
-        low, high = ends[:, 0].min(0), ends[:, 1].max(0)
-        pooled = np.concatenate(samples)
-        flat = high <= low  # most values are one: the others are all there is to resolve
-        return cls._beyond(np.where(flat, pooled.min(0), low), np.where(flat, pooled.max(0), high), samples, count)
+        return cls._beyond(*resolved_range(*samples), samples, count)
 
     @classmethod
     def _beyond(cls, low: np.ndarray, high: np.ndarray, samples: Sequence[np.ndarray], count: int) -> Grid:
