@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import COARSEST, patches, sliced_wasserstein
-from mammogan.metrics.features import Feature, extract, gray_features, pixel_features, standardizer
+from mammogan.metrics.features import ALIKE, Feature, extract, gray_features, pixel_features, standardizer
 from mammogan.metrics.fidelity import frechet_distance, kernel_distance, manifold
 from mammogan.metrics.information import mutual_information
 from mammogan.metrics.memorization import nearest_training
@@ -317,7 +317,7 @@ def sensitivity(
         ParameterError: fewer than 2 n images.
     """
     check_at_least(f"The number of images for two sets of {n}", len(images), 2 * n)
-    scale = standardizer(extract(images, 12, gray_features))
+    scale = standardizer(extract(images, 12, gray_features), ALIKE)
     whole = describe(images, scale)
     patients = np.arange(len(images)) if groups is None else np.unique(groups, return_inverse=True)[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from mammogan.types import ImageStack
 Feature = Callable[[np.ndarray], np.ndarray]  # (b, h, w) float32 in [0, 1] -> (b, d)
 COARSE = (10, 8)  # cells of the coarse picture
 BANDS = 8
+CELLS = COARSE[0] * COARSE[1]
+ALIKE = (slice(5, -CELLS), slice(-CELLS, None))  # columns of `gray_features` of one unit: bands, cells
 
 
 def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
@@ -82,12 +84,20 @@ def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
     return np.divide(small, length, out=np.zeros_like(small), where=length > 1e-9)
 
 
-def standardizer(real: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def standardizer(real: np.ndarray, alike: Sequence[slice] = ()) -> Callable[[np.ndarray], np.ndarray]:
     """Return the scaling of features by which columns of the real set, (n, d), have mean 0 and standard deviation 1.
 
     No unit decides which column counts. A column that never changes keeps its unit.
+
+    Args:
+        real: features of the real set.
+        alike: columns of one unit each, as `ALIKE` of `gray_features`. The root mean square of their standard
+            deviations is the least scale of each, a choice of this project: a corner that is black in all real images
+            would otherwise count a thousand times, and be all that KID and FID see.
     """
     mean, scale = real.mean(0), real.std(0)
+    for columns in alike:
+        scale[columns] = np.maximum(scale[columns], np.sqrt(np.mean(scale[columns] ** 2)))
     scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
     return lambda features: (features - mean) / scale
 

@@ -17,6 +17,7 @@ from mammogan.metrics.validation import check_at_least, check_tables
 
 NEIGHBORS = 5  # Naeem 2020
 BLOCK = 1024  # rows of a distance matrix in memory
+ENOUGH = 4  # images per feature from which FID at infinitely many images is the one to compare
 POINTS = 8  # sizes of the extrapolation, equally spaced in 1 / n
 
 
@@ -136,7 +137,8 @@ def frechet_extrapolated(real: np.ndarray, synthetic: np.ndarray, *, draws: int 
     """Compute FID at infinitely many images: the intercept of FID over 1/n (Chong & Forsyth 2020, section 4).
 
     Unlike there, both sets are subsampled alike, so that the real set's share of the bias is removed too. The line is
-    straight only where n exceeds the number of features several times: it starts at the larger of n/4 and 2 d, or at
+    straight only where n exceeds the number of features several times, and its intercept means nothing below
+    `ENOUGH` d: it starts at the larger of n/4 and 2 d, or at
     n/2 where there are not so many images.
 
     Args:
@@ -162,6 +164,7 @@ def frechet_extrapolated(real: np.ndarray, synthetic: np.ndarray, *, draws: int 
 
 BETTER = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 BETTER |= dict.fromkeys(("KID", "FID", "FID, infinite n"), "lower")
+CENTERED = ("KID", "FID, infinite n")  # without bias: 0 between real sets on average
 BOUNDS = dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))
 BOUNDS |= dict.fromkeys(("density", "FID"), (0.0, np.inf))
 
@@ -184,6 +187,6 @@ def fidelity_table(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDe
         distances = {"KID": kernel_distance(a, b), "FID": fid.value, "FID, infinite n": fid.infinite}
         return {**vars(manifold(a, b)), **distances}
 
-    table = scored(real, synthetic, measure, design, whole=partial(measure, draws=4), bounds=BOUNDS)
+    table = scored(real, synthetic, measure, design, whole=partial(measure, draws=4), bounds=BOUNDS, centered=CENTERED)
     table.insert(1, "better", [BETTER[name] for name in table["measure"]])
     return table

@@ -16,13 +16,14 @@ sides of a ceiling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mammogan.errors import ParameterError
 from mammogan.metrics.validation import check_at_least
@@ -31,6 +32,8 @@ from mammogan.types import Estimate
 
 Z = 1.959964  # 97.5th percentile of the normal distribution
 LEAST = 16  # real images, so that each side of a ceiling has eight or more
+RATIO = ("ratio", "ratio_low", "ratio_high")
+DIFFERENCE = ("difference", "difference_low", "difference_high")
 FEW = 40  # draws; fewer have a standard deviation, but no percentiles to speak of
 Bounds = tuple[float, float]
 UNBOUNDED: Bounds = (-np.inf, np.inf)
@@ -146,38 +149,62 @@ def interval(estimate: float, draws: Values, share: float = 0.5, bounds: Bounds 
         bounds: least and largest possible score.
     """
     if len(draws) < FEW:
-        deviation = np.array([-Z, Z]) * np.std(draws, ddof=1)
+        deviation = np.array([-Z, Z]) * np.std(draws, ddof=1) * np.sqrt(share / (1 - share))
     else:
-        deviation = np.quantile(draws, [0.025, 0.975]) - np.median(draws)
-    deviation = deviation * np.sqrt(share / (1 - share))
+        deviation = np.quantile(_deviations(draws, share), [0.025, 0.975])
     low, high = np.clip(estimate + deviation, *bounds)
     return Estimate(float(estimate), float(low), float(high))
 
 
-def summary(
-    estimate: float, draws: Values, at_half: Values, ceilings: Values, *, share: float = 0.5, bounds: Bounds = UNBOUNDED
-) -> dict[str, float]:
-    """Return a score with its interval, its ceiling, and the ratio of the two with its interval.
+def _deviations(draws: Values, share: float) -> np.ndarray:
+    """Return deviations of a score of the whole sample: those of the draws, or of a normal where these are `FEW`."""
+    factor = np.sqrt(share / (1 - share))
+    if len(draws) < FEW:
+        return stats.norm.ppf((np.arange(FEW) + 0.5) / FEW) * np.std(draws, ddof=1) * factor
+    return (np.asarray(draws) - np.median(draws)) * factor
 
-    The ratio's interval joins the spread of the score and the spread of the ceiling between splits as independent
-    errors (delta method); the second holds more than the error of the median ceiling, so that the interval is wide
-    rather than narrow.
+
+def _holding(estimate: float, values: np.ndarray) -> tuple[float, float]:
+    """Return the percentiles 2.5 and 97.5 of values, widened to hold the estimate."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(min(low, estimate)), float(max(high, estimate))
+
+
+def summary(
+    estimate: float,
+    draws: Values,
+    at_half: Values,
+    ceilings: Values,
+    *,
+    share: float = 0.5,
+    bounds: Bounds = UNBOUNDED,
+    ratio: bool = True,
+) -> dict[str, float]:
+    """Return a score with its interval, its ceiling, and their ratio and difference with their intervals.
+
+    The intervals of ratio and difference are percentiles over every deviation of the score, about the median of
+    `at_half`, with every ceiling: the two errors count as independent. The spread of the ceiling between splits holds
+    more than the error of the median ceiling, so that the intervals are wide rather than narrow. Both hold their
+    estimate.
 
     Args:
         estimate, draws, share, bounds: see `interval`.
         at_half, ceilings: (splits,) scores of the splits: real against synthetic and real against real images.
+        ratio: False where the expectation of the ceiling is 0, so that a ratio to it has no meaning.
 
     Returns:
         score, low, high; score_n, ceiling, ceiling_low, ceiling_high at the ceiling's number of images; ratio,
-        ratio_low, ratio_high, NaN where the ceiling is 0 or less.
+        ratio_low, ratio_high, NaN where there is none: the interval of the ceiling holds 0; difference,
+        difference_low, difference_high, of score_n less ceiling.
     """
     whole = interval(estimate, draws, share, bounds)
     score, ceiling = float(np.median(at_half)), float(np.median(ceilings))
     ceiling_low, ceiling_high = np.quantile(ceilings, [0.025, 0.975])
-    ratio = score / ceiling if ceiling > 0 else np.nan
-    error = np.hypot(np.std(draws) * np.sqrt(share / (1 - share)), ratio * np.std(ceilings)) / (
-        ceiling if ceiling > 0 else np.nan
-    )
+    scores = np.clip(score + _deviations(draws, share), *bounds)
+    quotient = (np.nan, np.nan, np.nan)
+    if ratio and ceiling_low > 0:
+        quotient = (score / ceiling, *_holding(score / ceiling, np.divide.outer(scores, np.asarray(ceilings))))
+    difference = (score - ceiling, *_holding(score - ceiling, np.subtract.outer(scores, np.asarray(ceilings))))
     return {
         "score": whole.value,
         "low": whole.low,
@@ -186,9 +213,8 @@ def summary(
         "ceiling": ceiling,
         "ceiling_low": float(ceiling_low),
         "ceiling_high": float(ceiling_high),
-        "ratio": ratio,
-        "ratio_low": max(ratio - Z * error, 0.0) if ceiling > 0 else np.nan,
-        "ratio_high": ratio + Z * error,
+        **dict(zip(RATIO, quotient, strict=True)),
+        **dict(zip(DIFFERENCE, difference, strict=True)),
     }
 
 
@@ -201,6 +227,7 @@ def scored(
     whole: Measure[Name] | None = None,
     bounds: Mapping[Name, Bounds] | None = None,
     at_most: tuple[int, int] = (0, 0),
+    centered: Collection[Name] = (),
 ) -> pd.DataFrame:
     """Score two sets by a design: with interval, ceiling, and the ratio of the two.
 
@@ -211,6 +238,7 @@ def scored(
         whole: replaces `measure` for the sets themselves, where it may last longer and use all cores.
         bounds: least and largest value of a score, where it has them.
         at_most: images per side of draws and of splits, see `ResamplingDesign`.
+        centered: scores whose expectation between real sets is 0: they have a difference and no ratio.
 
     Returns:
         one row per score: measure (its name), the columns of `summary`, n and n_ceiling (images per side of score and
@@ -237,6 +265,7 @@ def scored(
         values = np.array([each[name] for each in scores])
         draws, at_half, among = np.split(values, [len(intervals), len(intervals) + len(ceilings)])
         limits = (bounds or {}).get(name, UNBOUNDED)
-        row = summary(float(value), draws, at_half, among, share=design.share(at_most[0]), bounds=limits)
+        part, ratio = design.share(at_most[0]), name not in centered
+        row = summary(float(value), draws, at_half, among, share=part, bounds=limits, ratio=ratio)
         rows.append({"measure": name, **row, "n": design.size, "n_ceiling": len(ceilings[0][0])})
     return pd.DataFrame(rows)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from mammogan.metrics.coverage import COVERAGES, READINGS, pair_scores, support_coverage
 from mammogan.metrics.information import QUANTITIES, label_information
 from mammogan.metrics.moments import MOMENT_NAMES
-from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.metrics.resampling import DIFFERENCE, ResamplingDesign
 from mammogan.paper import printed
 from mammogan.report import alignment_figures
 from mammogan.report.html import Part, Picture, Table
@@ -142,7 +142,7 @@ def with_interval(estimate: Sequence[float], digits: int) -> str:
 
 
 def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = "ceiling") -> pd.DataFrame:
-    """Return score, ceiling and their ratio as text, each with its interval.
+    """Return score, ceiling and their ratio as text, each with its interval; where one has no ratio, differences, too.
 
     Args:
         rows: table with the columns of `resampling.summary` and of `names`.
@@ -154,7 +154,12 @@ def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: 
     score, between, ratio = ([with_interval(estimate, digits) for estimate in column] for column in estimates)
     fewer = [f"{value:.{digits}f}" for value in rows["score_n"]]
     named = {"score": score, f"score, n = {rows['n_ceiling'].iloc[0]}": fewer, ceiling: between}
-    return rows[names].assign(**named, **{f"score / {ceiling}": ratio})
+    named[f"score / {ceiling}"] = ratio
+    if "undefined" in ratio:
+        named[f"score - {ceiling}"] = [
+            with_interval(estimate, digits) for estimate in rows[list(DIFFERENCE)].itertuples(index=False, name=None)
+        ]
+    return rows[names].assign(**named)
 
 
 def row_values(key: str, row: Mapping[str, Any], **facts: object) -> dict[str, Value]:
@@ -185,7 +190,7 @@ def table1_section(scores: pd.DataFrame) -> Section:
     """Return Table 1 in four readings, from the rows of `coverage.pair_scores`."""
     scores = _with_pairs(scores)
     values: dict[str, Value] = {}
-    for reading, rows in scores.groupby("reading", sort=False):
+    for reading, rows in scores[scores["ratio"].notna()].groupby("reading", sort=False):
         for end, index in (("lowest", rows["ratio"].idxmin()), ("highest", rows["ratio"].idxmax())):
             row = rows.loc[index]
             number = {f"table1.{reading}.{end}": row[list(ROW[".ratio"])].tolist()}

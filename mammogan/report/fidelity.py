@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from mammogan.data.images import Subset
 from mammogan.errors import ParameterError
 from mammogan.metrics.distances import NORMALIZATIONS
-from mammogan.metrics.features import Feature, extract, standardizer
-from mammogan.metrics.resampling import ResamplingDesign, scored, shuffled
+from mammogan.metrics.features import ALIKE, Feature, extract, gray_features, standardizer
+from mammogan.metrics.fidelity import CENTERED, ENOUGH
+from mammogan.metrics.resampling import DIFFERENCE, ResamplingDesign, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.metrics.ssim import Diversity, diversity
 from mammogan.report import style
@@ -70,9 +71,12 @@ def sampled(comparison: Comparison, draws: int) -> Sample:
 
 
 def standardized(real: ImageStack, synthetic: ImageStack, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
-    """Return features of both sets, in units of the real set's standard deviation; (n, d) and (m, d)."""
+    """Return features of both sets, in units of the real set's standard deviation; (n, d) and (m, d).
+
+    Cells and bands of `gray_features` have the least scale of `standardizer`.
+    """
     first, second = (extract(images, bits, feature) for images in (real, synthetic))
-    scale = standardizer(first)
+    scale = standardizer(first, ALIKE if feature is gray_features else ())
     return scale(first), scale(second)
 
 
@@ -177,9 +181,12 @@ def features_section(
     for row in measures.to_dict("records"):
         key = row["measure"].replace(", infinite n", ".infinite").lower()
         values |= row_values(f"features.{key}", row, feature=feature)
+        if row["measure"] in CENTERED:
+            number = {f"features.{key}.difference": [row[name] for name in DIFFERENCE]}
+            values |= described("alignment", number, **row)
     tables = {"Measures": score_table(measures, ["measure", "better"], 3, FLOOR)}
     pictures = {"frechet": (frechet_figure(frechet), frechet)}
-    facts = {"feature": feature, "most": frechet["n"].max(), "seed": design.seed}
+    facts = {"feature": feature, "most": frechet["n"].max(), "seed": design.seed, "enough": ENOUGH}
     return worded("features", measures, tables, pictures, values, **facts)
 
 

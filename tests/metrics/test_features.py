@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from breasts import breast
 from noise import pictures
 
 from mammogan.errors import InputError, ParameterError
-from mammogan.metrics.features import extract, gray_features, pixel_features, standardizer, torchscript_feature
+from mammogan.metrics.features import ALIKE, extract, gray_features, pixel_features, standardizer, torchscript_feature
+from mammogan.metrics.fidelity import kernel_distance
 
 
 def test_gray_features_see_place_and_texture_where_moments_do_not() -> None:
@@ -71,3 +73,24 @@ def test_torchscript_feature(tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a TorchScript"):
         torchscript_feature(tmp_path / "bad.pt")
+
+
+def test_cells_that_hardly_vary_do_not_decide() -> None:
+    rng = np.random.default_rng(3)
+    real, other = (np.concatenate([breast(rng, "CC")[None] for _ in range(60)]) for _ in range(2))
+    noise = rng.normal(0, 3e-4, real.shape)
+    features = [gray_features(images.astype(np.float32)) for images in (real + abs(noise), other, real[:, :, ::-1])]
+    floor, plain = standardizer(features[0], ALIKE), standardizer(features[0])
+    lit = gray_features(np.maximum(other, 0.2).astype(np.float32))  # another modality: its background is gray
+    kid = {name: kernel_distance(scale(features[0]), scale(lit)) for name, scale in (("floor", floor), ("no", plain))}
+    assert 0 < kid["floor"] < 1e4 < 1e15 < kid["no"]
+    # Images that differ by nothing but the noise of a black corner are alike.
+    alike = [kernel_distance(scale(features[0]), scale(features[1])) for scale in (floor, plain)]
+    assert abs(alike[0]) < 0.2 and alike[1] > 1000
+    assert max(np.abs(floor(values)).max() for values in features[:3]) < 10
+    # No column has most of the distance.
+    squares = ((floor(lit) - floor(features[1])) ** 2).mean(0)
+    assert squares.max() < 0.3 * squares.sum()
+    spread = features[0][:, -80:].std(0)
+    scale = (features[0] - features[0].mean(0))[:, -80:] / np.maximum(spread, np.sqrt((spread**2).mean()))
+    np.testing.assert_allclose(floor(features[0])[:, -80:], scale)

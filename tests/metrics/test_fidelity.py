@@ -123,4 +123,7 @@ def test_the_table_holds_real_against_real() -> None:
     assert table.loc["KID", "score_n"] > table.loc["KID", "ceiling_high"]
     assert table.loc["coverage", "score_n"] < table.loc["coverage", "ceiling_low"]
     assert table.loc["FID", "ceiling"] > table.loc["FID, infinite n", "ceiling"]
+    assert table.loc[["KID", "FID, infinite n"], "ratio"].isna().all() and table.loc["FID", "ratio"] > 1
+    assert (table["difference_low"] <= table["difference"]).all()
+    assert table.loc["KID", "difference_low"] > 0
     assert table["better"].tolist() == ["higher"] * 4 + ["lower"] * 3

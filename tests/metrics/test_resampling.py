@@ -74,8 +74,33 @@ def test_few_draws_are_taken_as_normal() -> None:
 def test_the_ratio_of_a_score_and_its_ceiling() -> None:
     draws, ceilings = np.linspace(0.4, 0.6, 41), np.linspace(0.7, 0.9, 21)
     row = summary(0.5, draws, [0.4], ceilings, bounds=(0, 1))
-    assert row["ratio"] == pytest.approx(0.5)
-    error = np.hypot(draws.std(), 0.5 * ceilings.std()) / 0.8
-    assert row["ratio_high"] - row["ratio"] == pytest.approx(1.96 * error, rel=1e-3)
-    assert np.isnan(summary(0.5, draws, [0.4], [0.0])["ratio"])
+    assert row["ratio"] == pytest.approx(0.5) and row["difference"] == pytest.approx(-0.4)
+    every = [(0.4 + d - 0.5) / c for d in draws for c in ceilings]
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(np.quantile(every, [0.025, 0.975]))
+    every = [0.4 + d - 0.5 - c for d in draws for c in ceilings]
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx(np.quantile(every, [0.025, 0.975]))
+    for none in (summary(0.5, draws, [0.4], [0.0]), summary(0.5, draws, [0.4], ceilings, ratio=False)):
+        assert np.isnan([none["ratio"], none["ratio_low"], none["ratio_high"]]).all()
     assert summary(0.95, draws, [0.4], ceilings, bounds=(0, 1))["high"] == 1
+
+
+def test_intervals_of_ratios_hold_their_estimate_and_cover() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        at_half, ceilings = rng.normal(rng.normal(0, 2), 1, 8), rng.normal(rng.normal(1, 1), 0.5, 8)
+        row = summary(0.3, rng.normal(size=rng.integers(4, 80)), at_half, ceilings)
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+        if np.isnan(row["ratio"]):
+            assert np.quantile(ceilings, 0.025) <= 0
+        else:
+            assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+    # A distance far beyond the floor, and a floor with a long tail: 1 is out of the question.
+    row = summary(11.7, rng.normal(11.7, 0.2, 8), [11.75], np.array([0.23, 0.24, 0.25, 0.27, 0.28, 0.3, 0.5, 0.77]))
+    assert 10 < row["ratio_low"] < row["ratio"] < row["ratio_high"] < 60
+    # Coverage of the ratio of two expectations, where score and floor have errors of 10 %.
+    covered = 0
+    for _ in range(300):
+        score, floor = rng.normal(5, 0.5), rng.normal(2, 0.2)
+        row = summary(score, rng.normal(score, 0.5, 100), [score], rng.normal(floor, 0.2, 20))
+        covered += row["ratio_low"] <= 2.5 <= row["ratio_high"]
+    assert 0.9 <= covered / 300 <= 0.99
