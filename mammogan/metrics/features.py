@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from mammogan.metrics.distances import blocks
 from mammogan.metrics.moments import moments_of_counts
 from mammogan.metrics.spectrum import image_spectra
 from mammogan.metrics.validation import check_images
-from mammogan.types import ImageStack
+from mammogan.types import ImageStack, Size
 
 Feature = Callable[[np.ndarray], np.ndarray]  # (b, h, w) float32 in [0, 1] -> (b, d)
 COARSE = (10, 8)  # cells of the coarse picture
@@ -66,6 +66,12 @@ def gray_features(images: np.ndarray) -> np.ndarray:
     return np.concatenate([moments, bands, (cells / np.maximum(sizes, 1)).reshape(b, -1)], 1)
 
 
+def pixel_size(h: int, w: int, longest: int = 40) -> tuple[Size, int]:
+    """Return the size of `pixel_features` of images of h x w pixels, and the side of a cell; 1 where they stay."""
+    step = -(-max(h, w) // longest)
+    return (Size(h // step, w // step), step) if min(h, w) >= step else (Size(h, w), 1)
+
+
 def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
     """Return images (b, h, w) themselves, `longest` pixels long or less, with mean 0 and length 1: (b, d).
 
@@ -73,15 +79,42 @@ def pixel_features(images: np.ndarray, longest: int = 40) -> np.ndarray:
     image is 0 throughout.
     """
     b, h, w = images.shape
-    step = -(-max(h, w) // longest)
-    height, width = h // step * step or h, w // step * step or w
-    small = images[:, :height, :width].astype(np.float64)
-    if step > 1 and h >= step and w >= step:
-        small = small.reshape(b, height // step, step, width // step, step).mean((2, 4))
-    small = small.reshape(b, -1)
+    (rows, columns), step = pixel_size(h, w, longest)
+    top, left = (h - rows * step) // 2, (w - columns * step) // 2  # in the middle, also of a mirror image
+    small = images[:, top : top + rows * step, left : left + columns * step].astype(np.float64)
+    small = small.reshape(b, rows, step, columns, step).mean((2, 4)).reshape(b, -1)
     small = small - small.mean(1, keepdims=True)
     length = np.linalg.norm(small, axis=1, keepdims=True)
     return np.divide(small, length, out=np.zeros_like(small), where=length > 1e-9)
+
+
+def centered(images: np.ndarray) -> np.ndarray:
+    """Return images (b, h, w) moved, across their edges, so that the center of their gray is in the middle.
+
+    Gray counts from the darkest level of an image. A copy that was shifted comes to where its original is.
+    """
+    moved = np.empty_like(images)
+    for number, image in enumerate(images):
+        gray = image.astype(np.float64) - image.min()
+        shift = []
+        for axis, side in enumerate(image.shape):
+            along = gray.sum(1 - axis)
+            from_middle = np.arange(side) - (side - 1) / 2  # the shift of a mirror image is the opposite one
+            shift.append(-round(float(along @ from_middle) / total) if (total := float(along.sum())) > 0 else 0)
+        moved[number] = np.roll(image, shift, (0, 1))
+    return moved
+
+
+def mirrored(size: Size) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+    """Return a function that yields pictures (n, height * width) as they are and mirrored along each axis and both."""
+
+    def variants(features: np.ndarray) -> Iterator[np.ndarray]:
+        pictures = features.reshape(len(features), *size)
+        for rows in (1, -1):
+            for columns in (1, -1):
+                yield pictures[:, ::rows, ::columns].reshape(len(features), -1)
+
+    return variants
 
 
 def standardizer(real: np.ndarray, alike: Sequence[slice] = ()) -> Callable[[np.ndarray], np.ndarray]:

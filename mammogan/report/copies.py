@@ -22,7 +22,7 @@ from mammogan.errors import InputError
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import sliced_wasserstein_table
-from mammogan.metrics.features import Feature, extract, gray_features, pixel_features
+from mammogan.metrics.features import Feature, centered, extract, gray_features, mirrored, pixel_features, pixel_size
 from mammogan.metrics.fidelity import (
     fidelity_table,
     frechet_distance,
@@ -49,6 +49,7 @@ KEYS = {SCORE: "jsd", "recall": "recall", "precision": "precision"}  # of the sc
 def search(comparison: Comparison) -> Memorization:
     """Search for copies of training images among the synthetic ones compared, see `memorization.audit`.
 
+    Images are centered, and their mirror images count as the same image, so that shifted and mirrored copies are found.
     All real images are searched, not only those compared. Where the generator was trained on all of them, each patient
     is held out in turn.
 
@@ -57,10 +58,19 @@ def search(comparison: Comparison) -> Memorization:
     """
     stacks, patients = fidelity.both_stacks(comparison), np.asarray(comparison.design.groups)
     searched = (stacks[0], Subset(stacks[1], comparison.design.compared[1]))
-    real, synthetic = (extract(images, comparison.bits, pixel_features) for images in searched)
+    real, synthetic = (extract(images, comparison.bits, lambda x: pixel_features(centered(x))) for images in searched)
     trained = _trained(comparison)
     held_out = None if trained.all() else real[~trained]
-    return audit(real[trained], patients[trained], held_out, synthetic, seed=comparison.design.seed)
+    h, w = stacks[0].shape[1:]
+    return audit(
+        real[trained],
+        patients[trained],
+        held_out,
+        synthetic,
+        held_out_patients=patients[~trained],
+        variants=mirrored(pixel_size(h, w)[0]),
+        seed=comparison.design.seed,
+    )
 
 
 def _trained(comparison: Comparison) -> np.ndarray:

@@ -11,7 +11,17 @@ from breasts import breast
 from noise import pictures
 
 from mammogan.errors import InputError, ParameterError
-from mammogan.metrics.features import ALIKE, extract, gray_features, pixel_features, standardizer, torchscript_feature
+from mammogan.metrics.features import (
+    ALIKE,
+    centered,
+    extract,
+    gray_features,
+    mirrored,
+    pixel_features,
+    pixel_size,
+    standardizer,
+    torchscript_feature,
+)
 from mammogan.metrics.fidelity import kernel_distance
 
 
@@ -73,6 +83,29 @@ def test_torchscript_feature(tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a TorchScript"):
         torchscript_feature(tmp_path / "bad.pt")
+
+
+def test_centered_images_do_not_depend_on_where_they_were() -> None:
+    rng = np.random.default_rng(0)
+    images = np.zeros((3, 30, 24), np.float32)
+    images[:, 8:20, 7:15] = rng.random((3, 12, 8))
+    expected = centered(images)
+    np.testing.assert_array_equal(centered(np.roll(images, (5, -4), (1, 2))), expected)
+    y, x = (np.tensordot(expected, np.indices((30, 24))[k], 2) / expected.sum((1, 2)) for k in (0, 1))
+    assert np.abs(y - 14.5).max() <= 0.51 and np.abs(x - 11.5).max() <= 0.51
+    np.testing.assert_array_equal(centered(images[:, ::-1, ::-1]), expected[:, ::-1, ::-1])
+    np.testing.assert_array_equal(centered(np.ones((1, 5, 4))), np.ones((1, 5, 4)))
+
+
+def test_features_of_mirror_images_are_mirrored_features() -> None:
+    for h, w in ((80, 64), (83, 61), (20, 16)):
+        images = pictures(2, h, w, smooth=3.0).astype(np.float32)
+        flips = list(mirrored(pixel_size(h, w)[0])(pixel_features(images)))
+        for variant, (rows, columns) in zip(flips, ((1, 1), (1, -1), (-1, 1), (-1, -1)), strict=True):
+            theirs = pixel_features(images[:, ::rows, ::columns])
+            if h % 2 == w % 2 == 0:
+                np.testing.assert_allclose(variant, theirs, atol=1e-9)
+            assert (variant * theirs).sum(1).min() > 0.9
 
 
 def test_cells_that_hardly_vary_do_not_decide() -> None:

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mammogan.errors import ParameterError
+from mammogan.metrics import memorization
+from mammogan.metrics.features import mirrored
 from mammogan.metrics.memorization import audit, nearest_training, pruning
+from mammogan.types import Size
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -60,6 +64,65 @@ def test_the_audit_finds_copies_and_clears_fresh_images() -> None:
     assert copies.authenticity.value == 0 and copies.distance_ratio.value == 0 and copies.p < 1e-6
     assert copies.nearer.value == 1
     assert len(copies.table()) == 4
+
+
+def patients_of(rng: np.random.Generator, patients: int, views: int, d: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Return images that are near those of their patient, and their patients."""
+    group = np.repeat(np.arange(patients), views)
+    return rng.normal(size=(patients, d))[group] + 0.3 * rng.normal(size=(len(group), d)), group
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_p_values_are_uniform_and_intervals_cover_where_patients_have_several_images(
+    held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memorization, "BOOTSTRAPS", 100)
+    audits, naive = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        (train, patients), (unseen, unseen_patients) = patients_of(rng, 40, 4), patients_of(rng, 20, 4)
+        other = unseen if held else None
+        one = audit(train, patients, other, patients_of(rng, 60, 1)[0], held_out_patients=unseen_patients, seed=seed)
+        audits.append(one)
+        distances = one.synthetic.distance, one.held_out.distance
+        naive.append(stats.mannwhitneyu(*distances, alternative="less").pvalue)
+    p = np.array([one.p for one in audits])
+    assert (p <= 0.05).mean() <= 0.1 <= (np.array(naive) <= 0.05).mean()
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert np.mean([one.nearer.low <= 0.05 <= one.nearer.high for one in audits]) >= 0.9
+    assert np.mean([one.distance_ratio.low <= 1 <= one.distance_ratio.high for one in audits]) >= 0.85
+
+
+def test_p_of_independent_images_is_that_of_mann_and_whitney() -> None:
+    train, held = normal(200, 6, 1), normal(150, 6, 2)
+    for shift in (0.0, 0.15, 0.3):
+        one = audit(train, np.arange(200), held, normal(150, 6, 3) * (1 - shift))
+        expected = stats.mannwhitneyu(one.synthetic.distance, one.held_out.distance, alternative="less").pvalue
+        assert np.log10(one.p) == pytest.approx(np.log10(expected), abs=0.15 + 0.25 * abs(np.log10(expected)))
+
+
+def test_variants_of_an_image_count_as_one() -> None:
+    rng = np.random.default_rng(4)
+    train, patients = rng.normal(size=(40, 12)), np.arange(40) // 2
+    planted = np.concatenate([train[[3, 9]].reshape(2, 4, 3)[:, :, ::-1].reshape(2, -1), rng.normal(size=(20, 12))])
+    flips = mirrored(Size(4, 3))
+    worst = audit(train, patients, None, planted, variants=flips).worst(2)
+    assert worst["training"].tolist() == [3, 9] and (worst["distance"] == 0).all()
+    assert audit(train, patients, None, planted).worst(2)["distance"].min() > 0.5
+    # By brute force, for one image.
+    nearest = nearest_training(train, patients, planted, variants=flips)
+    every = np.array([[np.linalg.norm(v[0] - t) for t in train] for v in flips(planted[5:6])]).min(0)
+    assert (nearest.index[5], nearest.distance[5]) == (every.argmin(), pytest.approx(every.min()))
+    others = patients != patients[nearest.index[5]]
+    assert nearest.other[5] == pytest.approx(every[others].min())
+    own = np.array([[np.linalg.norm(v[0] - t) for t in train] for v in flips(train[nearest.index[5:6]])]).min(0)
+    assert nearest.reach[5] == pytest.approx(own[others].min())
+
+
+def test_of_many_training_images_some_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memorization, "CONTROLS", 30)
+    one = audit(normal(80, 3, 1), np.arange(80) // 2, None, normal(20, 3, 2))
+    assert len(one.held_out.index) == 30 and one.p > 0.01
 
 
 def test_without_held_out_images_each_patient_is_held_out_in_turn() -> None:

@@ -10,11 +10,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from breasts import breast, breasts
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from stacks import compare, stack
 
+from mammogan.data.store import quantize
 from mammogan.errors import InputError, ParameterError
+from mammogan.metrics.moments import image_moments
+from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.report import copies, fidelity
 from mammogan.report.alignment import Comparison
 from mammogan.report.results import Results
@@ -57,6 +61,20 @@ def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
     assert sorted(pairs) == [[5, 40], [17, 3]]
     again = worst(compare(images[:60], synthetic, trained=np.arange(60) < 40))
     assert again.loc[0, ["synthetic", "training"]].tolist() == [17, 3] and again["training"].max() < 40
+
+
+def test_mirrored_and_shifted_copies_are_found() -> None:
+    real = breasts().pixels
+    rng = np.random.default_rng(2)
+    fresh = np.stack([quantize(breast(rng, "CC"), 12) for _ in range(20)])
+    fresh[0] = np.roll(real[8], (3, 5), (0, 1))
+    fresh[1], fresh[2], fresh[3] = real[12][:, ::-1], real[16][::-1], np.roll(real[20][:, ::-1], -6, 0)
+    design = ResamplingDesign(np.arange(80) // 4, 20, draws=4, splits=4)
+    moments = [image_moments(images, 12) for images in (real, fresh)]
+    comparison = Comparison(*moments, design, (real, fresh), 12)
+    pairs = copies.search(comparison).worst(4)
+    assert sorted(zip(pairs["synthetic"], pairs["training"], strict=True)) == [(0, 8), (1, 12), (2, 16), (3, 20)]
+    assert pairs["ratio"].max() < 0.5
 
 
 def test_dropping_outliers_with_labels(images: np.ndarray) -> None:
