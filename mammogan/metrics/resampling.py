@@ -194,7 +194,7 @@ def summary(
 
     Returns:
         score, low, high; score_n, ceiling, ceiling_low, ceiling_high at the ceiling's number of images; ratio,
-        ratio_low, ratio_high, NaN where there is none: the interval of the ceiling holds 0; difference,
+        ratio_low, ratio_high, NaN where there is none: a ceiling is 0 or less; difference,
         difference_low, difference_high, of score_n less ceiling.
     """
     whole = interval(estimate, draws, share, bounds)
@@ -202,7 +202,7 @@ def summary(
     ceiling_low, ceiling_high = np.quantile(ceilings, [0.025, 0.975])
     scores = np.clip(score + _deviations(draws, share), *bounds)
     quotient = (np.nan, np.nan, np.nan)
-    if ratio and ceiling_low > 0:
+    if ratio and np.min(ceilings) > 0:
         quotient = (score / ceiling, *_holding(score / ceiling, np.divide.outer(scores, np.asarray(ceilings))))
     difference = (score - ceiling, *_holding(score - ceiling, np.subtract.outer(scores, np.asarray(ceilings))))
     return {

@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from mammogan.__main__ import app
 from mammogan.data.pairs import open_pair
 from mammogan.data.store import Store
-from mammogan.report.comparison import notes
+from mammogan.metrics.moments import image_moments
+from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.report.alignment import Comparison
+from mammogan.report.comparison import notes, stretch_notes
 
 pytestmark = pytest.mark.slow
 QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
@@ -72,6 +75,15 @@ def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> 
     row = scores.query("reading == 'jsd' and i == 'M1' and j == 'M2'").iloc[0]
     assert results["alignment.scores.jsd.M1.M2.ceiling"]["value"] == pytest.approx(row["ceiling"])
     assert (row["n"], row["n_ceiling"]) == (20, 19)
+
+
+def test_images_far_out_are_named(pair: tuple[Store, Store]) -> None:
+    first, second = (image_moments(store.images(), store.bits) for store in pair)
+    black = np.r_[second[:7], [[1e-4, 1e-7, 170, 3e4, 5e6]], second[8:]]
+    both = [Comparison(first, table, ResamplingDesign(40, 20)) for table in (second, black)]
+    plain, stretched = (list(stretch_notes(comparison, pair)) for comparison in both)
+    assert plain == []
+    assert stretched[0].startswith("1 synthetic image is far out (2-7; the farthest has M5 = 5e+06)")
 
 
 def test_the_command_repeats_and_overwrites_only_when_told(pair: tuple[Store, Store], report: Path) -> None:
