@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -44,6 +45,9 @@ def main(run_app: Callable[[], None] = app) -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated once the work was saved.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         run_app()
     except KeyboardInterrupt:

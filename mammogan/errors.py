@@ -97,7 +97,11 @@ class Reason(StrEnum):
         reason._value_, reason.meaning = value, meaning
         return reason
 
-    UNREADABLE = "unreadable", "The file cannot be read from the disk."
+    UNREADABLE = "unreadable", "The file or folder cannot be read from the disk."
+    HIDDEN = "hidden", "The name begins with a dot."
+    LINK = "link", "The link leads nowhere, or to a folder that is read anyway."
+    SPECIAL = "special", "The entry is a pipe, a socket or a device."
+    ARCHIVE = "archive", "The file is a compressed archive; unpack it."
     TOO_LARGE = "too_large", "The file or its image is larger than any mammogram."
     NOT_DICOM = "not_dicom", "The file is neither a DICOM file nor a picture."
     NOT_AN_IMAGE = "not_an_image", "The file has the name of a picture and cannot be decoded as one."

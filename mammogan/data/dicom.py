@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from mammogan.data import attributes
 from mammogan.data.attributes import element, plain, text
@@ -48,6 +52,25 @@ def refusing(reason: Reason, sentence: str, errors: tuple[type[Exception], ...] 
         raise Refused(reason, f"{sentence} ({type(error).__name__}).") from None
 
 
+def is_dicom(content: bytes) -> bool:
+    """Return True for a file with the prefix of DICOM, and for one without that begins with a group of its header."""
+    return content[128:132] == b"DICM" or content[:4] == b"DICM" or content[:2] in (b"\2\0", b"\x08\0", b"\0\x08")
+
+
+def _parsed(content: bytes) -> FileDataset:
+    """Return the data set of a file, also of one without preamble, prefix (PS3.10 7.1) or transfer syntax."""
+    if content[128:132] == b"DICM":
+        return pydicom.dcmread(io.BytesIO(content))
+    dataset = pydicom.dcmread(io.BytesIO(content.removeprefix(b"DICM")), force=True)
+    if "SOPClassUID" not in dataset and "Modality" not in dataset:
+        raise Refused(Reason.NOT_DICOM, "The file is not a DICOM file.")
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
 def read_mammogram(
     content: bytes,
     *,
@@ -74,11 +97,7 @@ def read_mammogram(
         # pydicom warns about every value that breaks its VR; archives are full of them and none matters here.
         warnings.simplefilter("ignore")
         with refusing(Reason.MALFORMED, "The DICOM file cannot be parsed"):
-            try:
-                dataset = pydicom.dcmread(io.BytesIO(content))
-            except InvalidDicomError:
-                dataset = FileDataset("", {})
-            if not dataset:
+            if not is_dicom(content) or not (dataset := _parsed(content)):
                 raise Refused(Reason.NOT_DICOM, "The file is not a DICOM file.")
         with refusing(Reason.MALFORMED, "The DICOM header cannot be read"):
             flags = check_exclusions(dataset, allow_processing=allow_processing, allow_synthetic=allow_synthetic)
@@ -89,6 +108,8 @@ def read_mammogram(
             if view not in attributes.VIEWS.values():
                 raise Refused(Reason.VIEW, f"The view in the table of labels {attributes.OTHER_VIEW}")
             laterality = attributes.laterality_of(dataset) or label.get("laterality")
+        if "PixelRepresentation" not in dataset:
+            dataset.PixelRepresentation = 0  # nearly all mammograms are unsigned
         with refusing(Reason.UNDECODABLE, f"{element('PixelData')} cannot be decoded"):
             stored = stored_values(dataset, decoded(dataset))
         with refusing(Reason.DISPLAY, "The display transform cannot be applied"):

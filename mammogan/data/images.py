@@ -6,11 +6,13 @@ from typing import Self
 
 import numpy as np
 
-from mammogan.data.dicom import read_mammogram
+from mammogan.data.dicom import is_dicom, read_mammogram
 from mammogan.data.geometry import fit
+from mammogan.data.ingest import read_content
 from mammogan.data.metadata import Labels, is_labels
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.store import Store, quantize
+from mammogan.data.walk import walk
 from mammogan.errors import InputError, Refused
 from mammogan.types import ImageStack, Size
 
@@ -89,13 +91,14 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None, *, allow_
         return Images.of_store(Store.open(path), size)
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give a store, or a folder of DICOM files or pictures.")
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = list(walk([path]))
     labels = Labels([file for file in files if file.suffix.lower() == ".csv" and is_labels(file)])
     pixels, views, patients = [], [], []
     for file in files:
-        label, content = labels.get(file) or {}, file.read_bytes()
+        label = labels.get(file) or {}
         try:
-            if file.suffix.lower() in SUFFIXES:
+            content = read_content(file)
+            if file.suffix.lower() in SUFFIXES and not is_dicom(content):
                 # A picture of a generator has no view: any will do to pass the reader.
                 mammogram, view = (
                     read_picture(content, {"view": "CC", **label}, allow_synthetic=allow_synthetic),

@@ -4,7 +4,7 @@ import hashlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import tee
@@ -16,7 +16,7 @@ from pydicom.uid import BreastTomosynthesisImageStorage
 from mammogan import parallel
 from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
-from mammogan.data.dicom import Mammogram, read_mammogram
+from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
 from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
 from mammogan.data.manifest import Facts
 from mammogan.data.metadata import Labels, LabelSource, is_labels
@@ -24,10 +24,22 @@ from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
+from mammogan.data.walk import Entry, survey, walk
 from mammogan.errors import InputError, ParameterError, Reason, Refused
 from mammogan.types import Progress, Size, no_progress
 
 MAX_BYTES = 2**29  # larger files are tomosyntheses or not images; they are not read into memory
+HEAD = 512  # bytes that tell archives
+ARCHIVES = {
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
 ACCEPTED = "accepted"  # the outcome that is not a reason
 
@@ -96,35 +108,26 @@ class Seen:
         return False
 
 
-def walk(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield every file below the sources, in the same order on every machine; hidden files and folders are skipped.
+def read_source(
+    path: Path, label: Facts | None, settings: Settings, refused: Refused | None = None
+) -> Accepted | Refused:
+    """Read one file into an image of the store, or return why not, with the facts known so far.
 
-    The names in a folder are sorted in a database on disk, so that a folder of a million files needs no memory.
+    Args:
+        path: the file.
+        label: facts from a table.
+        settings: settings of the ingest.
+        refused: why the file is not read, where that is known already.
     """
-    for source in sources:
-        if source.is_file():
-            yield source
-            continue
-        # A walk that is broken off may be closed by another thread.
-        with closing(sqlite3.connect("", check_same_thread=False)) as names:
-            names.execute("CREATE TABLE names (name BLOB PRIMARY KEY) WITHOUT ROWID")
-            with os.scandir(source) as entries:
-                visible = ((os.fsencode(entry.name),) for entry in entries if not entry.name.startswith("."))
-                names.executemany("INSERT INTO names VALUES (?)", visible)
-            for (name,) in names.execute("SELECT name FROM names ORDER BY name"):
-                path = source / os.fsdecode(name)
-                if path.is_file() or path.is_dir():
-                    yield from walk([path])
-
-
-def read_source(path: Path, label: Facts | None, settings: Settings) -> Accepted | Refused:
-    """Read one file into an image of the store, or return why not, with the facts known so far."""
+    if refused:
+        return refused
     facts: Facts = {}
     try:
         content = read_content(path)
         digest = hashlib.sha256(content).hexdigest()
         facts.update({"source_sha256": digest, "id": digest[:16]})
-        if path.suffix.lower() in SUFFIXES:
+        is_picture = path.suffix.lower() in SUFFIXES and not is_dicom(content)
+        if is_picture:
             mammogram = read_picture(
                 content,
                 label,
@@ -141,7 +144,7 @@ def read_source(path: Path, label: Facts | None, settings: Settings) -> Accepted
                 label=label,
             )
         facts.update(mammogram.facts)
-        unchanged = settings.prepared and path.suffix.lower() in SUFFIXES
+        unchanged = settings.prepared and is_picture
         image = encode(unchanged_pyramid(mammogram, settings) if unchanged else pyramid_of(mammogram, settings, facts))
         for flag in FLAGS:
             if flag in facts["flags"] and flag in settings.refuse_flags:
@@ -157,10 +160,19 @@ def read_source(path: Path, label: Facts | None, settings: Settings) -> Accepted
     return Accepted(facts, image, mammogram.patient, mammogram.instance)
 
 
+def archive_kind(head: bytes) -> str:
+    """Return the kind of a compressed archive, by its first bytes; "" for any other file."""
+    is_tar = head[257:262] == b"ustar"
+    return "tar" if is_tar else next((kind for magic, kind in ARCHIVES.items() if head.startswith(magic)), "")
+
+
 def read_content(path: Path) -> bytes:
     """Return the bytes of a file; refuse one that cannot be read or is larger than `MAX_BYTES`."""
     try:
         with path.open("rb") as file:
+            if kind := archive_kind(file.read(HEAD)):
+                raise Refused(Reason.ARCHIVE, f"The file is a {kind} archive; unpack it.")
+            file.seek(0)
             # Asked for more than there is, Python first clears as much memory.
             content = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
@@ -249,22 +261,24 @@ def ingest(
             raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
             raise InputError(f"The folder {path} cannot be read; correct its permissions.")
-    tables = [labels.table] if labels.table else [p for p in walk(roots) if p.suffix.lower() == ".csv" and is_labels(p)]
+    tables = [labels.table] if labels.table else tables_below(roots, store)
     table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
-    paths = hashlib.sha256("\n".join(str(path.resolve()) for path in roots).encode()).hexdigest()[:16]
+    paths = hashlib.sha256(b"\n".join(os.fsencode(os.path.realpath(path)) for path in roots)).hexdigest()[:16]
     made_by = {"by": "ingest", "sources": paths, **settings.record()}
     with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer, closing(Seen()) as seen:
         files = (
-            (salted_hash(salt, f"{number}/{path.relative_to(root)}"), path)
-            for number, root in enumerate(roots)
-            for path in walk([root])
-            if path not in tables
+            (salted_hash(salt, f"{entry.number}/{entry.path.relative_to(roots[entry.number])}"), entry)
+            for entry in survey(roots, skip=[store])
+            if entry.path not in tables
         )
         counts = _skip_committed(writer, files, seen)
         # The files are read ahead of their outcomes, which come in the same order.
         unread, places = tee(files)
-        calls = ((path, table.get(path), settings) for _, path in unread)
+        calls = (
+            (entry.path, None if entry.refused else table.get(entry.path), settings, entry.refused)
+            for _, entry in unread
+        )
         scheduler = None if writer.complete else scheduler  # nothing is left to read
         with closing(parallel.guarded_map(read_source, calls, workers, scheduler, PRELOAD)) as outcomes:
             for outcome, (place, _) in zip(outcomes, places, strict=False):
@@ -277,7 +291,12 @@ def ingest(
     return Store.open(store)
 
 
-def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Path]], seen: Seen) -> Counter[str]:
+def tables_below(roots: Sequence[Path], store: Path) -> list[Path]:
+    """Return the tables of labels among the sources of a store."""
+    return [path for path in walk(roots, skip=[store]) if path.suffix.lower() == ".csv" and is_labels(path)]
+
+
+def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Entry]], seen: Seen) -> Counter[str]:
     """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome."""
     changed = InputError(f"The sources have changed since {writer.path} was begun; give another folder for the store.")
     counts: Counter[str] = Counter()

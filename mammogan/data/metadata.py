@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -72,14 +73,23 @@ class Labels:
 
         Tables often leave out the suffix; the name with its suffix is tried first.
         """
-        parts = path.parts
+        # A name that is not UTF-8 is of the time of Latin-1.
+        parts = tuple(_readable(part) for part in path.parts)
         for start in range(max(len(parts) - 8, 0), len(parts)):
             end = "/".join(parts[start:]).lstrip("/")
-            for name in (end, end.removesuffix(path.suffix)):
+            for name in (end, end.removesuffix(_readable(path.suffix))):
                 row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
                 if row and row[0]:
                     return json.loads(row[0])
         return self.assume.copy() or None
+
+
+def _readable(name: str) -> str:
+    encoded = os.fsencode(name)
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        return encoded.decode("latin-1")
 
 
 def _rows_of(table: Path, columns: Mapping[str, str], assume: Facts) -> Iterator[tuple[str, str]]:

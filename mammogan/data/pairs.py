@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from mammogan.data.ingest import Settings, ingest, walk
+from mammogan.data.ingest import Settings, ingest
 from mammogan.data.raster import SUFFIXES
 from mammogan.data.store import Store, pyramid_sizes
+from mammogan.data.walk import walk
 from mammogan.errors import InputError
 from mammogan.types import Progress, Size, no_progress
 

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from dicom_files import as_bytes, phantom
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
 
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.display import stored_values
@@ -32,6 +32,18 @@ def test_a_jpeg_stream_that_breaks_off_or_contradicts_the_header_is_refused(cut:
     whole = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12)
     dataset.PixelData = encapsulate([whole])
     np.testing.assert_array_equal(read_mammogram(as_bytes(dataset)).pixels, read_mammogram(as_bytes(phantom())).pixels)
+
+
+def test_jpeg_of_12_bits_is_decoded() -> None:
+    dataset = phantom()
+    stream = imagecodecs.jpeg8_encode(dataset.pixel_array, level=98, bitspersample=12)
+    dataset.PixelData = encapsulate([stream])
+    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    expected = read_mammogram(as_bytes(phantom())).pixels
+    assert np.abs(read_mammogram(as_bytes(dataset)).pixels - expected).mean() < 0.01
+    dataset.PixelData = encapsulate([stream[: len(stream) // 2]])
+    with pytest.raises(Refused, match="cannot be decoded"):
+        read_mammogram(as_bytes(dataset))
 
 
 def test_zoo_decodes_to_the_pixels_of_its_manifest(real_data: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import shutil
 import signal
@@ -15,17 +17,29 @@ import numpy as np
 import psutil
 import pydicom
 import pytest
-from dicom_files import drawn
+from dicom_files import drawn, phantom
 from pandas.testing import assert_frame_equal
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
 
 from mammogan.data.deidentify import salt_path
-from mammogan.data.ingest import Settings, ingest, walk
+from mammogan.data.ingest import Settings, ingest
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
+from mammogan.data.walk import walk
 from mammogan.errors import InputError, ParameterError, StoreError
 
 SMALL = Settings(height=40, width=32)
+
+
+def picture_bytes() -> bytes:
+    """Return a PNG of a half ellipse on black."""
+    rows, columns = np.mgrid[:160, :128]
+    noise = np.random.default_rng(0).integers(20000, 60000, rows.shape)
+    stream = io.BytesIO()
+    inside = ((rows - 80) / 70) ** 2 + (columns / 100) ** 2 < 1
+    Image.fromarray((noise * inside).astype(np.uint16)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 SLOWLY = """
@@ -177,6 +191,45 @@ def test_what_a_program_drew_is_refused_unless_asked_for(phantoms: Path, tmp_pat
     assert [list(flags) for flags in asked.manifest["flags"]] == [["synthetic"], [], ["synthetic"]]
     refusing = Settings(40, 32, allow_synthetic=True, refuse_flags=("synthetic",))
     assert len(ingest([source], tmp_path / "refusing", refusing)) == 1
+
+
+def test_one_odd_file_never_ends_the_run(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "sub").mkdir(parents=True)
+    contents = [(phantoms / f"000000{number}.dcm").read_bytes() for number in range(6)]
+    Path(os.fsdecode(bytes(source) + b"/M\xfcller.dcm")).write_bytes(contents[0])
+    (source / "no preamble").write_bytes(contents[1][132:])
+    (source / "no preamble 2.dcm").write_bytes(contents[2][128:])
+    (source / "picture.png").write_bytes(contents[3])
+    (source / "a.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    (source / "a.dcm.gz").write_bytes(gzip.compress(contents[4]))
+    (source / "a.tar").write_bytes(bytes(257) + b"ustar" + bytes(1000))
+    (source / "empty.dcm").touch()
+    (source / "broken.dcm").symlink_to("nowhere")
+    (source / "sub" / "up").symlink_to("..")
+    os.mkfifo(source / "pipe.dcm")
+    (source / ".hidden.dcm").write_bytes(contents[5])
+    Path(os.fsdecode(bytes(source) + b"/G\xf6del.png")).write_bytes(picture_bytes())
+    (source / "labels.csv").write_text("file,view\nGödel.png,MLO\n", encoding="utf-8")
+    for _ in range(2):
+        store = ingest([source], source / "store", SMALL)
+        assert len(store) == 5
+        reasons = ["archive"] * 3 + ["hidden", "link", "link", "not_dicom", "special"]
+        assert sorted(store.refused["reason"]) == reasons
+    assert "zip archive; unpack" in " ".join(store.refused["sentence"])
+
+
+def test_files_without_transfer_syntax_or_sign_are_read(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, implicit in enumerate((True, False)):
+        dataset = phantom()
+        dataset.SOPInstanceUID, dataset.PatientID = f"1.2.{number}", str(number)
+        dataset.PixelData = (dataset.pixel_array // (1 + number)).tobytes()
+        del dataset.PixelRepresentation
+        dataset.preamble, dataset.file_meta = None, FileMetaDataset()
+        dataset.save_as(tmp_path / "in" / f"{number}", implicit_vr=implicit, little_endian=True)
+    store = ingest([tmp_path / "in"], tmp_path / "s", SMALL)
+    assert store.manifest["transfer_syntax"].tolist() == ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
