@@ -25,6 +25,10 @@ class InputError(MammoganError):
     """A file, folder or set of images that the user named is missing or cannot be used."""
 
 
+class NothingAcceptedError(InputError):
+    """An ingest accepted none of its files; its manifest says why."""
+
+
 class TableError(InputError):
     """A table (CSV) of labels, responses or observations is missing, incomplete or contradictory."""
 

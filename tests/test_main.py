@@ -128,6 +128,16 @@ def test_output_that_exists_is_kept(call: Callable[..., Outcome], store: Store, 
         assert "The folder full is not empty" in said
 
 
+def test_an_ingest_that_accepts_nothing_leaves_its_report(call: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("no image")
+    for options in ([], ["--bits", "8"], ["--force"]):
+        code, _, said = call("ingest", "in", "--store", "x", *options)
+        assert code == 1 and "1 not_dicom" in said and "x.refused.csv names files" in said
+        assert "not_dicom" in (tmp_path / "x" / "report" / "outcomes.csv").read_text() or "--force" in options
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "in", "x", "x.salt", "x.refused.csv"}
+
+
 @pytest.mark.parametrize(
     ("error", "code", "last", "trace"),
     [

@@ -72,6 +72,6 @@ def align(
         for kind, source in (("real", real), ("synthetic", synthetic)):
             if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
                 store = out.with_name(f"{out.name}.{kind}.store")
-                stack.enter_context(renewing_folder(store, [STORE], inputs, force))
+                stack.enter_context(renewing_folder(store, STORE, inputs, force))
         report = compare(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
     print(f"The report is {report}")

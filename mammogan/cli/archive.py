@@ -68,9 +68,11 @@ def ingest(
     """Read an archive into a store; the same command continues one that was cut off."""
     from mammogan.atomic import renewing_folder
     from mammogan.cli.outputs import STORE
-    from mammogan.data.ingest import Settings
+    from mammogan.data.ingest import Settings, refused_path
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource
+    from mammogan.data.store import Store
+    from mammogan.errors import NothingAcceptedError
     from mammogan.report.ingest import flag_counts, outcomes, write_report
 
     settings = Settings(
@@ -87,12 +89,18 @@ def ingest(
     )
     source = LabelSource(labels, key_values("--column", column), key_values("--assume", assume))
     inputs = [*sources, *([labels] if labels else [])]
-    with renewing_folder(store, [STORE], inputs, force), Bars() as bars:
-        archive = read_archive(
-            sources, store, settings, labels=source, workers=workers, scheduler=scheduler, progress=bars
-        )
+    with renewing_folder(store, STORE, inputs, force), Bars() as bars:
+        try:
+            archive = read_archive(
+                sources, store, settings, labels=source, workers=workers, scheduler=scheduler, progress=bars
+            )
+        except NothingAcceptedError:
+            write_report(Store.without_images(store))
+            raise
     for outcome, count, meaning in outcomes(archive).itertuples(index=False):
         print(f"{count:8d}  {outcome:16s} {meaning}")
     for flag, count, meaning in flag_counts(archive).itertuples(index=False):
         print(f"{count:8d}  flag {flag:11s} {meaning[0].upper()}{meaning[1:]}.")
     print(f"The store is {store}; the report is {write_report(archive)}")
+    if len(archive.refused):
+        print(f"{refused_path(store)} names files of each reason; names may identify patients")

@@ -45,7 +45,15 @@ PHANTOMS = FolderKind(
     lambda content: content.startswith("file,patient,view,laterality,age,density,lesions"),
     r"phantoms\.csv|\d{7,}\.dcm",
 )
-STORE = _store("ingest")
+STORE = (
+    _store("ingest"),
+    FolderKind(
+        "the report of an ingest that accepted nothing",
+        "report/outcomes.csv",
+        lambda content: content.startswith("outcome,files,meaning"),
+        r"\.lock|manifest\.parquet|report",
+    ),
+)
 SAMPLES = (
     FolderKind(
         "a folder of drawn images",

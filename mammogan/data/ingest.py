@@ -1,10 +1,11 @@
 """Ingest an archive: read every file in worker processes and record where it was stored or why it was refused."""
 
+import csv
 import hashlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import tee
@@ -14,6 +15,7 @@ import numpy as np
 from pydicom.uid import BreastTomosynthesisImageStorage
 
 from mammogan import parallel
+from mammogan.atomic import replacing_text
 from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
@@ -25,7 +27,7 @@ from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
 from mammogan.data.walk import Entry, survey, walk
-from mammogan.errors import InputError, ParameterError, Reason, Refused
+from mammogan.errors import InputError, NothingAcceptedError, ParameterError, Reason, Refused
 from mammogan.types import Progress, Size, no_progress
 
 MAX_BYTES = 2**29  # larger files are tomosyntheses or not images; they are not read into memory
@@ -41,6 +43,7 @@ ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
+EXAMPLES = 3  # names of files per reason in the list of refused files
 ACCEPTED = "accepted"  # the outcome that is not a reason
 
 
@@ -272,7 +275,16 @@ def ingest(
             for entry in survey(roots, skip=[store])
             if entry.path not in tables
         )
-        counts = _skip_committed(writer, files, seen)
+        examples: dict[str, list[str]] = {}
+
+        def note(reason: str, entry: Entry) -> None:
+            names = examples.setdefault(reason, [])
+            if reason != ACCEPTED and len(names) < EXAMPLES:
+                root = roots[entry.number]
+                name = entry.path.relative_to(root) if entry.path != root else Path(root.name)
+                names.append(os.fsencode(name).decode(errors="backslashreplace"))
+
+        counts = _skip_committed(writer, files, seen, note)
         # The files are read ahead of their outcomes, which come in the same order.
         unread, places = tee(files)
         calls = (
@@ -281,14 +293,34 @@ def ingest(
         )
         scheduler = None if writer.complete else scheduler  # nothing is left to read
         with closing(parallel.guarded_map(read_source, calls, workers, scheduler, PRELOAD)) as outcomes:
-            for outcome, (place, _) in zip(outcomes, places, strict=False):
-                counts[_record(writer, seen, settings, salt, place, outcome)] += 1
+            for outcome, (place, entry) in zip(outcomes, places, strict=False):
+                reason = _record(writer, seen, settings, salt, place, outcome)
+                counts[reason] += 1
+                note(reason, entry)
                 progress(task, counts.total(), 0, f"{counts[ACCEPTED]} accepted")
+        write_examples(refused_path(store), counts, examples)
         if not counts[ACCEPTED]:
+            writer.abandon()
             reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
             detail = f" of {counts.total()} files ({reasons})" if reasons else ": the folder is empty"
-            raise InputError(f"No usable mammogram was found{detail}; give a folder that holds some.")
+            listed = f"; {refused_path(store)} names files of each reason" if reasons else ""
+            raise NothingAcceptedError(f"No usable mammogram was found{detail}{listed}; give a folder that holds some.")
     return Store.open(store)
+
+
+def refused_path(store: Path) -> Path:
+    """Return the list of examples of refused files, next to the store: names of files may identify patients."""
+    return store.with_name(f"{store.name}.refused.csv")
+
+
+def write_examples(path: Path, counts: Counter[str], examples: Mapping[str, list[str]]) -> None:
+    """Write a table that only its owner can read: reason, number of files, and up to `EXAMPLES` of their names."""
+    with replacing_text(path) as file:
+        os.fchmod(file.fileno(), 0o600)
+        rows = csv.writer(file)
+        rows.writerow(["reason", "files", "file"])
+        for reason, count in counts.most_common():
+            rows.writerows((reason, count, name) for name in examples.get(reason, []))
 
 
 def tables_below(roots: Sequence[Path], store: Path) -> list[Path]:
@@ -296,14 +328,18 @@ def tables_below(roots: Sequence[Path], store: Path) -> list[Path]:
     return [path for path in walk(roots, skip=[store]) if path.suffix.lower() == ".csv" and is_labels(path)]
 
 
-def _skip_committed(writer: StoreWriter, files: Iterator[tuple[str, Entry]], seen: Seen) -> Counter[str]:
+def _skip_committed(
+    writer: StoreWriter, files: Iterator[tuple[str, Entry]], seen: Seen, note: Callable[[str, Entry], None]
+) -> Counter[str]:
     """Skip the files that the store holds, learn to recognize duplicates of them, and count them by outcome."""
     changed = InputError(f"The sources have changed since {writer.path} was begun; give another folder for the store.")
     counts: Counter[str] = Counter()
     for row in writer.rows():
-        if next(files, (None,))[0] != row["place"]:
+        place, entry = next(files, ("", Entry(Path())))
+        if place != row["place"]:
             raise changed
         counts[row["reason"] or ACCEPTED] += 1
+        note(row["reason"] or ACCEPTED, entry)
         if row["index"] is not None:
             seen.before(row)
     if writer.complete and next(files, None):

@@ -38,6 +38,7 @@ FORMAT = "mammogan-store-2"
 MANIFEST = "manifest.parquet"
 PARTS = "manifest.parts"
 LOCK = ".lock"
+REPORT = "report"  # folder of the report on the sources
 NAME = "{}x{}"  # of the array of a level
 
 
@@ -93,6 +94,12 @@ def encode(levels: Sequence[np.ndarray]) -> Encoded:
     return Encoded([level.shape for level in levels], [compress(level) for level in levels], pixels)
 
 
+def _rows_of(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a manifest that were accepted, and those that were refused."""
+    rows = pq.read_table(path / MANIFEST).to_pandas()
+    return (rows[rows["reason"].isna() == kept].reset_index(drop=True) for kept in (True, False))
+
+
 @dataclass
 class Store:
     """A store opened for reading."""
@@ -116,9 +123,12 @@ class Store:
         if not attributes.get("complete"):
             raise StoreError(f"The store {path} is not finished; run the command that makes it again to continue it.")
         sizes = [Size(*size) for size in attributes["sizes"]]
-        rows = pq.read_table(path / MANIFEST).to_pandas()
-        accepted, refused = (rows[rows["reason"].isna() == kept].reset_index(drop=True) for kept in (True, False))
-        return cls(path, attributes["bits"], sizes, attributes, accepted, refused)
+        return cls(path, attributes["bits"], sizes, attributes, *_rows_of(path))
+
+    @classmethod
+    def without_images(cls, path: str | Path) -> Self:
+        """Open the manifest of an ingest that accepted nothing; the store has no images, sizes or attributes."""
+        return cls(Path(path), 0, [], {}, *_rows_of(Path(path)))
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -166,7 +176,7 @@ class StoreWriter:
         sizes = [list(size) for size in self.sizes]
         attributes = {"format": FORMAT, "bits": bits, "sizes": sizes, "shard": shard, "made_by": made_by}
         exists = (self.path / "zarr.json").is_file()
-        if not exists and self.path.is_dir() and any(entry.name != LOCK for entry in self.path.iterdir()):
+        if not exists and self.path.is_dir() and {e.name for e in self.path.iterdir()} - {LOCK, MANIFEST, REPORT}:
             raise StoreError(f"{self.path} is not empty and not a store; give another folder.")
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -278,6 +288,12 @@ class StoreWriter:
             self._group.attrs.update({"fingerprint": fingerprint.hexdigest(), "complete": True})
             self.complete = True
             shutil.rmtree(self._parts)
+
+    def abandon(self) -> None:
+        """Keep only the manifest of a store without images; another store can then be made in its place."""
+        self.finish()
+        for path in (*(self.path / array.basename for array in self._arrays), self.path / "zarr.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def __enter__(self) -> Self:
         return self

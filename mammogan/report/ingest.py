@@ -9,16 +9,24 @@ import pandas as pd
 
 from mammogan.atomic import replacing_text
 from mammogan.data.quality import FLAGS
-from mammogan.data.store import MANIFEST, Store
+from mammogan.data.store import MANIFEST, REPORT, Store
+from mammogan.errors import REASONS
 from mammogan.report.html import Part, Table, write_page
 
 COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", "split"]  # of files.csv
 
 
 def outcomes(store: Store) -> pd.DataFrame:
-    """Count files by outcome ("accepted" first, then reasons by number); meaning is the sentence of an example."""
-    reasons = store.refused.groupby("reason")["sentence"].agg(["size", "first"]).sort_values("size", ascending=False)
-    rows = [("accepted", len(store), "The image is in the store."), *reasons.itertuples(name=None)]
+    """Count files by outcome ("accepted" first, then reasons by number); meaning is a sentence true of all of them."""
+    flags = {flag: f"The image has the flag {flag} ({meaning})." for flag, meaning in FLAGS.items()}
+    meanings = {**flags, **REASONS}
+    reasons = store.refused.groupby("reason")["sentence"].agg(["size", "first", "nunique"])
+    reasons = reasons.sort_values("size", ascending=False, kind="stable")
+    refused = [
+        (reason, count, sentence if sentences == 1 else meanings[reason])
+        for reason, count, sentence, sentences in reasons.itertuples(name=None)
+    ]
+    rows = [("accepted", len(store), "The image is in the store."), *refused]
     return pd.DataFrame(rows, columns=["outcome", "files", "meaning"])
 
 
@@ -50,7 +58,7 @@ def splits(store: Store) -> pd.DataFrame:
 
 def write_report(store: Store) -> Path:
     """Write report/index.html, report/outcomes.csv and report/files.csv into the folder of a store; return the page."""
-    folder = store.path / "report"
+    folder = store.path / REPORT
     folder.mkdir(exist_ok=True)
     files = pd.read_parquet(store.path / MANIFEST, columns=COLUMNS)
     files["reason"] = files["reason"].fillna("accepted")
@@ -58,16 +66,17 @@ def write_report(store: Store) -> Path:
     for name, table in {"outcomes.csv": outcomes(store), "files.csv": files}.items():
         with replacing_text(folder / name) as file:
             table.to_csv(file, index=False, lineterminator="\r\n")  # RFC 4180
-    views = store.manifest.groupby(["view", "laterality"], dropna=False).size().reset_index(name="images")
-    tables = [
-        Table("Outcome of the files", outcomes(store)),
-        Table("Accepted images to look at before training", flag_counts(store)),
-        Table("Views", views),
-        Table("Devices and windows", devices(store)),
-        Table("Splits", splits(store)),
-    ]
-    lead = (
-        f"{len(store)} images of {store.sizes[-1]} pixels and {store.bits} bits were accepted, {len(store.refused)} "
-        "files refused. Every file is a row of files.csv."
-    )
+    tables = [Table("Outcome of the files", outcomes(store))]
+    if len(store):
+        images = store.manifest.fillna({"view": "-", "laterality": "-"})
+        views = images.groupby(["view", "laterality"]).size().reset_index(name="images")
+        tables += [
+            Table("Accepted images to look at before training", flag_counts(store)),
+            Table("Views", views),
+            Table("Devices and windows", devices(store)),
+            Table("Splits", splits(store)),
+        ]
+    grid = f" of {store.sizes[-1]} pixels and {store.bits} bits" if len(store) else ""
+    counts = f"{len(store)} images{grid} were accepted, {len(store.refused)} files refused"
+    lead = f"{counts}. Every file is a row of files.csv."
     return write_page(folder / "index.html", "Ingest report", [lead], [Part(tables=tables)], ["files.csv"])

@@ -27,7 +27,7 @@ from mammogan.data.ingest import Settings, ingest
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.data.walk import walk
-from mammogan.errors import InputError, ParameterError, StoreError
+from mammogan.errors import InputError, NothingAcceptedError, ParameterError, StoreError
 
 SMALL = Settings(height=40, width=32)
 
@@ -243,6 +243,30 @@ def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
         ingest([tmp_path / "empty"], tmp_path / "s3")
     with pytest.raises(ParameterError, match="keep or left"):
         Settings(laterality="up")
+
+
+def test_nothing_accepted_leaves_reasons_and_does_not_block(phantoms: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "sub").mkdir(parents=True)
+    for number in range(5):
+        (source / "sub" / f"{number}.txt").write_text("no image")
+    (source / ".hidden").touch()
+    with pytest.raises(NothingAcceptedError, match=r"6 files \(5 not_dicom, 1 hidden\).*s.refused.csv"):
+        ingest([source], tmp_path / "s", SMALL)
+    listed = tmp_path / "s.refused.csv"
+    assert listed.read_text().splitlines() == [
+        "reason,files,file",
+        *(f"not_dicom,5,sub/{number}.txt" for number in range(3)),
+        "hidden,1,.hidden",
+    ]
+    assert listed.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreError, match="no store"):
+        Store.open(tmp_path / "s")
+    assert Store.without_images(tmp_path / "s").refused["reason"].tolist() == ["hidden", *["not_dicom"] * 5]
+    shutil.copy(phantoms / "0000000.dcm", source / "sub")
+    for _ in range(2):  # of a store that is continued the list is the same
+        assert len(ingest([source], tmp_path / "s", Settings(20, 16, bits=8))) == 1
+        assert len(listed.read_text().splitlines()) == 5
 
 
 @pytest.mark.slow

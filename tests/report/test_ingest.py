@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from mammogan.data.ingest import Settings, ingest
-from mammogan.data.store import Store
-from mammogan.report.ingest import devices, write_report
+from mammogan.data.store import Store, StoreWriter
+from mammogan.errors import Reason
+from mammogan.report.ingest import devices, outcomes, write_report
 
 
 def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) -> None:
@@ -23,6 +24,20 @@ def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) 
         rows = [(row["outcome"], row["files"]) for row in csv.DictReader(file)]
     assert rows == [("accepted", "1"), ("not_dicom", "1")]
     assert "not a DICOM file" in page.read_text()
+
+
+def test_a_sentence_is_true_of_all_files_that_it_counts(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "s", 40, 32, 12, {"by": "test"}) as writer:
+        for reason, sentence in (("modality", "CT"), ("modality", "MR"), ("side", "a"), ("side", "b"), ("view", "v")):
+            writer.refuse(reason, sentence)
+        writer.abandon()
+    store = Store.without_images(tmp_path / "s")
+    sentences = {reason: sentence for reason, _, sentence in outcomes(store)}
+    assert sentences["modality"] == Reason.MODALITY.meaning
+    assert "other edge" in sentences["side"]
+    assert sentences["view"] == "v"
+    page = write_report(store).read_text()
+    assert "0 images were accepted, 5 files refused" in page and "nan" not in page.lower()
 
 
 def test_devices_by_number_of_images(store: Store) -> None:
