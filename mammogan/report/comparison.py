@@ -189,8 +189,10 @@ def stretch_notes(comparison: Comparison, stores: tuple[Store, Store]) -> Iterat
         if len(rows):
             first = rows.iloc[0]
             names = ", ".join(store.manifest["id"].iloc[rows["row"][:5]].astype(str))
+            images = "image is" if len(rows) == 1 else "images are"
+            more = ", ..." if len(rows) > 5 else ""
             yield (
-                f"{len(rows)} {kind} {'image is' if len(rows) == 1 else 'images are'} far out ({names}{', ...' if len(rows) > 5 else ''}; the farthest has "
+                f"{len(rows)} {kind} {images} far out ({names}{more}; the farthest has "
                 f"{first['moment']} = {first['value']:.4g}): look at them. The grids of scores do not reach them."
             )
 

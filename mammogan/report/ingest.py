@@ -19,7 +19,7 @@ COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", 
 def outcomes(store: Store) -> pd.DataFrame:
     """Count files by outcome ("accepted" first, then reasons by number); meaning is a sentence true of all of them."""
     flags = {flag: f"The image has the flag {flag} ({meaning})." for flag, meaning in FLAGS.items()}
-    meanings = {**flags, **REASONS}
+    meanings: dict[str, str] = {**flags, **{str(reason): meaning for reason, meaning in REASONS.items()}}
     reasons = store.refused.groupby("reason")["sentence"].agg(["size", "first", "nunique"])
     reasons = reasons.sort_values("size", ascending=False, kind="stable")
     refused = [

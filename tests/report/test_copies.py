@@ -104,7 +104,7 @@ def test_what_is_written_reads_back_and_shows_no_image(images: np.ndarray, tmp_p
         assert [picture.name for picture in read.pictures] == [picture.name for picture in section.pictures]
         for drawn, first in zip(read.pictures, section.pictures, strict=True):
             # Six digits of a number move an edge of a line by less than one sees.
-            assert np.mean(pixels(drawn.figure) != pixels(first.figure)) < 0.005
+            assert np.mean(pixels(drawn.figure) != pixels(first.figure)) < 0.001
             assert not any(axis.images for axis in drawn.figure.axes)
     with pytest.raises(InputError, match="export the run again"):
         copies.read_section(tmp_path, "texture")

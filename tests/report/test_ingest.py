@@ -32,7 +32,7 @@ def test_a_sentence_is_true_of_all_files_that_it_counts(tmp_path: Path) -> None:
             writer.refuse(reason, sentence)
         writer.abandon()
     store = Store.without_images(tmp_path / "s")
-    sentences = {reason: sentence for reason, _, sentence in outcomes(store)}
+    sentences = {reason: sentence for reason, _, sentence in outcomes(store).itertuples(index=False)}
     assert sentences["modality"] == Reason.MODALITY.meaning
     assert "other edge" in sentences["side"]
     assert sentences["view"] == "v"
