@@ -19,7 +19,19 @@ VIEW_CODES = codes.cid4014
 # PS3.16 CID 4014 "View for Mammography".
 VIEWS = {VIEW_CODES.CranioCaudal: "CC", VIEW_CODES.MedioLateralObliqueProjection: "MLO"}
 OTHER_VIEW = "is neither craniocaudal (CC) nor mediolateral oblique (MLO)."
-LATERALITIES = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
+KNOWN_VIEWS = list(VIEW_CODES.concepts.values())
+LATERALITIES = {"L": "L", "LEFT": "L", "LT": "L", "R": "R", "RIGHT": "R", "RT": "R"}
+OTHER = "other"
+# Names of views in capitals, without spaces: those of PS3.16 CID 4014, with the abbreviations of the ACR.
+NAMES = {
+    **dict.fromkeys(("CC", "CRANIOCAUDAL"), "CC"),
+    **dict.fromkeys(("MLO", "MEDIOLATERALOBLIQUE"), "MLO"),
+    **dict.fromkeys(("ML", "LM", "LMO", "SIO", "FB", "XCC", "XCCL", "XCCM", "CV", "AT", "TAN"), OTHER),
+    **dict.fromkeys(("MEDIOLATERAL", "LATEROMEDIAL", "LATEROMEDIALOBLIQUE", "CAUDOCRANIAL", "LATERAL"), OTHER),
+    **dict.fromkeys(("CRANIOCAUDALEXAGGERATEDLATERALLY", "CRANIOCAUDALEXAGGERATEDMEDIALLY"), OTHER),
+    **dict.fromkeys(("AXILLARYTAIL", "CLEAVAGE", "TANGENTIAL"), OTHER),
+}
+NOT_A_VIEW = {"VIEW", "PROJECTION", "BREAST", "STANDARD", "ROUTINE"}
 
 
 def element(keyword: str) -> str:
@@ -28,23 +40,54 @@ def element(keyword: str) -> str:
 
 
 def view_of(dataset: Dataset) -> str | None:
-    """Return CC or MLO by View Code Sequence (0054,0220), else View Position (0018,5101); refuse any other view."""
+    """Return CC or MLO by View Code Sequence (0054,0220), else View Position (0018,5101); refuse any other view.
+
+    A code decides; then the meaning of an item without a known code; then the position. None where none of them is
+    known: an empty item or a private code says nothing.
+    """
     items = sequence_items(dataset, "ViewCodeSequence")
-    for item in items:
-        if code := matching_code(item, VIEWS):
-            return VIEWS[code]
-    position = text(dataset, "ViewPosition").upper()
-    if not items and position in VIEWS.values():
-        return position
-    if items or position:
-        raise Refused(Reason.VIEW, f"{element('ViewCodeSequence' if items else 'ViewPosition')} {OTHER_VIEW}")
+    coded = [code for item in items if (code := matching_code(item, KNOWN_VIEWS))]
+    if coded:
+        named = [("ViewCodeSequence", VIEWS.get(code, OTHER)) for code in coded]
+    else:
+        named = [("ViewCodeSequence", parse_view(text(item, "CodeMeaning"))[0]) for item in items]
+        named.append(("ViewPosition", parse_view(text(dataset, "ViewPosition"))[0]))
+    stated = [(keyword, view) for keyword, view in named if view]
+    if accepted := [view for _, view in stated if view != OTHER]:
+        return accepted[0]
+    if stated:
+        raise Refused(Reason.VIEW, f"{element(stated[0][0])} {OTHER_VIEW}")
     return None
 
 
+def parse_view(stated: str) -> tuple[str, str]:
+    """Return (view, side) of a text such as "RMLO", "MLO R", "L-MLO" or "left cranio-caudal".
+
+    The view is "CC", "MLO", "other" of a view that is known and neither, or "" of any other text; the side is "L", "R"
+    or "".
+    """
+    words = re.sub(r"[\W_]+", " ", stated).upper().split()
+    sides = [LATERALITIES[word] for word in words if word in LATERALITIES]
+    rest = "".join(word for word in words if word not in LATERALITIES and word not in NOT_A_VIEW)
+    if match := re.fullmatch(rf"([RL]?)({'|'.join(sorted(NAMES, key=len, reverse=True))})([RL]?)", rest):
+        sides += [side for side in (match[1], match[3]) if side]
+        return NAMES[match[2]], sides[0] if len(set(sides)) == 1 else ""
+    return "", sides[0] if len(set(sides)) == 1 else ""
+
+
 def laterality_of(dataset: Dataset) -> str | None:
-    """Return L, R or None from Image Laterality (0020,0062), else from Laterality (0020,0060)."""
-    stated = (LATERALITIES.get(text(dataset, keyword).upper()) for keyword in ("ImageLaterality", "Laterality"))
-    return next(filter(None, stated), None)
+    """Return L, R or None from Image Laterality (0020,0062), Laterality (0020,0060) or View Position (0018,5101)."""
+    sides = [LATERALITIES.get(text(dataset, keyword).upper()) for keyword in ("ImageLaterality", "Laterality")]
+    return next(filter(None, [*sides, parse_view(text(dataset, "ViewPosition"))[1]]), None)
+
+
+def aspect_of(dataset: Dataset) -> float:
+    """Return the width of a pixel over its height, by the spacing or Pixel Aspect Ratio (0028,0034); 1 if unknown."""
+    for keyword in ("ImagerPixelSpacing", "PixelSpacing", "PixelAspectRatio"):
+        pair = numbers(dataset, keyword)
+        if len(pair) == 2 and min(pair) > 0 and 0.2 <= pair[1] / pair[0] <= 5:
+            return pair[1] / pair[0]
+    return 1.0
 
 
 def age_of(dataset: Dataset) -> float | None:

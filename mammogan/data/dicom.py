@@ -22,8 +22,11 @@ from mammogan.data.attributes import element, plain, text
 from mammogan.data.decoders import decoded
 from mammogan.data.display import display, stored_values
 from mammogan.data.exclusions import check_exclusions
+from mammogan.data.geometry import resize
 from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
+
+SQUARE = 0.01  # pixels whose sides differ by a larger share are made square
 
 
 @dataclass
@@ -103,7 +106,7 @@ def read_mammogram(
             flags = check_exclusions(dataset, allow_processing=allow_processing, allow_synthetic=allow_synthetic)
             view = attributes.view_of(dataset) or label.get("view")
             if not view:
-                missing = f"{element('ViewCodeSequence')} and {element('ViewPosition')} are missing"
+                missing = f"{element('ViewCodeSequence')} and {element('ViewPosition')} state no known view"
                 raise Refused(Reason.VIEW, f"{missing}; give the view in a table of labels.")
             if view not in attributes.VIEWS.values():
                 raise Refused(Reason.VIEW, f"The view in the table of labels {attributes.OTHER_VIEW}")
@@ -114,6 +117,11 @@ def read_mammogram(
             stored = stored_values(dataset, decoded(dataset))
         with refusing(Reason.DISPLAY, "The display transform cannot be applied"):
             pixels, window_facts = display(dataset, stored, window)
+            aspect = attributes.aspect_of(dataset)
+            if abs(aspect - 1) > SQUARE:
+                rows, columns = pixels.shape
+                pixels = resize(pixels, rows, max(round(columns * aspect), 1))
+                flags.append("aspect")
         age = attributes.age_of(dataset)
         facts: Facts = {
             "view": view,
@@ -123,8 +131,8 @@ def read_mammogram(
             "spacing_mm": attributes.spacing_of(dataset),
             "manufacturer": plain(text(dataset, "Manufacturer")),
             "model": plain(text(dataset, "ManufacturerModelName")),
-            "source_rows": int(pixels.shape[0]),
-            "source_columns": int(pixels.shape[1]),
+            "source_rows": int(stored.shape[0]),
+            "source_columns": int(stored.shape[1]),
             "photometric": str(dataset.PhotometricInterpretation),
             "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
             "flags": flags + ["text"] * (text(dataset, "BurnedInAnnotation").upper() == "YES"),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-from mammogan.data.attributes import element, number, numbers, text, texts
+from mammogan.data.attributes import element, number, text, texts
 from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
@@ -73,13 +74,21 @@ def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tupl
 
 def _transform(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, Facts]:
     values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
-    centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
+    function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
+    # Center and width belong together by their positions, which empty values keep.
+    centers, widths = positions(dataset, "WindowCenter"), positions(dataset, "WindowWidth")
+    if window == 0:
+        usable = (i for i, pair in enumerate(zip(centers, widths, strict=False)) if is_usable(*pair, function))
+        window = next(usable, 0)
     explanations = texts(dataset, "WindowCenterWidthExplanation")
     luts: Sequence[Dataset] = dataset.get("VOILUTSequence") or []
-    kind, index = choose(window, explanations, min(len(centers), len(widths)), luts)
+    count = min(len(centers), len(widths)) if any(center is not None for center in centers) else 0
+    kind, index = choose(window, explanations, count, luts)
     padding = padding_of(dataset, stored)
     if kind == "window":
-        center, width, function = centers[index], widths[index], text(dataset, "VOILUTFunction").upper() or "LINEAR"
+        center, width = centers[index], widths[index]
+        if center is None or width is None:
+            raise Refused(Reason.WINDOW, f"{element('WindowCenter')} or its width is empty at position {index}.")
         facts: Facts = {"window_center": center, "window_width": width, "window_function": function}
         facts["window_explanation"] = explanations[index] if index < len(explanations) else None
         gray = apply_window(values, center, width, function)
@@ -99,6 +108,17 @@ def _transform(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple
         gray = 1 - gray
     gray[padding] = 0
     return gray.astype(np.float32), facts
+
+
+def positions(dataset: Dataset, keyword: str) -> list[float | None]:
+    """Return the numbers of an element by position; None where a value is empty or not a number."""
+    value = dataset.get(keyword)
+    return [number(item) for item in (value if isinstance(value, MultiValue) else [] if value is None else [value])]
+
+
+def is_usable(center: float | None, width: float | None, function: str) -> bool:
+    """Return True for a window that `apply_window` does not refuse."""
+    return center is not None and width is not None and (width >= 1 or (width > 0 and function != "LINEAR"))
 
 
 def apply_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:

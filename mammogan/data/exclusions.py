@@ -25,7 +25,17 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from mammogan.data.attributes import VIEW_CODES, element, matching_code, number, numbers, sequence_items, text, texts
+from mammogan.data.attributes import (
+    KNOWN_VIEWS,
+    VIEW_CODES,
+    element,
+    matching_code,
+    number,
+    numbers,
+    sequence_items,
+    text,
+    texts,
+)
 from mammogan.errors import Reason, Refused
 
 MAX_PIXELS = 2**27  # four times the largest film scan in use; a header that promises more is wrong or an attack
@@ -72,7 +82,6 @@ MODIFIERS = {
 }
 REFUSED_CODES = {getattr(codes.cid4015, name): reason for name, reason in MODIFIERS.items()}
 KNOWN_MODIFIERS = list(codes.cid4015.concepts.values())
-KNOWN_VIEWS = list(VIEW_CODES.concepts.values())
 # Body parts (PS3.16, annex L) of images that were filed as mammograms by mistake.
 OTHER_PARTS = re.compile(
     "ABDOMEN|ANKLE|ARM|[CTL]SPINE|ELBOW|EXTREMITY|FINGER|FOOT|HAND|HEAD|HEART|HIP|JAW|KNEE|LEG|NECK|PELVIS|SHOULDER|"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from mammogan.data.attributes import LATERALITIES
+from mammogan.data.attributes import LATERALITIES, parse_view
 from mammogan.data.manifest import Facts
 from mammogan.errors import ParameterError, TableError
 
@@ -129,6 +129,7 @@ def facts_of(stated: Mapping[str, str]) -> Facts:
     BI-RADS 1 to 4), age in years, patient unchanged.
     """
     value = {fact: str(text).strip() for fact, text in stated.items()}
+    parsed, side = parse_view(value.get("view", ""))
     view, density, age = value.get("view", "").upper(), value.get("density", "").upper(), value.get("age", "")
     try:
         years = float(age)
@@ -136,8 +137,8 @@ def facts_of(stated: Mapping[str, str]) -> Facts:
         years = 0.0
     density = dict(zip("1234", "ABCD", strict=True)).get(density[:1], density)
     facts = {
-        "view": {"CRANIOCAUDAL": "CC", "MEDIOLATERAL OBLIQUE": "MLO"}.get(view, view),
-        "laterality": LATERALITIES.get(value.get("laterality", "").upper()),
+        "view": parsed if parsed in ("CC", "MLO") else view,
+        "laterality": LATERALITIES.get(value.get("laterality", "").upper()) or side,
         "patient": value.get("patient"),
         "age": years if 0 < years < 120 else None,
         "density": density if density in ("A", "B", "C", "D") else None,

@@ -16,6 +16,7 @@ FLAGS = {
     "clipped": "more than 2 % of the breast at the brightest gray value",
     "label_removed": "film labels that were painted over",
     "synthetic": "an image that was drawn by a program, not taken of a patient",
+    "aspect": "pixels that were not square and were made so by their spacing",
     "contrast": "an image of low energy from a contrast-enhanced pair",
     "described": "a description that mentions, in doubt, a reason for which images are refused",
     "side": "a chest wall at the other edge than the laterality says",

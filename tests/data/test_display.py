@@ -109,3 +109,14 @@ def test_voi_lut_by_number_and_name() -> None:
         read_mammogram(as_bytes(dataset), window="lut:1")
     del dataset.WindowCenter, dataset.WindowWidth, dataset.WindowCenterWidthExplanation
     np.testing.assert_allclose(read_mammogram(as_bytes(dataset)).pixels, plain**2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("centers", "widths"),
+    [(["", "1800"], ["400", "900"]), (["1500", "1800"], ["0", "900"]), (["1500", "1800"], ["", "900"])],
+)
+def test_the_first_usable_window_pairs_by_position(centers: list[str], widths: list[str]) -> None:
+    dataset = build(PIXELS, HEADER)
+    dataset.WindowCenter, dataset.WindowWidth = centers, widths
+    facts = read_mammogram(as_bytes(dataset)).facts
+    assert (facts["window_center"], facts["window_width"], facts["window_explanation"]) == (1800, 900, "HARDER")
