@@ -8,10 +8,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from study import PASSWORD, made_store, needs_viewer, ovals, served
 
 from mammogan.data.store import Store
@@ -142,6 +146,23 @@ def axe(tablet: Tablet) -> list[tuple[str, str]]:
     return [(violation["id"], node["html"][:160]) for violation in violations for node in violation["nodes"]]
 
 
+def fingers_do(fingers: Any, kind: str, *points: tuple[float, float]) -> None:
+    """Send a touch of any number of fingers, as the screen would."""
+    positions = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": positions})
+
+
+def pinch(tablet: Tablet, x: float, y: float) -> None:
+    """Spread two fingers around a point of the screen."""
+    fingers = tablet.context.new_cdp_session(tablet.page)
+    fingers_do(fingers, "touchStart", (x - 10, y), (x + 10, y))
+    for spread in range(12, 100, 8):
+        fingers_do(fingers, "touchMove", (x - spread, y), (x + spread, y))
+        tablet.page.wait_for_timeout(16)
+    fingers_do(fingers, "touchEnd")
+    tablet.page.wait_for_timeout(100)
+
+
 @pytest.mark.parametrize("device", SIZES)
 def test_by_touch_at_every_size(browser: Any, study: ReaderStudy, device: str) -> None:
     width, height = SIZES[device]
@@ -179,10 +200,7 @@ def test_by_touch_at_every_size(browser: Any, study: ReaderStudy, device: str) -
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         fingers = page.context.new_cdp_session(page)
 
-        def touch(kind: str, *points: tuple[float, float]) -> None:
-            positions = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
-            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": positions})
-
+        touch = partial(fingers_do, fingers)
         touch("touchStart", (x - 10, y), (x + 10, y))
         for spread in range(12, 60, 6):
             touch("touchMove", (x - spread, y), (x + spread, y))
@@ -375,6 +393,83 @@ def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
         tablet.context.close()
         assert tablet.troubles == []
     assert answers(study) == [(1, 1, "right"), (1, 2, "left"), (1, 3, "left"), (1, 4, "right")]
+
+
+@pytest.mark.parametrize("size", [*SIZES.values(), (507, 1194)], ids=[*SIZES, "Split View"])
+def test_two_fingers_do_not_zoom_the_page(browser: Any, study: ReaderStudy, size: tuple[int, int]) -> None:
+    with served(study.folder) as (address, _):
+        tablet = Tablet(browser, f"{address}/", size, touch=True)
+        page = tablet.page
+
+        def pinch_on(*selectors: str) -> None:
+            for selector in selectors:
+                page.locator(selector).first.scroll_into_view_if_needed()
+                box = page.locator(selector).first.bounding_box()
+                pinch(tablet, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+                assert page.evaluate("visualViewport.scale") == 1, selector
+
+        pinch_on("#tutorial-title", "#tutorial li", "#begin")
+        tablet.fill()
+        pinch_on(
+            "#pairs-title", ".link", ".new-reader >> visible=true", "#choice label", ".tools button >> visible=true"
+        )
+        pinch_on("#confirm", "#left")
+        assert tablet.view("left")["zoom"] > 1.2
+        page.tap("#pairs .new-reader")
+        pinch_on("#cover-title", "#cover-go")
+        # A page that was enlarged all the same, by a setting of the tablet, is whole when it is loaded again.
+        page.evaluate("document.styleSheets[0].insertRule('* { touch-action: auto !important }', 0)")
+        page.evaluate("document.styleSheets[0].insertRule('#pairs, #pairs * { touch-action: auto !important }', 0)")
+        pinch(tablet, size[0] / 2, 30)
+        assert page.evaluate("visualViewport.scale") > 1.2
+        page.reload()
+        tablet.pair(1)
+        tablet.until("visualViewport.scale === 1")
+        assert tablet.troubles == []
+        tablet.context.close()
+
+
+def test_a_double_tap_is_one_step(browser: Any, study: ReaderStudy) -> None:
+    with served(study.folder) as (address, _):
+        tablet = Tablet(browser, f"{address}/", SIZES["iPad"], touch=True)
+        page = tablet.page
+        tablet.fill()
+        page.tap("#choice label:has(input[value=left])")
+        box = page.locator("#confirm").bounding_box()
+        for _ in range(2):
+            page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_timeout(120)
+        page.wait_for_timeout(300)
+        assert page.evaluate("[state.answers.length, state.locked]") == [1, True]
+        page.tap("#next")  # waits until it can be pressed
+        tablet.pair(2)
+        tablet.context.close()
+
+
+def test_the_keyboard_finds_the_choice_and_its_focus_is_seen(browser: Any, study: ReaderStudy) -> None:
+    with served(study.folder) as (address, _):
+        tablet = Tablet(browser, f"{address}/")
+        page = tablet.page
+        tablet.fill()
+        page.wait_for_timeout(500)
+        unfocused = np.asarray(Image.open(BytesIO(page.screenshot())).convert("L"), int)
+        stops = []
+        for _ in range(11):
+            page.keyboard.press("Tab")
+            name, box = page.evaluate(
+                "(() => { const e = document.activeElement, b = e.getBoundingClientRect();"
+                " return [e.name || e.id || e.className || e.ariaLabel, [b.left, b.top, b.right, b.bottom]]; })()"
+            )
+            stops.append(name)
+            left, top, right, bottom = (round(edge) for edge in box)
+            now = np.asarray(Image.open(BytesIO(page.screenshot())).convert("L"), int)
+            part = np.s_[max(top - 6, 0) : bottom + 6, max(left - 6, 0) : right + 6]
+            # WCAG 2.4.13 asks for the perimeter of the control, two pixels thick, with a contrast of three.
+            changed = (np.abs(now - unfocused)[part] > 60).sum()
+            assert changed > (right - left) + (bottom - top), name
+        assert stops.index("side") < 3
+        assert stops.count("openseadragon-canvas") == 2
+        tablet.context.close()
 
 
 def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:

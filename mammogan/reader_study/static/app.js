@@ -334,11 +334,18 @@ $("choice").addEventListener("submit", (event) => {
   Object.assign(state, { locked: true, chosen: "", seconds: 0 });
   save();
   refresh();
+  $("next").setAttribute("aria-disabled", "true"); // for the second tap of a double tap on Confirm
+  setTimeout(() => $("next").removeAttribute("aria-disabled"), 600);
   $("next").focus();
   send();
 });
 
-$("next").addEventListener("click", () => {
+$("choice").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.repeat) event.preventDefault(); // a key that is held is one answer
+});
+
+$("next").addEventListener("click", (event) => {
+  if (event.detail && $("next").hasAttribute("aria-disabled")) return; // detail: fingers and mice, not keys
   state.locked = false;
   save();
   if (state.answers.length >= study.pairs) {
@@ -495,6 +502,17 @@ $("about").addEventListener("submit", (event) => {
 });
 
 if (study.mode !== "server") $("reader").closest("p").hidden = true; // the browser remembers it
+// A page that is loaded again keeps its scale; another address of it starts at 1, and shows a lost reader all of it.
+const [navigation] = performance.getEntriesByType("navigation");
+const loadedAgain = navigation && navigation.type === "reload";
+function startAtScale1() {
+  if (!loadedAgain || visualViewport.scale === 1 || performance.now() > 3000) return;
+  location.replace(location.search ? location.pathname : "?again");
+}
+addEventListener("load", () => setTimeout(startAtScale1));
+visualViewport.addEventListener("resize", startAtScale1);
+document.addEventListener("gesturestart", (event) => event.preventDefault()); // Safari's pinch, where it ignores the style
+
 /** Show the test in this window. */
 function run() {
   claim();
