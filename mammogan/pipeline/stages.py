@@ -22,6 +22,7 @@ from mammogan.atomic import FolderKind, check_replaceable, write_json, writing
 from mammogan.errors import PipelineError, require
 from mammogan.report import provenance
 from mammogan.report.provenance import ROOT, sha256
+from mammogan.waiting import shorten_waiting
 
 DEFAULT_PROFILE = "smoke"
 PHANTOMS = "embedded phantoms"
@@ -256,6 +257,7 @@ def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callab
     seconds, failures, free = dict[str, float](), list[BaseException](), Semaphore(TOGETHER)
     # Each notebook gets a share of the cores: linear algebra takes all of them otherwise, and waits for them in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max((os.cpu_count() or 1) // TOGETHER, 1)))
+    shorten_waiting()  # for the kernels, which share the cores
 
     def work(name: str) -> None:
         for need in set(pipeline.needs(name)) & threads.keys():
