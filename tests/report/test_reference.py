@@ -51,6 +51,7 @@ def kept(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=16)
 
 
+@pytest.mark.slow
 def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path, Path]) -> None:
     exact, half = (Sampler.open(path) for path in (kept[0], kept[1] / "run"))
     a, b = (np.stack(list(s.draw(4, 3))).astype(float) for s in (exact, half))
@@ -67,6 +68,7 @@ def test_the_copy_draws_the_same_images_but_for_half_precision(kept: tuple[Path,
         assert run.weights[name] == sum(t.numel() for k, t in full.items() if k.startswith(f"{name}/"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_published_up_to_its_checkpoint(kept: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(kept[0], tmp_path / "run")
     for name in checkpoints.LOGS:
@@ -77,6 +79,7 @@ def test_a_run_that_was_killed_is_published_up_to_its_checkpoint(kept: tuple[Pat
         assert (tmp_path / "published" / name).read_text() == (kept[0] / name).read_text()
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Store) -> None:
     moments = pd.read_csv(kept[1] / "moments.csv", keep_default_na=False)
     found = moments.loc[moments["kind"] == "real", list(MOMENT_NAMES)].to_numpy(float)
@@ -111,6 +114,7 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
         export(kept[0], store.path, kept[1].parent / "x", "x")
 
 
+@pytest.mark.slow
 def test_force_loses_neither_labels_nor_what_has_no_successor(
     kept: tuple[Path, Path], store: Store, tmp_path: Path
 ) -> None:
