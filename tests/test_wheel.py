@@ -112,7 +112,6 @@ def work(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "align store synthetic --out alignment --draws 4 --splits 4 --permutations 4",
         "inspect synthetic --real store --out inspection --count 8 --controls 4",
         "study build store synthetic --out study --seed 1",
-        "study export study --out responses.csv",
         "study analyse answers.csv --out analysis --simulations 99",
     ):
         done = call(core / "mammogan", *arguments.split(), folder=folder)
@@ -170,3 +169,5 @@ def test_a_study_is_served(wheel: Path, work: Path, tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(20)
+    done = call(bin / "mammogan", "study", "export", "study", "--out", "responses.csv", folder=work)
+    assert not done.returncode and "0 answers" in done.stdout, done.stderr
