@@ -138,7 +138,7 @@ def test_the_core_brings_no_server_notebook_or_board(core: Path) -> None:
 
 def test_commands_of_the_core_run(work: Path) -> None:
     written = ["alignment/report.html", "inspection/index.html", "analysis/report.html", "study/public/index.html"]
-    written += ["study/public/openseadragon.min.js", "study/public/openseadragon.LICENSE.txt", "responses.csv"]
+    written += ["study/public/openseadragon.min.js", "study/public/openseadragon.LICENSE.txt"]
     assert [name for name in written if not (work / name).is_file()] == []
 
 
