@@ -163,7 +163,8 @@ def test_a_study_is_served(wheel: Path, work: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
-        address = process.stdout.readline().split(" at ")[1].split("/ ")[0]
+        addresses = (re.search(r"https?://[\w.:]+", line) for line in process.stdout)
+        address = next(found[0] for found in addresses if found)
         with urllib.request.urlopen(f"{address}/openseadragon.min.js", timeout=60) as reply:
             assert reply.status == 200
     finally:
