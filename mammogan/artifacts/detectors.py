@@ -7,6 +7,8 @@ the contact sheets. A detector proves nothing: it saves the observer from leafin
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -77,7 +79,7 @@ def _surprise(ordered: np.ndarray, values: np.ndarray, floor: float) -> np.ndarr
     scale = float(excess.mean()) if excess.size else 0.0
     # A fact that is all but constant among real images has no tail: a step off it counts on the scale of its spread.
     scale = max(scale, 1e-3 * (float(np.ptp(ordered)) or 1.0), floor)
-    fitted = -np.log10(TAIL) + np.maximum(values - start, 0) / scale * np.log10(np.e)
+    fitted = -np.log10(TAIL) + np.maximum(values - start, 0) / scale * math.log10(math.e)
     return np.where(values > ordered[-1], np.maximum(fitted, counted), counted)
 
 
