@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -83,10 +84,10 @@ def answer_rows(study: ReaderStudy) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def served(folder: Path, port: int = 0, **options: Any) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Serve a study, with options of `subprocess.Popen`; yield its address and its process."""
+def served(folder: Path, port: int = 0, *arguments: str, **options: Any) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve a study, with more arguments and options of `subprocess.Popen`; yield its address and its process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mammogan", "study", "serve", str(folder), "--port", str(port)],
+        [sys.executable, "-m", "mammogan", "study", "serve", str(folder), "--port", str(port), *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "MAMMOGAN_STUDY_PASSWORD": PASSWORD},
@@ -100,7 +101,9 @@ def served(folder: Path, port: int = 0, **options: Any) -> Iterator[tuple[str, s
             try:
                 urllib.request.urlopen(f"{address}/study.js").read()
                 break
-            except urllib.error.URLError:
+            except urllib.error.URLError as error:
+                if isinstance(error.reason, ssl.SSLError):
+                    break  # it answers; the certificate is the caller's
                 time.sleep(0.05)
         yield address, process
     finally:

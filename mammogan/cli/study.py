@@ -28,6 +28,7 @@ def study_build(
     idle: Annotated[float, typer.Option(min=0, help="Seconds without a touch until a tablet asks; 0: never.")] = 180,
     height: Annotated[int, typer.Option(min=0, help="Height of the pictures, pixels; 0: the largest in common.")] = 0,
     width: Annotated[int, typer.Option(min=0, help="Width of the pictures, pixels.")] = 0,
+    bits: Annotated[int, typer.Option(min=0, max=16, help="Bits per pixel of folders; 0: those they have.")] = 0,
     view: Annotated[str, typer.Option(help="Use this view alone, for example MLO; empty: all views.")] = "",
     labels: Annotated[
         list[Path] | None, typer.Option(help='CSV with the columns id and label; labels other than "none" exclude.')
@@ -58,6 +59,7 @@ def study_build(
         attempts=attempts,
         idle=idle,
         size=Size(height, width) if height else None,
+        bits=bits,
         view=view,
         labels=labels or (),
         exclude_labels=exclude_label or (),
@@ -71,7 +73,9 @@ def study_build(
     inputs = [real, synthetic, *settings.labels, *settings.exclude]
     with renewing_folder(out, [STUDY], inputs, force), Bars() as bars:
         study = build(real, synthetic, out, settings, progress=bars)
-    print(f"{len(study.real)} real and {len(study.synthetic)} synthetic pictures; the study is {out}")
+    for sentence in study.summary:
+        print(sentence)
+    print(f"The study is {out}")
     print(f"Open {out / 'public' / 'index.html'}" if browser else f"Serve it with: mammogan study serve {out}")
 
 
@@ -85,7 +89,7 @@ def study_serve(
     new_password: Annotated[bool, typer.Option("--new-password", help="Make a new password for /admin.")] = False,
 ) -> None:
     """Serve a study to browsers. The password of /admin is MAMMOGAN_STUDY_PASSWORD, or one that is printed once."""
-    require("study", "starlette", "uvicorn", "httptools", "uvloop")
+    require("study", "starlette", "uvicorn", "httptools", "uvloop", "segno")
     from mammogan.reader_study.server import serve
 
     serve(folder, host, port, certificate=certificate, key=key, new_password=new_password, echo=say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,10 @@ class StudySettings:
     attempts: int = 3  # sessions per reader's code; 0 sets no limit
     idle: float = 180  # seconds without a touch after which a tablet asks whether the reader is still there; 0: never
     size: Size | None = None  # of pictures; None is the largest that both stores have (1280 x 1024 without a store)
+    bits: int = 0  # of folders; 0 means those they have
     view: str = ""  # use only images of this view; a store without views is used whole
     labels: Sequence[Path] = ()  # CSV files, columns id and label; an image with a label other than "none" is excluded
-    exclude_labels: Sequence[str] = ()  # exclude only these labels
+    exclude_labels: Sequence[str] = ()  # exclude only these labels, whatever their case
     exclude: Sequence[Path] = ()  # text files with one id per line, optionally followed by a comma and a reason
     title: str = "Which mammogram is real?"  # text above the instructions, as is the note
     note: str = ""
@@ -94,7 +96,7 @@ def build(
     seed = secrets.randbits(128) if settings.secret is None else settings.secret
     with replacing_folder(out) as aside:
         aside.chmod(0o700)  # nobody else may watch the pictures of a class being written
-        stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size)
+        stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size, bits=settings.bits)
         size = compare_stores(*stores, settings.size)
         by_class = dict(zip(("real", "synthetic"), stores, strict=True))
         pools, excluded = _draw_pools(by_class, settings, seed if settings.seed is None else settings.seed)
@@ -112,6 +114,7 @@ def build(
             "size": list(size),
             "view": settings.view,
             "stores": {name: store.fingerprint for name, store in by_class.items()},
+            "summary": _summary(by_class, pools, excluded, size, settings),
             "excluded": excluded,
             "pools": pictures,
         }
@@ -126,7 +129,7 @@ def _draw_pools(
     stores: dict[str, Store], settings: StudySettings, seed: int
 ) -> tuple[dict[str, list[int]], list[dict[str, str]]]:
     """Return the positions of each pool in its store, and the record of the images that were excluded."""
-    reasons, by_hand = _exclusions(settings)
+    reasons, by_hand = _exclusions(settings, {image for store in stores.values() for image in store.manifest["id"]})
     pools: dict[str, list[int]] = {}
     record = []
     for number, (name, store) in enumerate(stores.items()):
@@ -155,6 +158,34 @@ def _draw_pools(
     return pools, record
 
 
+def _summary(
+    stores: dict[str, Store],
+    pools: dict[str, list[int]],
+    excluded: list[dict[str, str]],
+    size: Size,
+    settings: StudySettings,
+) -> list[str]:
+    """Return sentences on what was built: pools, exclusions by reason, size and repeats."""
+    lines = []
+    distinct = 1.0  # probability that a session shows no picture twice
+    for name, store in stores.items():
+        reasons = Counter(row["reason"] for row in excluded if row["set"] == name)
+        why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+        lines.append(
+            f"{len(pools[name])} of {len(store)} {name} images are in the pool; {reasons.total()} are excluded"
+            + (f" ({why})." if why else ".")
+        )
+        distinct *= float(np.prod(np.clip(1 - np.arange(settings.pairs) / len(pools[name]), 0, 1)))
+    finest = ", ".join(f"{name} up to {Size(*store.sizes[-1])}" for name, store in stores.items())
+    chosen = "as demanded" if settings.size else "the largest size of both sets"
+    lines.append(f"Pictures have {size} pixels, {chosen} ({finest}).")
+    lines.append(
+        f"Pictures are drawn with replacement: {1 - distinct:.0%} of the sessions of {settings.pairs} pairs show one "
+        "twice; larger pools make that rarer."
+    )
+    return lines
+
+
 def _write_pictures(
     stores: dict[str, Store], pools: dict[str, list[int]], size: Size, seed: int, folder: Path, progress: Progress
 ) -> dict[str, list[dict[str, str]]]:
@@ -179,8 +210,14 @@ def _write_pictures(
     return record
 
 
-def _exclusions(settings: StudySettings) -> tuple[dict[str, list[str]], set[str]]:
-    """Return the reasons to exclude images, by id, and the ids that were excluded by hand."""
+def _exclusions(settings: StudySettings, images: set[str]) -> tuple[dict[str, list[str]], set[str]]:
+    """Return the reasons to exclude images, by id, and the ids that were excluded by hand.
+
+    Raises:
+        StudyError: a table of labels names none of the images, or a label to exclude is in no table.
+    """
+    wanted = {label.casefold() for label in settings.exclude_labels}
+    labels: set[str] = set()
     reasons: dict[str, list[str]] = {}
     by_hand = set()
     for path in settings.labels:
@@ -193,8 +230,14 @@ def _exclusions(settings: StudySettings) -> tuple[dict[str, list[str]], set[str]
             raise TableError(f"{path} has no column {min(missing)!r}; give a CSV with the columns id and label.")
         for row in rows:
             label = (row["label"] or "").strip()
-            if label in settings.exclude_labels or (not settings.exclude_labels and label.lower() not in HARMLESS):
+            labels.add(label)
+            if label.casefold() in wanted or (not wanted and label.lower() not in HARMLESS):
                 reasons.setdefault((row["id"] or "").strip(), []).append(f"label {label}")
+        if not images & {(row["id"] or "").strip() for row in rows}:
+            raise StudyError(f"{path} names no image of either set; give ids as in the manifest of the store.")
+    if missing := wanted - {label.casefold() for label in labels}:
+        there = ", ".join(sorted(labels - {""})) or "no label at all"
+        raise StudyError(f"The label {min(missing)!r} to exclude is in no table of labels, which have: {there}.")
     for path in settings.exclude:
         for line in _text(path).splitlines():
             image, _, reason = (part.strip() for part in line.partition(","))

@@ -50,6 +50,7 @@ class ReaderStudy:
     note: str
     attempts: int = 0  # sessions per reader's code; 0 sets no limit
     idle: float = 0  # seconds without a touch after which a tablet asks whether the reader is still there; 0: never
+    summary: tuple[str, ...] = ()  # sentences on the pools, exclusions, size and repeats
 
     @classmethod
     def open(cls, folder: str | Path) -> ReaderStudy:
@@ -69,6 +70,7 @@ class ReaderStudy:
             )
             facts = {name: content[name] for name in ("seed", "pairs", "title", "note")}
             facts |= {name: content.get(name, 0) for name in ("attempts", "idle")}  # since later than the format
+            facts["summary"] = tuple(content.get("summary", ()))
             return cls(folder=folder, real=real, synthetic=synthetic, **facts)
         except OSError as error:
             why = f"There is no study in {folder} ({error.strerror})"

@@ -35,6 +35,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammogan.errors import StudyError
+from mammogan.reader_study.addresses import announcement, ipaddress_of, qr_image, reachable
 from mammogan.reader_study.connections import LimitedConnection, raise_limit
 from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PICTURES, PUBLIC, ReaderStudy
@@ -77,10 +78,11 @@ class Server:
         study: study to serve.
         database: its responses.
         password_hash: hash of the administrator's password, see `password.hash_password`.
+        host: address that the server listens at.
     """
 
-    def __init__(self, study: ReaderStudy, database: Database, password_hash: str) -> None:
-        self.study, self.database, self.gate = study, database, Gate(password_hash)
+    def __init__(self, study: ReaderStudy, database: Database, password_hash: str, host: str) -> None:
+        self.study, self.database, self.gate, self.host = study, database, Gate(password_hash), host
         self.refusals: Counter[str] = Counter()
         # Bounded, so that a flood of bad requests cannot fill the disk that the answers need.
         self.log = RotatingFileHandler(study.folder / LOG, maxBytes=2**20, backupCount=3, encoding="utf-8", delay=True)
@@ -164,6 +166,14 @@ class Server:
             return Response("There is no such picture.", 404)
         return FileResponse(file)
 
+    def _tablets(self, request: Request) -> dict[str, str]:
+        """Return the address that tablets open, and its QR code: that of this request, which a proxy may have."""
+        url = str(request.base_url)
+        if ipaddress_of(request.url.hostname or "").is_loopback:
+            best = reachable(self.host)[0]
+            url = f"{request.url.scheme}://{f'[{best}]' if ':' in best else best}:{request.url.port}/"
+        return {"address": html.escape(url), "code": html.escape(qr_image(url))}
+
     async def admin(self, request: Request) -> Response:
         """Send the administrator's page. It has counts only: the administrator may still be a reader."""
         password = _password(request)
@@ -177,7 +187,7 @@ class Server:
         counts |= {f"Requests refused since the start: {kind}": n for kind, n in sorted(self.refusals.items())}
         rows = "".join(f'<tr><th scope="row">{html.escape(k)}</th><td>{v}</td></tr>' for k, v in counts.items())
         title = html.escape(self.study.title)
-        page = HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows))
+        page = HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows, **self._tablets(request)))
         secure = request.url.scheme == "https"
         page.set_cookie(COOKIE, self.gate.cookie, path="/admin", secure=secure, httponly=True, samesite="strict")
         return page
@@ -263,7 +273,8 @@ def serve(
         raise StudyError(f"{study.folder / PUBLIC} holds no application; restore it from a copy or build it again.")
     _check_certificate(certificate, key)
     try:
-        listening = socket.create_server((host, port), backlog=2048)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise StudyError(f"{host}:{port} cannot be listened at ({error}); give another --host or --port.") from None
     database = Database(study)
@@ -275,12 +286,12 @@ def serve(
         hashed = database.fact("password", new, renew=new_password)
         if hashed == new:
             echo(f"The administrator's password, shown this once: {generated}")
-    app = Server(study, database, hashed).app()
+    app = Server(study, database, hashed, host).app()
     LimitedConnection.most = raise_limit()
     settings = uvicorn.Config(
         app, http=LimitedConnection, ssl_certfile=certificate, ssl_keyfile=key, **SETTINGS["uvicorn"]
     )
-    at = f"{'https' if certificate else 'http'}://{host}:{listening.getsockname()[1]}"
-    echo(f"The study is at {at}/ and its counts at {at}/admin; Ctrl-C stops it, and nothing is lost.")
+    for line in announcement(host, listening.getsockname()[1], bool(certificate)):
+        echo(line)
     sys.stdout.flush()
     uvicorn.Server(settings).run(sockets=[listening])

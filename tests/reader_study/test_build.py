@@ -36,7 +36,15 @@ def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> N
     ]
     assert len(study.real) == len(study.synthetic) == 12
     assert not {row["id"] for row in record} & {image for _, image in (*study.real, *study.synthetic)}
-    only = build(*stores, tmp_path / "only", StudySettings(labels=[labels], exclude_labels=["grid"], view="MLO"))
+    assert study.summary == (
+        "12 of 16 real images are in the pool; 1 are excluded (1: by hand: motion).",
+        "12 of 16 synthetic images are in the pool; 3 are excluded "
+        "(1: label implausible outline; 1: label vessels; label grid; 1: by hand).",
+        "Pictures have 40 x 32 pixels, the largest size of both sets (real up to 40 x 32, synthetic up to 40 x 32).",
+        "Pictures are drawn with replacement: 100% of the sessions of 10 pairs show one twice; larger pools make that "
+        "rarer.",
+    )
+    only = build(*stores, tmp_path / "only", StudySettings(labels=[labels], exclude_labels=["Grid"], view="MLO"))
     record = json.loads((only.folder / "study.json").read_text())["excluded"]
     assert {row["id"] for row in record if row["reason"].startswith("label")} == {second[2]}
     assert {row["set"] for row in record if row["reason"] == "view is not MLO"} == {"real"}
@@ -108,6 +116,32 @@ def test_lists_of_exclusions_that_cannot_be_read(stores: tuple[Path, Path], tmp_
         with pytest.raises(error, match=sentence):
             build(*stores, tmp_path / "study", settings)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
+
+
+def test_labels_that_match_nothing_are_an_error(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("id,label\nsomebody,grid\n")
+    with pytest.raises(StudyError, match=r"table.csv names no image of either set"):
+        build(*stores, tmp_path / "study", StudySettings(labels=[table]))
+    table.write_text("id,label\nreal-1,grid\nreal-2,vessels\n")
+    with pytest.raises(StudyError, match="'blob' to exclude is in no table of labels, which have: grid, vessels"):
+        build(*stores, tmp_path / "study", StudySettings(labels=[table], exclude_labels=["blob", "grid"]))
+    with pytest.raises(StudyError, match="no label at all"):
+        build(*stores, tmp_path / "study", StudySettings(exclude_labels=["grid"]))
+
+
+def test_the_advice_on_depths_names_an_option_of_build(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    import typer.main
+
+    from mammogan.cli.study import app
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(np.zeros((160, 128), np.uint8)).save(pictures / "1.png")
+    with pytest.raises(InputError, match="folders with --bits"):
+        build(stores[0], pictures, tmp_path / "study", StudySettings())
+    command = typer.main.get_command(app).commands["build"]
+    assert "--bits" in {option for parameter in command.params for option in parameter.opts}
 
 
 def test_a_folder_that_cannot_be_written(stores: tuple[Path, Path], tmp_path: Path) -> None:
