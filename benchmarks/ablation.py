@@ -143,7 +143,7 @@ def overfitting(run: Path, store: Store, sampler: Sampler) -> float:
         count = int((store.manifest["split"] == split).sum()) // 4 * 4
         scores.append(score(*reals.batch(0, count)))
     z, labels = sampler.inputs(1, range(count))
-    images = sampler.generator(z, sampler.level, sampler.alpha, labels)
+    images = sampler.generator(z, sampler.level, sampler.alpha, labels, sampler.noise(1, range(count)))
     return augment.overfitting(*scores, score(images, labels))
 
 

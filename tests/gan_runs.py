@@ -22,7 +22,11 @@ SHORT = {
 }  # fmt: skip
 # A target below all overfitting: augmentation sets in at once.
 AUGMENTED = {**SHORT, "condition": "view", "augment": -1.0, "augment_images": 500, "split": "train", "micro": 4}
-BY_VIEW = {**SHORT, "learning_rate": 0.001, "total_images": 448, "checkpoint_images": 0, "condition": "view"}
+SMOOTH = {"fused": False, "resampling": "bilinear", "noise": True, "clip": True, "dequantize": True}
+LATE = {"penalty_every": 3, "average_images": 100, "decay_images": 200}
+BY_VIEW = {
+    **SHORT, "learning_rate": 0.001, "total_images": 448, "checkpoint_images": 0, "condition": "view", "noise": True,
+}  # fmt: skip
 LABELED = {**SHORT, "learning_rate": 0.001, "condition": "view", "seed": 5}
 SCRIPT = """
 import json, sys, time
@@ -72,7 +76,11 @@ def gradients_of_a_step(
         draw = run._draw
         for network in (run.generator, run.discriminator, run.average):
             network.double()
-        run._draw = lambda phase: [Piece(piece.share, *(part.double() for part in piece[1:])) for piece in draw(phase)]
+
+        def doubled(piece: Piece) -> Piece:
+            return piece._replace(**{k: v.double() for k, v in piece._asdict().items() if k not in ("share", "seeds")})
+
+        run._draw = lambda phase: [doubled(piece) for piece in draw(phase)]
     run.step(Phase(level=2, alpha=0.5, batch=batch, optimizer_epoch=0))
     return gradients
 

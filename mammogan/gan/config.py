@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from mammogan.errors import ParameterError
 from mammogan.gan.losses import LOSSES
+from mammogan.gan.networks import RESAMPLINGS, Architecture
 from mammogan.gan.schedule import Schedule
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
@@ -19,8 +20,11 @@ CHANGEABLE = (
 PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "latent fmap_base fmap_max stable_images fade_images total_images batches learning_rate adam_eps repeats "
-    "augment_images": ("positive", lambda value: value > 0),
-    "levels micro checkpoint_images checkpoint_minutes sample_images seed": ("0 or more", lambda value: value >= 0),
+    "augment_images penalty_every": ("positive", lambda value: value > 0),
+    "levels micro checkpoint_images checkpoint_minutes sample_images average_images decay_images seed": (
+        "0 or more",
+        lambda value: value >= 0,
+    ),
     "adam_beta1 adam_beta2 ema": ("0 or more and below 1", lambda value: 0 <= value < 1),
 }
 
@@ -35,15 +39,23 @@ class Config:
         levels: number of levels; 9 grow from 5 x 4 to 1280 x 1024. 0 means all levels of the store.
         latent: length of the latent vector.
         fmap_base, fmap_max: feature maps, see `Architecture`.
-        fused: scale inside the convolutions.
+        fused: scale inside the convolutions; only with "nearest".
+        resampling: filters that double and halve images and maps: "nearest" (and the mean of 2 x 2 pixels) as in the
+            original, or "bilinear" (and [1 3 3 1] / 8), against lattices.
+        noise: give G noise at every layer, with a learned strength per map, for texture that no latent vector states.
+        clip: clip the images that G shows to D to the range of real ones, so that its black can be exact.
+        dequantize: add noise of one gray level to real images, so that D cannot tell them by their grid of gray levels.
         stable_images, fade_images: length of each phase, in images shown to D.
         total_images: length of the run, in images shown to D.
         batches: minibatch of each level; the last entry applies to all levels after it.
         learning_rate: learning rate of both Adams at each level; the last entry applies to all levels after it.
         adam_beta1, adam_beta2, adam_eps: parameters of both Adams.
         ema: decay of the running average of G's weights, per minibatch.
+        average_images: half-life of that average in images instead, the same for every minibatch; 0 applies `ema`.
+        decay_images: images over which the learning rate falls linearly to 0 at the end of the run; 0 keeps it.
         repeats: minibatches between two updates of the schedule.
         loss: "wgan-gp" as in the original, or "r1".
+        penalty_every: minibatches per penalty of D's gradient, which is weighted by their number (lazy regularization).
         condition: facts that both networks receive, of `CONDITIONS`, separated by commas: "", "view", "view,density".
         augment: overfitting of D (r_v) at which augmentation holds it, for few images; 0 is off. Needs split "train".
         augment_images: images in which the probability of augmentation may rise from 0 to 1.
@@ -64,6 +76,10 @@ class Config:
     fmap_base: int = 8192
     fmap_max: int = 512
     fused: bool = True
+    resampling: str = "nearest"
+    noise: bool = False
+    clip: bool = False
+    dequantize: bool = False
     stable_images: int = 600_000
     fade_images: int = 600_000
     total_images: int = 12_000_000
@@ -73,8 +89,11 @@ class Config:
     adam_beta2: float = 0.99
     adam_eps: float = 1e-8
     ema: float = 0.999
+    average_images: int = 0
+    decay_images: int = 0
     repeats: int = 4
     loss: str = "wgan-gp"
+    penalty_every: int = 1
     condition: str = ""
     augment: float = 0.0
     augment_images: int = 500_000
@@ -93,11 +112,14 @@ class Config:
                 value = getattr(self, name)
                 if value == () or not all(map(is_valid, value if isinstance(value, tuple) else (value,))):
                     raise ParameterError(f"The setting {name} must be {meaning}, not {value}.")
-        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
+        choices_of = {"loss": LOSSES, "precision": PRECISIONS, "resampling": tuple(RESAMPLINGS)}
+        for name, choices in choices_of.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(f"The setting {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}.")
         if unknown := sorted(set(self.conditions) - set(CONDITIONS)):
             raise ParameterError(f"The setting condition may name {' and '.join(CONDITIONS)}, not {unknown[0]!r}.")
+        if self.fused and self.resampling != "nearest":
+            raise ParameterError(f"The setting resampling={self.resampling} cannot be fused; add fused=false.")
         if self.augment and self.split != "train":
             raise ParameterError("The setting augment needs images that D never sees; add split=train.")
 
@@ -105,6 +127,21 @@ class Config:
     def conditions(self) -> tuple[str, ...]:
         """`condition` as names."""
         return tuple(self.condition.replace(",", " ").split())
+
+    def architecture(self, base: tuple[int, int]) -> Architecture:
+        """Return the shape of the networks over a base grid."""
+        names = ("levels", "latent", "fmap_base", "fmap_max", "fused", "resampling", "noise")
+        labels = sum(len(CONDITIONS[name]) for name in self.conditions)
+        return Architecture(base=base, labels=labels, **{name: getattr(self, name) for name in names})
+
+    def decay_of_average(self, batch: int) -> float:
+        """Return how much the average of G's weights keeps per minibatch of so many images."""
+        return 0.5 ** (batch / self.average_images) if self.average_images else self.ema
+
+    def learning_rate_at(self, images: int, level: int) -> float:
+        """Return the learning rate of a level after so many images."""
+        left = (self.total_images - images) / self.decay_images if self.decay_images else 1.0
+        return self.learning_rate[level] * min(max(left, 0.0), 1.0)
 
     @property
     def schedule(self) -> Schedule:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan.config import CONDITIONS
-from mammogan.gan.networks import downscale, upscale
+from mammogan.gan.networks import RESAMPLINGS
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,17 @@ def population(store: Store, split: str) -> Population:
     }
 
 
-def blend(real: Tensor, alpha: float) -> Tensor:
+def blend(real: Tensor, alpha: float, resampling: str = "nearest") -> Tensor:
     """Return real images as a fade shows them: mixed with their copy halved and enlarged again (train.py:67)."""
-    return real if alpha >= 1 else torch.lerp(upscale(downscale(real)), real, alpha)
+    double, halve = RESAMPLINGS[resampling]
+    return real if alpha >= 1 else torch.lerp(double(halve(real)), real, alpha)
+
+
+def dequantize(images: Tensor, bits: int, seeds: Tensor) -> Tensor:
+    """Add uniform noise of one gray level to images in [-1, 1], a function of the seed (n,) of each, and clip."""
+    shape, randoms = images.shape[1:], (torch.Generator().manual_seed(seed) for seed in seeds.tolist())
+    noise = torch.stack([torch.rand(shape, generator=random) for random in randoms]).to(images)
+    return (images + (noise - 0.5) * (2 / (2**bits - 1))).clamp(-1, 1)
 
 
 def to_gray(images: np.ndarray, bits: int) -> np.ndarray:

@@ -75,18 +75,28 @@ def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
 
 
 def discriminator_loss(
-    critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor, kind: str = "wgan-gp"
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    labels: Tensor,
+    mix: Tensor,
+    kind: str = "wgan-gp",
+    every: int = 1,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of the discriminator, and {"real_score", "fake_score", "penalty"} detached.
 
-    All are means over the minibatch; arguments as in `gradient_penalty`, `kind` one of `LOSSES`.
+    All are means over the minibatch; arguments as in `gradient_penalty`, `kind` one of `LOSSES`. The penalty
+    is multiplied by `every`, which is 0 where it is left out (lazy regularization, Karras et al. 2020, appendix B).
     """
     real_scores, fake_scores = (_full(scores) for scores in scores_of_both(critic, real, fake, labels))
+    penalty = torch.zeros_like(real_scores)
     if kind == "wgan-gp":
-        penalty = gradient_penalty(critic, real, fake, labels, mix)
+        if every:
+            penalty = every * gradient_penalty(critic, real, fake, labels, mix)
         loss = fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()
     else:
-        penalty = r1_penalty(critic, real, labels)
+        if every:
+            penalty = every * r1_penalty(critic, real, labels)
         loss = F.softplus(fake_scores) + F.softplus(-real_scores) + GAMMA / 2 * penalty
     parts = {"real_score": real_scores, "fake_score": fake_scores, "penalty": penalty}
     return loss.mean(), {name: part.detach().mean() for name, part in parts.items()}

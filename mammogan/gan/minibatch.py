@@ -27,6 +27,7 @@ class Piece(NamedTuple):
         real, labels: real images (n, 1, h, w), and labels (n, k) of these and of the images that G draws for D.
         z_d, mix: latent vectors of D's update (n, latent), and weights of its penalty's mixtures (n,).
         z_g, labels_g: latent vectors and labels of G's update.
+        seeds: of the noise of real images, and of those that G draws in D's update and in its own, (n, 3).
         changes: augmentation of real and drawn images in D's update and of drawn ones in G's, (n, 3, 8); (n, 0) if off.
     """
 
@@ -37,6 +38,7 @@ class Piece(NamedTuple):
     mix: Tensor
     z_g: Tensor
     labels_g: Tensor
+    seeds: Tensor
     changes: Tensor
 
 
@@ -59,10 +61,12 @@ def draw_minibatch(
     mix = torch.rand(n, generator=random)
     z_g = torch.randn(n, c.latent, generator=random)
     labels_g = dataset.draw_labels(n, random)
+    # A stream of its own: settings that need it do not change what the others draw.
+    seeds = torch.randint(2**62, (n, 3), generator=random_at(c.seed, images, 2))
     changes = [augment.draw(n, augment_p, random) for _ in range(3)] if c.augment else [torch.empty(n, 0)]
     pieces = distributed.own_pieces(n, c.micro)
     own, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
-    drawn = [tensor[own] for tensor in (z_d, mix, z_g, labels_g, torch.stack(changes, 1))]
+    drawn = [tensor[own] for tensor in (z_d, mix, z_g, labels_g, seeds, torch.stack(changes, 1))]
     columns = (*dataset.next_batch(images, n, own), *drawn)
     rows = zip(*(tensor.to(device).split(sizes) for tensor in columns), strict=True)
     return [Piece(len(row[0]) / n, *row) for row in rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,9 @@ class Architecture:
         labels: length of the label vector that both networks receive; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
+        resampling: filters of doubling and halving, of `RESAMPLINGS`; others than the original's cannot be fused.
+        noise: add noise to every map before its activation, with a learned strength per map (StyleGAN, Karras et al.
+            2019, section 2).
         position_bias: the first layer has one bias per pixel, as in PyTorch ports, not one per map.
     """
 
@@ -46,6 +49,8 @@ class Architecture:
     fmap_base: int = 8192
     fmap_max: int = 512
     fused: bool = True
+    resampling: str = "nearest"
+    noise: bool = False
     position_bias: bool = False
 
     def maps(self, level: int) -> int:
@@ -98,20 +103,20 @@ class Conv(Equalized):
 class ScalingConv(Equalized):
     """A 3 x 3 convolution that changes the size, fused or as a step of its own."""
 
-    def __init__(self, incoming: int, outgoing: int, fused: bool) -> None:
+    def __init__(self, incoming: int, outgoing: int, architecture: Architecture) -> None:
         super().__init__(outgoing, incoming, 3, 3)
-        self.fused = fused
+        self.fused, self.resampling = architecture.fused, RESAMPLINGS[architecture.resampling]
 
 
 class UpConv(ScalingConv):
-    """Doubling by nearest neighbor, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
+    """Doubling, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
 
     If fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return convolve(upscale(x), self.scaled, self.bias)
+            return convolve(self.resampling.double(x), self.scaled, self.bias)
         return convolve(x, self.scaled, self.bias, "up")
 
 
@@ -125,18 +130,47 @@ class DownConv(ScalingConv):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return downscale(activate(convolve(x, self.scaled, self.bias)))
+            return self.resampling.halve(activate(convolve(x, self.scaled, self.bias)))
         return activate(convolve(x, self.scaled, self.bias, "down"))
 
 
-def upscale(x: Tensor) -> Tensor:
+def double_nearest(x: Tensor) -> Tensor:
     """Double by nearest neighbor: (N, C, H, W) -> (N, C, 2H, 2W)."""
     return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-def downscale(x: Tensor) -> Tensor:
+def halve_mean(x: Tensor) -> Tensor:
     """Average 2 x 2 pixels: (N, C, H, W) -> (N, C, H/2, W/2)."""
     return F.avg_pool2d(x, 2)
+
+
+def double_bilinear(x: Tensor) -> Tensor:
+    """Double bilinearly: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def halve_binomial(x: Tensor) -> Tensor:
+    """Filter by [1 3 3 1] / 8 along both axes and keep every other pixel: (N, C, H, W) -> (N, C, H/2, W/2).
+
+    The filter of StyleGAN 2 (Karras et al. 2020, appendix B); beyond the image its edge continues.
+    """
+    row = x.new_tensor([1, 3, 3, 1]) / 8
+    kernel = torch.outer(row, row).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=x.shape[1])
+
+
+class Resampling(NamedTuple):
+    """A pair of functions that double and halve images or maps."""
+
+    double: Callable[[Tensor], Tensor]
+    halve: Callable[[Tensor], Tensor]
+
+
+# "nearest" is the original's; the smooth filters were introduced against its lattice.
+RESAMPLINGS = {
+    "nearest": Resampling(double_nearest, halve_mean),
+    "bilinear": Resampling(double_bilinear, halve_binomial),
+}
 
 
 def activate(x: Tensor) -> Tensor:
@@ -174,6 +208,43 @@ def append_map(x: Tensor, values: Tensor) -> Tensor:
     return torch.cat([x, values.to(x).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
 
 
+class Noise:
+    """Normal noise of n images, a function of their seeds and of the layers drawn so far.
+
+    Args:
+        seeds: (n,) integers.
+        device: device on which the noise is drawn; it draws other noise on another kind of device.
+    """
+
+    def __init__(self, seeds: Tensor, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.random = [torch.Generator(self.device).manual_seed(seed) for seed in seeds.tolist()]
+
+    def __call__(self, height: int, width: int) -> Tensor:
+        """Draw the noise of the next layer: (n, 1, height, width)."""
+        return torch.stack([torch.randn(1, height, width, generator=r, device=self.device) for r in self.random])
+
+
+class _Clip(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient.masked_fill(((x > 1) & (gradient < 0)) | ((x < -1) & (gradient > 0)), 0)
+
+
+def clip(images: Tensor) -> Tensor:
+    """Clip to [-1, 1], the gray levels that an image can have.
+
+    The gradient passes, also of clipped pixels, unless a step against it would lead them further out.
+    """
+    return _Clip.apply(images)
+
+
 class Generator(nn.Module):
     """Latent vectors (N, latent) -> images (N, channels, H, W), linear; black is -1 and white 1.
 
@@ -189,31 +260,49 @@ class Generator(nn.Module):
         self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=biases)
         self.first = Conv(a.maps(0), a.maps(0), 3, 3)
         blocks = range(1, a.levels)
-        self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a.fused) for level in blocks)
+        self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a) for level in blocks)
         self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
         self.to_image = nn.ModuleList(Conv(a.channels, a.maps(level), 1, 1, gain=1) for level in range(a.levels))
+        if a.noise:  # two layers per level, which start without noise
+            strengths = (nn.Parameter(torch.zeros(a.maps(layer // 2), 1, 1)) for layer in range(2 * a.levels))
+            self.noise = nn.ParameterList(strengths)
 
-    def forward(self, z: Tensor, level: int, alpha: float = 1.0, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        level: int,
+        alpha: float = 1.0,
+        labels: Tensor | None = None,
+        noise: Callable[[int, int], Tensor] | None = None,
+    ) -> Tensor:
         """Draw images at `level`, 0 ... levels - 1, from normal vectors z (N, latent), which are normalized here.
 
         Alpha is the weight of the level's own image against the enlarged one of the level below, 1 after the fade.
-        Labels (N, labels) are joined to z before normalization, as in the original (networks.py:180).
+        Labels (N, labels) are joined to z before normalization, as in the original (networks.py:180). `noise` (see
+        `Noise`) is called with the size of each layer in turn; without it, a generator with noise draws none.
         """
         a = self.architecture
         h, w = a.base
+        layers = iter(self.noise if a.noise and noise else ())
+
+        def activated(x: Tensor) -> Tensor:
+            if noise and (strength := next(layers, None)) is not None:
+                x = torch.addcmul(x, strength.to(x), noise(*x.shape[2:]).to(x))
+            return pixel_norm(activate(x))
+
         if labels is not None:
             z = torch.cat([z, labels.to(z)], 1)
         x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
-        x = pixel_norm(activate(x + self.dense.bias.reshape(a.maps(0), *((h, w) if a.position_bias else (1, 1)))))
-        x = pixel_norm(activate(self.first(x)))
+        x = activated(x + self.dense.bias.reshape(a.maps(0), *((h, w) if a.position_bias else (1, 1))))
+        x = activated(self.first(x))
         below = None
         for stage in range(1, level + 1):
             if stage == level and alpha < 1:
                 below = self.to_image[stage - 1](x)
-            x = pixel_norm(activate(self.up[stage - 1](x)))
-            x = pixel_norm(activate(self.conv[stage - 1](x)))
+            x = activated(self.up[stage - 1](x))
+            x = activated(self.conv[stage - 1](x))
         image = self.to_image[level](x)
-        return image if below is None else torch.lerp(upscale(below), image, alpha)
+        return image if below is None else torch.lerp(RESAMPLINGS[a.resampling].double(below), image, alpha)
 
 
 class Discriminator(nn.Module):
@@ -226,7 +315,7 @@ class Discriminator(nn.Module):
         blocks = range(1, a.levels)
         self.from_image = nn.ModuleList(Conv(a.maps(level), a.channels, 1, 1) for level in range(a.levels))
         self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
-        self.down = nn.ModuleList(DownConv(a.maps(level), a.maps(level - 1), a.fused) for level in blocks)
+        self.down = nn.ModuleList(DownConv(a.maps(level), a.maps(level - 1), a) for level in blocks)
         self.last = Conv(a.maps(0), a.maps(0) + 1, 3, 3)
         self.dense = Dense(a.maps(-1), a.maps(0) * h * w)
         self.score = Dense(1, a.maps(-1), gain=1)
@@ -247,11 +336,12 @@ class Discriminator(nn.Module):
         enter by projection (Miyato & Koyama 2018, equation 3). The original's auxiliary classifier rewards images that
         are typical of their class, which narrows the distribution that this project measures.
         """
+        halve = RESAMPLINGS[self.architecture.resampling].halve
         x = activate(self.from_image[level](image))
         for stage in range(level, 0, -1):
             x = self.down[stage - 1](activate(self.conv[stage - 1](x)))
             if stage == level and alpha < 1:
-                x = torch.lerp(activate(self.from_image[level - 1](downscale(image))), x, alpha)
+                x = torch.lerp(activate(self.from_image[level - 1](halve(image))), x, alpha)
         x = activate(self.last(with_stddev(x)))
         x = activate(self.dense(x.flatten(1)))
         score = self.score(x).squeeze(1)

@@ -7,8 +7,9 @@ of indices, and only one of them is in memory at a time.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from mammogan.errors import ParameterError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import CONDITIONS
 from mammogan.gan.dataset import Kind, Population, labels_of, to_gray
-from mammogan.gan.networks import Generator
+from mammogan.gan.networks import Generator, Noise
 from mammogan.gan.writers import Draw, ImageFolder
 from mammogan.types import Progress, Size, no_progress
 
@@ -130,6 +131,20 @@ class Sampler:
         labels = np.stack([sum(weight * of_kinds[kind] for kind, weight in mixture) for mixture in mixtures])
         return torch.from_numpy(np.stack(vectors)), torch.from_numpy(labels.astype(np.float32))
 
+    def noise(self, seed: int, indices: range) -> Callable[[int, int], torch.Tensor]:
+        """Return the noise of images, see `Noise`; between two images it is a mixture of theirs of unit variance."""
+
+        def of(offset: int) -> Noise:
+            keys = [[seed, index // (self.steps or 1) + offset, 1] for index in indices]
+            seeds = [int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1) for key in keys]
+            return Noise(torch.tensor(seeds))
+
+        if not self.steps:
+            return of(0)
+        first, second = of(0), of(1)
+        angle = torch.tensor([index % self.steps / self.steps * math.pi / 2 for index in indices])[:, None, None, None]
+        return lambda height, width: angle.cos() * first(height, width) + angle.sin() * second(height, width)
+
     def facts(self, seed: int, index: int) -> dict[str, str | None]:
         """Return view and density of an image; None if unknown, as between CC and MLO."""
         kinds = [self.kinds[kind] for kind, weight in self._input(seed, index)[1] if weight]
@@ -151,7 +166,8 @@ class Sampler:
         device = next(self.generator.parameters()).device
         for first in range(start - start % self.batch, start + count, self.batch):
             z, labels = self.inputs(seed, range(first, first + self.batch))
-            images = self.generator(z.to(device), self.level, self.alpha, labels.to(device))[:, 0].cpu().numpy()
+            noise = self.noise(seed, range(first, first + self.batch))
+            images = self.generator(z.to(device), self.level, self.alpha, labels.to(device), noise)[:, 0].cpu().numpy()
             yield from to_gray(images, self.bits)[max(start - first, 0) : max(start + count - first, 0)]
 
 

@@ -18,13 +18,13 @@ from mammogan import atomic
 from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import augment, checkpoints, distributed
-from mammogan.gan.config import CONDITIONS, Config
+from mammogan.gan.config import Config
 from mammogan.gan.cost import seconds_left
-from mammogan.gan.dataset import RealImages, blend, population, to_gray
+from mammogan.gan.dataset import RealImages, blend, dequantize, population, to_gray
 from mammogan.gan.device import allow_tf32, explaining_memory
 from mammogan.gan.losses import discriminator_loss, generator_loss
 from mammogan.gan.minibatch import Piece, draw_minibatch, random_at
-from mammogan.gan.networks import Architecture, Discriminator, Generator
+from mammogan.gan.networks import Discriminator, Generator, Noise, clip
 from mammogan.gan.record import Lock, Record, fitted, lock
 from mammogan.gan.schedule import Phase
 from mammogan.gan.signals import Signals, stopped
@@ -80,9 +80,7 @@ class Run:
             held = lock(folder)
         distributed.barrier()
         record = Record.read(folder, config, store)
-        shared = {name: getattr(config, name) for name in ("levels", "latent", "fmap_base", "fmap_max", "fused")}
-        labels = sum(len(CONDITIONS[name]) for name in config.conditions)
-        architecture = Architecture(base=store.sizes[0], labels=labels, **shared)
+        architecture = config.architecture(store.sizes[0])
         torch.manual_seed(config.seed)
         generator, discriminator = Generator(architecture).to(device), Discriminator(architecture).to(device)
         if config.channels_last:
@@ -160,22 +158,14 @@ class Run:
                 if self.config.augment:
                     numbers |= self._steer_augmentation(phase, numbers, self.images - self.line_start)
                 size = "{}x{}".format(*self.store.sizes[phase.level])
-                line: checkpoints.LogLine = {
-                    "images": self.images,
-                    "level": phase.level,
-                    "size": size,
-                    "alpha": phase.alpha,
-                }
-                line |= {"batch": phase.batch, **numbers, "skipped": self.skipped}
+                line: checkpoints.LogLine = {"images": self.images, "level": phase.level, "size": size}
+                line |= {"alpha": phase.alpha, "batch": phase.batch, **numbers, "skipped": self.skipped}
                 if changed := self.record.changed_between(self.line_start, self.images):
                     line["changed"] = changed
                 now = time.perf_counter()
                 rate = self._rates[phase.level] = (self.images - resumed) / (now - last)
-                speed: checkpoints.LogLine = {
-                    "images": self.images,
-                    "seconds": now - started,
-                    "images_per_second": rate,
-                }
+                speed: checkpoints.LogLine = {"images": self.images, "seconds": now - started}
+                speed["images_per_second"] = rate
                 for name, content in zip(checkpoints.LOGS, (line, speed), strict=True):
                     checkpoints.append_line(self.folder / name, content)
                 before, self.line_start, self.sums = self.line_start, self.images, {}
@@ -209,7 +199,7 @@ class Run:
         """Update D once and G once on one minibatch; return the numbers of the log."""
         allow_tf32("tf32" in self.config.precision)
         for adam in (self.adam_d, self.adam_g):
-            adam.param_groups[0]["lr"] = self.config.learning_rate[phase.level]
+            adam.param_groups[0]["lr"] = self.config.learning_rate_at(self.images, phase.level)
 
         # Draw the minibatch.
         pieces = self._draw(phase)
@@ -222,7 +212,7 @@ class Run:
         # Update the average, which follows G as of before this minibatch's update, as in train.py:175.
         with torch.no_grad():
             for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                average.lerp_(current, 1 - self.config.ema)
+                average.lerp_(current, 1 - self.config.decay_of_average(phase.batch))
         self.images += phase.batch
 
         # Train G.
@@ -245,8 +235,8 @@ class Run:
 
     def _loss_d(self, phase: Phase, piece: Piece) -> dict[str, Tensor]:
         # Generated images have the labels of the real images of their position.
-        fake = self.generator(piece.z_d, phase.level, phase.alpha, piece.labels)
-        real = blend(piece.real, phase.alpha)
+        fake = self._generate(phase, piece.z_d, piece.labels, piece.seeds[:, 1])
+        real = self._prepare(phase, piece.real, piece.seeds[:, 0])
         if self.config.augment:
             real = augment.apply(real, piece.changes[:, 0])
             fake = augment.apply(fake.float(), piece.changes[:, 1])
@@ -254,15 +244,29 @@ class Run:
         def critic(images: Tensor, labels: Tensor) -> Tensor:
             return self._score(images, phase, labels)
 
-        loss, parts = discriminator_loss(critic, real, fake, piece.labels, piece.mix, self.config.loss)
+        lazy = self.config.penalty_every
+        every = 0 if self.images // phase.batch % lazy else lazy
+        loss, parts = discriminator_loss(critic, real, fake, piece.labels, piece.mix, self.config.loss, every)
         return {"loss_d": loss, **parts}
 
     def _loss_g(self, phase: Phase, piece: Piece) -> dict[str, Tensor]:
-        fake = self.generator(piece.z_g, phase.level, phase.alpha, piece.labels_g)
+        fake = self._generate(phase, piece.z_g, piece.labels_g, piece.seeds[:, 2])
         if self.config.augment:
             fake = augment.apply(fake.float(), piece.changes[:, 2])
         scores = self._score(fake, phase, piece.labels_g)
         return {"loss_g": generator_loss(scores.float(), self.config.loss)}
+
+    def _prepare(self, phase: Phase, real: Tensor, seeds: Tensor) -> Tensor:
+        """Return real images as D sees them; `seeds` (n,) are those of their noise."""
+        if self.config.dequantize:
+            real = dequantize(real, self.store.bits, seeds)
+        return blend(real, phase.alpha, self.config.resampling)
+
+    def _generate(self, phase: Phase, z: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+        """Draw images for D; `seeds` (n,) are those of their noise."""
+        noise = Noise(seeds, self.device) if self.config.noise else None
+        images = self.generator(z, phase.level, phase.alpha, labels, noise)
+        return clip(images) if self.config.clip else images
 
     def _score(self, images: Tensor, phase: Phase, labels: Tensor) -> Tensor:
         return self.discriminator(images, phase.level, phase.alpha, labels, distributed.with_stddev)
@@ -310,11 +314,12 @@ class Run:
         """Compare D's scores of training images with those of held-out ones, and adapt the probability."""
         c, n = self.config, phase.batch
         held_out = self._dataset(phase.level, "validation")
-        changes = augment.draw(n, self.augment_p, random_at(c.seed, self.images, 1))
+        random = random_at(c.seed, self.images, 1)
+        changes, seeds = augment.draw(n, self.augment_p, random), torch.randint(2**62, (n,), generator=random)
         total = torch.zeros((), device=self.device)
         for own in distributed.own_pieces(n, c.micro):
             real, labels = (tensor.to(self.device) for tensor in held_out.batch(self.images, n, own))
-            real = augment.apply(blend(real, phase.alpha), changes[own])
+            real = augment.apply(self._prepare(phase, real, seeds[own]), changes[own])
             with self._autocast():
                 scores = self._score(real, phase, labels)
             total += scores.float().sum() / n
@@ -383,11 +388,11 @@ class Run:
         (level, alpha), c, random = (int(due[0]), due[1]), self.config, random_at(self.config.seed, 2**40)
         z = torch.randn(16, c.latent, generator=random).to(self.device)
         labels = self._dataset(level, c.split).draw_labels(16, random).to(self.device)
+        seeds = torch.arange(16)
         count = c.micro or self.config.batches[level]  # no more images at a time than a step computes
         with explaining_memory(self.device, count):
-            parts = zip(z.split(count), labels.split(count), strict=True)
-            images = torch.cat(
-                [self.average(part, level, alpha, of_part)[:, 0].cpu() for part, of_part in parts]
-            ).numpy()
+            parts = zip(*(tensor.split(count) for tensor in (z, labels, seeds)), strict=True)
+            drawn = [self.average(z, level, alpha, y, Noise(own))[:, 0].cpu() for z, y, own in parts]
+            images = torch.cat(drawn).numpy()
         with atomic.replacing(self.folder / "samples" / f"{self.images:012d}.npy") as aside, aside.open("wb") as file:
             np.save(file, to_gray(images, self.store.bits))

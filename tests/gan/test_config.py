@@ -85,6 +85,9 @@ def test_learning_rates_are_the_originals() -> None:
         ({"ema": 1}, "ema must be 0 or more and below 1, not 1.0"),
         ({"loss": "hinge"}, "loss must be wgan-gp or r1, not 'hinge'"),
         ({"precision": "float16"}, "precision must be float32 or"),
+        ({"resampling": "cubic", "fused": False}, "resampling must be nearest or bilinear, not 'cubic'"),
+        ({"resampling": "bilinear"}, "resampling=bilinear cannot be fused; add fused=false"),
+        ({"penalty_every": 0}, "penalty_every must be positive, not 0"),
         ({"condition": "age"}, "condition may name view and density, not 'age'"),
         ({"augment": 0.6}, "augment needs images that D never sees; add split=train"),
     ],
@@ -101,6 +104,13 @@ def test_presets_are_settings() -> None:
     assert preset("paper") == Config()
     with pytest.raises(ParameterError, match="no training profile 'nope'; the profiles are paper, smoke"):
         preset("nope")
+
+
+def test_average_by_images_does_not_depend_on_the_minibatch() -> None:
+    config = Config(average_images=1000)
+    assert config.decay_of_average(8) ** 4 == pytest.approx(config.decay_of_average(32))
+    assert config.decay_of_average(1000) == 0.5
+    assert Config().decay_of_average(8) == 0.999
 
 
 def test_values_of_levels_are_extended_and_stored() -> None:

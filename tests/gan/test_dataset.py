@@ -10,7 +10,7 @@ import torch
 
 from mammogan.data.store import Store
 from mammogan.errors import RunError
-from mammogan.gan.dataset import RealImages, population, to_gray
+from mammogan.gan.dataset import RealImages, dequantize, population, to_gray
 
 
 def test_every_epoch_has_every_image_once(store: Store) -> None:
@@ -34,6 +34,17 @@ def test_population_counts_the_split(store: Store) -> None:
     assert sum(kind["count"] for kind in counted["kinds"]) == len(manifest)
     assert counted["height_mm"] == pytest.approx(220, abs=0.01)
     json.dumps(counted, allow_nan=False)
+
+
+def test_dequantized_images_round_to_the_same_gray_levels() -> None:
+    gray = np.arange(16).repeat(200).reshape(2, 1, 40, 40)
+    noisy = dequantize(torch.from_numpy(gray / 7.5 - 1), 4, torch.tensor([5, 6]))
+    assert np.array_equal(to_gray(noisy.numpy(), 4), gray)
+    assert noisy.min() >= -1 and noisy.max() <= 1
+    steps = (noisy.numpy() + 1) * 7.5 - gray
+    inner = steps[(gray > 0) & (gray < 15)]
+    assert abs(inner.mean()) < 0.03
+    assert inner.std() == pytest.approx(12**-0.5, rel=0.05)
 
 
 def test_gray_grid() -> None:

@@ -23,6 +23,9 @@ def test_penalty_of_a_linear_critic() -> None:
     by_hand = fake.mean() - real.mean() + 10 * gradient + 0.001 * real.mean((1, 2, 3)).square().mean()
     torch.testing.assert_close(loss, by_hand, rtol=1e-5, atol=1e-6)
     assert set(parts) == {"real_score", "fake_score", "penalty"}
+    for every in (0, 3):  # 0: not this time
+        lazy, _ = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6), every=every)
+        torch.testing.assert_close(lazy, by_hand + 10 * (every - 1) * gradient, rtol=1e-5, atol=1e-6)
     loss, _ = discriminator_loss(lambda x, _: x.mean((1, 2, 3)), real, fake, none, torch.rand(6), "r1")
     means = real.mean((1, 2, 3)), fake.mean((1, 2, 3))
     by_hand = F.softplus(-means[0]).mean() + F.softplus(means[1]).mean() + 10 / 2 / 20

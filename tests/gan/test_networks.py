@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from mammogan.errors import ParameterError
-from mammogan.gan.networks import Architecture, Discriminator, DownConv, Generator, UpConv, minibatch_stddev
+from mammogan.gan.networks import (
+    Architecture,
+    Discriminator,
+    DownConv,
+    Generator,
+    Noise,
+    UpConv,
+    clip,
+    minibatch_stddev,
+)
 
 TINY = Architecture(base=(5, 4), levels=3, latent=6, fmap_base=32, fmap_max=8)
 
@@ -39,27 +50,49 @@ def bias(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return x + layer.bias.reshape(1, -1, 1, 1)
 
 
-def grow(x: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+def grow(x: torch.Tensor, resampling: str = "nearest") -> torch.Tensor:
+    """Pixels twice as large; bilinear: 3/4 of the nearest pixel and 1/4 of the next one along each axis."""
+    if resampling == "nearest":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+    for axis in (2, 3):
+        n = x.shape[axis]
+        before, after = (x.index_select(axis, (torch.arange(n) + step).clamp(0, n - 1)) for step in (-1, 1))
+        pair = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = pair.flatten(axis, axis + 1)
+    return x
 
 
-def shrink(x: torch.Tensor) -> torch.Tensor:
-    n, c, h, w = x.shape
-    return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+def shrink(x: torch.Tensor, resampling: str = "nearest") -> torch.Tensor:
+    if resampling == "nearest":
+        n, c, h, w = x.shape
+        return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+    for axis in (2, 3):
+        n = x.shape[axis]
+        taps = [(torch.arange(0, n, 2) + step).clamp(0, n - 1) for step in (-1, 0, 1, 2)]
+        x = sum(w / 8 * x.index_select(axis, tap) for w, tap in zip((1, 3, 3, 1), taps, strict=True))
+    return x
 
 
-def plain_generator(g: Generator, z: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
-    maps, (h, w) = g.architecture.maps(0), g.architecture.base
+def plain_generator(
+    g: Generator, z: torch.Tensor, level: int, alpha: float, noise: list[torch.Tensor] | None = None
+) -> torch.Tensor:
+    maps, (h, w), kind = g.architecture.maps(0), g.architecture.base, g.architecture.resampling
+    layer = iter(range(2 * g.architecture.levels))
+
+    def noisy(x: torch.Tensor) -> torch.Tensor:
+        k = next(layer)
+        return x + g.noise[k].reshape(1, -1, 1, 1) * noise[k] if noise else x
+
     weight = g.dense.weight * (2**0.5 / 4) / np.sqrt(g.architecture.latent)
     x = (norm(z) @ weight.T).reshape(-1, maps, h, w)
-    x = norm(lrelu(bias(g.dense, x)))
-    x = norm(lrelu(bias(g.first, plain_conv(g.first, x))))
+    x = norm(lrelu(noisy(bias(g.dense, x))))
+    x = norm(lrelu(noisy(bias(g.first, plain_conv(g.first, x)))))
     pictures = [bias(g.to_image[0], plain_conv(g.to_image[0], x, 1))]
     for stage in range(level):
-        x = norm(lrelu(bias(g.up[stage], plain_conv(g.up[stage], grow(x)))))
-        x = norm(lrelu(bias(g.conv[stage], plain_conv(g.conv[stage], x))))
+        x = norm(lrelu(noisy(bias(g.up[stage], plain_conv(g.up[stage], grow(x, kind))))))
+        x = norm(lrelu(noisy(bias(g.conv[stage], plain_conv(g.conv[stage], x)))))
         pictures.append(bias(g.to_image[stage + 1], plain_conv(g.to_image[stage + 1], x, 1)))
-    return pictures[level] if level == 0 else (1 - alpha) * grow(pictures[level - 1]) + alpha * pictures[level]
+    return pictures[level] if level == 0 else (1 - alpha) * grow(pictures[level - 1], kind) + alpha * pictures[level]
 
 
 def plain_stddev(x: torch.Tensor, size: int = 4) -> torch.Tensor:
@@ -75,6 +108,7 @@ def plain_stddev(x: torch.Tensor, size: int = 4) -> torch.Tensor:
 
 
 def plain_discriminator(d: Discriminator, image: torch.Tensor, level: int, alpha: float) -> torch.Tensor:
+    kind = d.architecture.resampling
     x = lrelu(bias(d.from_image[level], plain_conv(d.from_image[level], image)))
     for stage in range(level, 0, -1):
         x = lrelu(bias(d.conv[stage - 1], plain_conv(d.conv[stage - 1], x)))
@@ -82,20 +116,20 @@ def plain_discriminator(d: Discriminator, image: torch.Tensor, level: int, alpha
         if d.architecture.fused:  # halving inside the convolution, the activation after it
             x = lrelu(bias(d.down[stage - 1], shrink(x)))
         else:
-            x = shrink(lrelu(bias(d.down[stage - 1], x)))
+            x = shrink(lrelu(bias(d.down[stage - 1], x)), kind)
         if stage == level:
             below = d.from_image[level - 1]
-            x = alpha * x + (1 - alpha) * lrelu(bias(below, plain_conv(below, shrink(image))))
+            x = alpha * x + (1 - alpha) * lrelu(bias(below, plain_conv(below, shrink(image, kind))))
     x = lrelu(bias(d.last, plain_conv(d.last, plain_stddev(x))))
     x = lrelu(x.flatten(1) @ (d.dense.weight * (2 / d.dense.weight.shape[1]) ** 0.5).T + d.dense.bias)
     return (x @ (d.score.weight / d.score.weight.shape[1] ** 0.5).T + d.score.bias)[:, 0]
 
 
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("fused", "resampling"), [(True, "nearest"), (False, "nearest"), (False, "bilinear")])
 @pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (1, 0.0), (1, 0.4), (2, 0.7), (2, 1.0)])
-def test_networks_equal_the_plain_reference(fused: bool, level: int, alpha: float) -> None:
+def test_networks_equal_the_plain_reference(fused: bool, resampling: str, level: int, alpha: float) -> None:
     torch.manual_seed(0)
-    architecture = Architecture(**{**vars(TINY), "fused": fused})
+    architecture = replace(TINY, fused=fused, resampling=resampling)
     g, d = Generator(architecture).double(), Discriminator(architecture).double()
     for parameter in [*g.parameters(), *d.parameters()]:
         nn.init.normal_(parameter)  # biases too: zeros would hide where they are added
@@ -108,14 +142,53 @@ def test_networks_equal_the_plain_reference(fused: bool, level: int, alpha: floa
     )
 
 
+@pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (2, 0.7)])
+def test_noise_enters_before_every_activation(level: int, alpha: float) -> None:
+    torch.manual_seed(0)
+    g = Generator(replace(TINY, noise=True)).double()
+    z, drawn = torch.randn(2, 6, dtype=torch.float64), []
+
+    def noise(height: int, width: int) -> torch.Tensor:
+        drawn.append(torch.randn(2, 1, height, width, dtype=torch.float64))
+        return drawn[-1]
+
+    assert torch.equal(g(z, level, alpha, noise=noise), g(z, level, alpha))  # its strength is 0 at first
+    for parameter in g.parameters():
+        nn.init.normal_(parameter)
+    drawn.clear()
+    image = g(z, level, alpha, noise=noise)
+    assert len(drawn) == 2 * level + 2
+    torch.testing.assert_close(image, plain_generator(g, z, level, alpha, drawn), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(g(z, level, alpha), plain_generator(g, z, level, alpha), rtol=1e-11, atol=1e-11)
+
+
+def test_noise_depends_on_the_image_alone() -> None:
+    both, one = Noise(torch.tensor([3, 2**62 - 1])), Noise(torch.tensor([2**62 - 1]))
+    for size in ((5, 4), (5, 4), (80, 64)):
+        pair = both(*size)
+        assert torch.equal(pair[1:], one(*size))
+    assert abs(float(pair.mean())) < 0.05
+    assert abs(float(pair.std()) - 1) < 0.05
+    assert abs(float(torch.corrcoef(pair.flatten(1))[0, 1])) < 0.05
+
+
+def test_clipped_pixels_may_come_back() -> None:
+    x = torch.tensor([-2.0, -2.0, 0.5, 2.0, 2.0], requires_grad=True)
+    y = clip(x)
+    assert y.tolist() == [-1, -1, 0.5, 1, 1]
+    (gradient,) = torch.autograd.grad((y * torch.tensor([1.0, -1.0, 3.0, 1.0, -1.0])).sum(), x)
+    # A step against the gradient leads -2 and 2 back inside, or not at all.
+    assert gradient.tolist() == [0, -1, 3, 1, 0]
+
+
 def test_fused_scaling_is_scaling_and_convolution() -> None:
     torch.manual_seed(1)
     x = torch.randn(2, 3, 10, 8, dtype=torch.float64)
-    fused, plain = UpConv(3, 5, True).double(), UpConv(3, 5, False).double()
+    fused, plain = (UpConv(3, 5, replace(TINY, fused=fused)).double() for fused in (True, False))
     plain.load_state_dict(fused.state_dict())
     torch.testing.assert_close(fused(x), plain(x), rtol=1e-12, atol=1e-12)
     # Halving and convolving commute; halving and activating do not.
-    fused, plain = DownConv(3, 5, True).double(), DownConv(3, 5, False).double()
+    fused, plain = (DownConv(3, 5, replace(TINY, fused=fused)).double() for fused in (True, False))
     plain.load_state_dict(fused.state_dict())
     torch.testing.assert_close(fused(x), lrelu(shrink(plain_conv(fused, x))), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(plain(x), shrink(lrelu(plain_conv(plain, x))), rtol=1e-12, atol=1e-12)

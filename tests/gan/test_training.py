@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_runs import AUGMENTED, BY_VIEW, SCRIPT, SHORT, arguments, assert_same_end
+from gan_runs import AUGMENTED, BY_VIEW, LATE, SCRIPT, SHORT, SMOOTH, arguments, assert_same_end
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
@@ -37,10 +37,11 @@ def test_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {**SMOOTH, **LATE}], ids=["plain", "smooth"])
 def test_killed_run_with_augmentation_ends_bit_for_bit_where_an_unbroken_one_ends(
-    split_store: Store, tmp_path: Path
+    split_store: Store, tmp_path: Path, settings: dict[str, object]
 ) -> None:
-    whole, killed = (arguments(split_store, tmp_path / name, AUGMENTED) for name in ("whole", "killed"))
+    whole, killed = (arguments(split_store, tmp_path / name, AUGMENTED | settings) for name in ("whole", "killed"))
     subprocess.run([sys.executable, "-c", SCRIPT, *whole, "0"], check=True)
     kill_and_continue(killed, 230)
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
@@ -89,6 +90,27 @@ def test_learning_rates_are_the_levels(store: Store, tmp_path: Path) -> None:
         run.step(phase)
         rates.append((phase.level, run.adam_g.param_groups[0]["lr"], run.adam_d.param_groups[0]["lr"]))
     assert rates == [(0, 0.001, 0.001), (1, 0.002, 0.002), (2, 0.002, 0.002)]
+
+
+def test_learning_rate_falls_and_the_penalty_is_lazy(store: Store, tmp_path: Path) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "learning_rate": 0.002, **LATE}))
+    rates, penalized = [], []
+    for run.images in (0, 16, 24, 48, 280, 380, 472):
+        penalized.append(run.step(run.schedule.at(run.images))["penalty"] > 0)
+        rates.append(run.adam_g.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.002, 0.002, 0.002, 0.002, 0.002, 0.001, 0.00008])
+    assert penalized == [True, False, True, True, False, False, False]
+
+
+def test_images_for_the_critic_are_within_the_gray_levels(store: Store, tmp_path: Path) -> None:
+    run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, **SMOOTH}))
+    seen: list[torch.Tensor] = []
+    run.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    with torch.no_grad():
+        run.generator.to_image[2].bias.fill_(-1.5)
+    run.step(run.schedule.at(479))
+    assert all(images.min() >= -1 and images.max() <= 1 for images in seen)
+    assert any((images == -1).any() for images in seen)
 
 
 def test_too_little_memory_says_what_to_do(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
