@@ -39,7 +39,7 @@ class Config:
         levels: number of levels; 9 grow from 5 x 4 to 1280 x 1024. 0 means all levels of the store.
         latent: length of the latent vector.
         fmap_base, fmap_max: feature maps, see `Architecture`.
-        fused: scale inside the convolutions; only with "nearest".
+        fused: scale inside the convolutions.
         resampling: filters that double and halve images and maps: "nearest" (and the mean of 2 x 2 pixels) as in the
             original, or "bilinear" (and [1 3 3 1] / 8), against lattices.
         noise: give G noise at every layer, with a learned strength per map, for texture that no latent vector states.
@@ -118,8 +118,6 @@ class Config:
                 raise ParameterError(f"The setting {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}.")
         if unknown := sorted(set(self.conditions) - set(CONDITIONS)):
             raise ParameterError(f"The setting condition may name {' and '.join(CONDITIONS)}, not {unknown[0]!r}.")
-        if self.fused and self.resampling != "nearest":
-            raise ParameterError(f"The setting resampling={self.resampling} cannot be fused; add fused=false.")
         if self.augment and self.split != "train":
             raise ParameterError("The setting augment needs images that D never sees; add split=train.")
 

@@ -108,8 +108,8 @@ def population(store: Store, split: str) -> Population:
 
 def blend(real: Tensor, alpha: float, resampling: str = "nearest") -> Tensor:
     """Return real images as a fade shows them: mixed with their copy halved and enlarged again (train.py:67)."""
-    double, halve = RESAMPLINGS[resampling]
-    return real if alpha >= 1 else torch.lerp(double(halve(real)), real, alpha)
+    scaling = RESAMPLINGS[resampling]
+    return real if alpha >= 1 else torch.lerp(scaling.double(scaling.halve(real)), real, alpha)
 
 
 def dequantize(images: Tensor, bits: int, seeds: Tensor) -> Tensor:

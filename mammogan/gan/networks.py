@@ -35,7 +35,7 @@ class Architecture:
         labels: length of the label vector that both networks receive; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
-        resampling: filters of doubling and halving, of `RESAMPLINGS`; others than the original's cannot be fused.
+        resampling: filters of doubling and halving, of `RESAMPLINGS`.
         noise: add noise to every map before its activation, with a learned strength per map (StyleGAN, Karras et al.
             2019, section 2).
         position_bias: the first layer has one bias per pixel, as in PyTorch ports, not one per map.
@@ -111,13 +111,14 @@ class ScalingConv(Equalized):
 class UpConv(ScalingConv):
     """Doubling, then a 3 x 3 convolution: (N, in, H, W) -> (N, out, 2H, 2W).
 
-    If fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97).
+    If fused, both are one transposed convolution with the 4 x 4 sum of the kernel's four shifts (networks.py:86-97);
+    a filter follows.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
             return convolve(self.resampling.double(x), self.scaled, self.bias)
-        return convolve(x, self.scaled, self.bias, "up")
+        return self.resampling.after_doubling(convolve(x, self.scaled, self.bias, "up"))
 
 
 class DownConv(ScalingConv):
@@ -131,46 +132,34 @@ class DownConv(ScalingConv):
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
             return self.resampling.halve(activate(convolve(x, self.scaled, self.bias)))
-        return activate(convolve(x, self.scaled, self.bias, "down"))
+        return activate(convolve(self.resampling.before_halving(x), self.scaled, self.bias, "down"))
 
 
-def double_nearest(x: Tensor) -> Tensor:
-    """Double by nearest neighbor: (N, C, H, W) -> (N, C, 2H, 2W)."""
-    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-
-def halve_mean(x: Tensor) -> Tensor:
-    """Average 2 x 2 pixels: (N, C, H, W) -> (N, C, H/2, W/2)."""
-    return F.avg_pool2d(x, 2)
-
-
-def double_bilinear(x: Tensor) -> Tensor:
-    """Double bilinearly: (N, C, H, W) -> (N, C, 2H, 2W)."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def halve_binomial(x: Tensor) -> Tensor:
-    """Filter by [1 3 3 1] / 8 along both axes and keep every other pixel: (N, C, H, W) -> (N, C, H/2, W/2).
-
-    The filter of StyleGAN 2 (Karras et al. 2020, appendix B); beyond the image its edge continues.
-    """
-    row = x.new_tensor([1, 3, 3, 1]) / 8
-    kernel = torch.outer(row, row).expand(x.shape[1], 1, 4, 4)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=x.shape[1])
+def blur(x: Tensor) -> Tensor:
+    """Filter by [1 2 1] / 4 along both axes; beyond the image its edge continues: (N, C, H, W) -> (N, C, H, W)."""
+    row = x.new_tensor([1, 2, 1]) / 4
+    kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
 class Resampling(NamedTuple):
-    """A pair of functions that double and halve images or maps."""
+    """Functions of maps: after they were doubled by nearest neighbor, and before 2 x 2 pixels are averaged."""
 
-    double: Callable[[Tensor], Tensor]
-    halve: Callable[[Tensor], Tensor]
+    after_doubling: Callable[[Tensor], Tensor]
+    before_halving: Callable[[Tensor], Tensor]
+
+    def double(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        return self.after_doubling(x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+    def halve(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        return F.avg_pool2d(self.before_halving(x), 2)
 
 
-# "nearest" is the original's; the smooth filters were introduced against its lattice.
-RESAMPLINGS = {
-    "nearest": Resampling(double_nearest, halve_mean),
-    "bilinear": Resampling(double_bilinear, halve_binomial),
-}
+# The original's; and the binomial filter of StyleGAN (Karras et al. 2019, section 2), which makes doubling bilinear and
+# halving [1 3 3 1] / 8.
+RESAMPLINGS = {"nearest": Resampling(lambda x: x, lambda x: x), "bilinear": Resampling(blur, blur)}
 
 
 def activate(x: Tensor) -> Tensor:
