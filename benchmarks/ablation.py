@@ -1,19 +1,21 @@
-"""What choices in training change, told by trainings with one of them undone.
+"""Measure what choices in training change: trainings that differ from one another in a single choice.
 
     python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR]
 
-STORE holds few real images, for that is where the choices matter. All trainings are alike but for what is undone and
-for their seed. Generated images are compared with real ones of patients that none was trained on: sliced Wasserstein
-distance, mean over the bands, in blocks as large as the held-out set. Overfitting of D is r_v (Karras 2020, equation 1)
-on images without augmentation. The distance ratio is that of the search for copies: below 1, generated images lie
-nearer to training images than unseen patients do. A view is recognized by logistic regression on the pixels of the
-training images. Each number is the median over seeds, with the lowest and the highest. The results are kept as
-benchmarks/results/ablation.json, from which the book's page of deviations takes them, and ablation.md.
+STORE holds few real images, for that is where the choices matter. Generated images are compared with real ones of
+patients that none was trained on: sliced Wasserstein distance, mean over the bands and in the finest band, in blocks
+as large as the held-out set; difference of mean spectra; share of images whose lattice or background is beyond that of
+99 % of the real training images. Overfitting of D is r_v (Karras 2020, equation 1) on images without augmentation. The
+distance ratio is that of the search for copies: below 1, generated images are nearer to training images than unseen
+patients are. A view is recognized by logistic regression on the pixels of the training images. Each number is the
+median over seeds, with the lowest and the highest. The results are kept as benchmarks/results/ablation.json, from which
+the book's page of deviations takes them, and ablation.md. With --keep, a second call continues and reads what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import platform
 import tempfile
@@ -29,6 +31,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from mammogan.artifacts.facts import facts_table
 from mammogan.data.pairs import patients
 from mammogan.data.store import Store
 from mammogan.gan import augment, checkpoints
@@ -41,6 +44,7 @@ from mammogan.gan.training import Run
 from mammogan.metrics.distances import patches, sliced_wasserstein
 from mammogan.metrics.features import pixel_features
 from mammogan.metrics.memorization import audit
+from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.report.results import Results
 
 RESULT = Path(__file__).parent / "results" / "ablation.json"
@@ -48,20 +52,40 @@ WHOLE: dict[str, Any] = {
     "levels": 4, "latent": 64, "fmap_base": 512, "fmap_max": 32, "stable_images": 6000, "fade_images": 6000,
     "batches": (16,), "learning_rate": 0.002, "ema": 0.99, "condition": "view", "augment": 0.6,
     "augment_images": 50_000, "split": "train", "channels_last": True, "checkpoint_images": 0, "sample_images": 0,
+    "resampling": "bilinear", "noise": True, "clip": True,
 }  # fmt: skip
-UNDONE: dict[str, dict[str, Any]] = {
+ORIGINAL: dict[str, Any] = {"resampling": "nearest", "noise": False, "clip": False}
+CHANGES: dict[str, dict[str, Any]] = {
     "whole": {},
+    "original": ORIGINAL,
+    "resampling": {"resampling": "nearest"},
+    "noise": {"noise": False},
+    "clip": {"clip": False},
+    "dequantize": {"dequantize": True},
+    "r1": {"loss": "r1", "penalty_every": 16},
+    "lazy": {"penalty_every": 4},
     "narrow": {"fmap_base": 256, "fmap_max": 16},
     "labels": {"condition": ""},
     "augmentation": {"augment": 0.0},
 }
 TITLES = {
-    "whole": "nothing",
+    "whole": "none",
+    "original": "the original's scaling, no noise, no clipping",
+    "resampling": "nearest neighbor in place of bilinear scaling",
+    "noise": "no noise",
+    "clip": "no clipping",
+    "dequantize": "dequantized real images",
+    "r1": "R1 every 16th minibatch and the logistic loss",
+    "lazy": "gradient penalty every 4th minibatch",
     "narrow": "half of the maps",
-    "labels": "labels",
-    "augmentation": "augmentation",
+    "labels": "no labels",
+    "augmentation": "no augmentation",
 }
 NUMBERS = {
+    "lattice": ("lattice flagged, %", ".0f"),
+    "background": ("background flagged, %", ".0f"),
+    "finest": ("finest band", ".0f"),
+    "spectrum": ("spectrum, dB", ".1f"),
     "distance": ("distance from held-out images", ".0f"),
     "overfitting": ("overfitting of D", ".2f"),
     "copies": ("distance ratio", ".2f"),
@@ -74,18 +98,14 @@ def blocks(images: np.ndarray, length: int) -> Iterator[np.ndarray]:
     return (images[start : start + length] for start in range(0, len(images) - length + 1, length))
 
 
-def distance(held: np.ndarray, images: np.ndarray, bits: int) -> float:
-    """Mean over bands and blocks of the sliced Wasserstein distance (x 1000) from the held-out images."""
+def distances(held: np.ndarray, images: np.ndarray, bits: int) -> np.ndarray:
+    """Sliced Wasserstein distance (x 1000) from the held-out images per band, finest first; mean over blocks."""
     real = patches(held, bits)
-    return float(
-        np.mean(
-            [
-                sliced_wasserstein(a, b)["real"]
-                for block in blocks(images, len(held))
-                for a, b in zip(real, patches(block, bits), strict=True)
-            ]
-        )
-    )
+    by_block = [
+        [sliced_wasserstein(a, b)["real"] for a, b in zip(real, patches(block, bits), strict=True)]
+        for block in blocks(images, len(held))
+    ]
+    return np.mean(by_block, 0)
 
 
 class Real:
@@ -100,30 +120,47 @@ class Real:
         self.train, self.held, self.held_views = images[train], images[held], views[held]
         self.patients = patients(store)[train]
         self.reader = LogisticRegression(max_iter=1000).fit(self.features(self.train), views[train])
+        self.facts = facts_table(self.train, self.bits)
+        self.spectra = image_spectra(self.train / (2**self.bits - 1))[1]
 
     def features(self, images: np.ndarray) -> np.ndarray:
         return pixel_features(images / (2**self.bits - 1))
+
+    def texture(self, images: np.ndarray) -> dict[str, float]:
+        """Distances from held-out images, flagged shares (percent) and difference of spectra."""
+        bands, facts = distances(self.held, images, self.bits), facts_table(images, self.bits)
+        flagged = {
+            name: 100 * float(np.mean(facts[name] > np.quantile(self.facts[name], 0.99)))
+            for name in ("lattice", "background")
+        }
+        spectra = image_spectra(images / (2**self.bits - 1))[1]
+        finest, spectrum = float(bands[0]), spectral_distance(self.spectra, spectra)
+        return {"distance": float(bands.mean()), "finest": finest, "spectrum": spectrum, **flagged}
 
     def recognized(self, images: np.ndarray, views: Any) -> float:
         """Percent of the images that show these views to a classifier of the training images' pixels."""
         return 100 * float(np.mean(self.reader.predict(self.features(images)) == views))
 
 
-def one(job: tuple[str, int], path: Path, folder: Path, images: int) -> dict[str, float]:
-    """Train with a choice undone and a seed; measure."""
-    (undone, seed), store = job, Store.open(path)
+def one(job: tuple[int, str], path: Path, folder: Path, images: int) -> dict[str, float]:
+    """Train with one choice changed and a seed; measure."""
+    (seed, change), store = job, Store.open(path)
+    folder /= f"{change}-{seed}"
+    if (numbers := folder / "numbers.json").is_file():
+        return json.loads(numbers.read_text())
     torch.set_num_threads(1)
-    config = Config().changed({**WHOLE, **UNDONE[undone], "total_images": images, "seed": seed})
-    run = Run.open(store, folder / f"{undone}-{seed}", config, configure_device("cpu"))
+    config = Config().changed({**WHOLE, **CHANGES[change], "total_images": images, "seed": seed})
+    run = Run.open(store, folder, config, configure_device("cpu"))
     run.train()
     sampler = Sampler.open(run.folder)
     real = Real(store, sampler.size)
     drawn = np.stack(list(sampler.draw(len(real.train), seed=1)))
-    found = {"distance": distance(real.held, drawn, store.bits), "overfitting": overfitting(run.folder, store, sampler)}
+    found = {**real.texture(drawn), "overfitting": overfitting(run.folder, store, sampler)}
     vectors = [real.features(x) for x in (real.train, real.held, drawn)]
     found["copies"] = audit(vectors[0], real.patients, *vectors[1:]).distance_ratio[0]
     if config.condition:
         found["view"] = real.recognized(drawn, [sampler.facts(1, index)["view"] for index in range(len(drawn))])
+    numbers.write_text(json.dumps(found))
     return found
 
 
@@ -160,21 +197,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the runs here; those that are there are continued")
     options = parser.parse_args()
-    jobs = list(product(UNDONE, options.seeds))
-    found: dict[str, list[dict[str, float]]] = {undone: [] for undone in UNDONE}
+    jobs = list(product(options.seeds, CHANGES))
+    found: dict[str, list[dict[str, float]]] = {change: [] for change in CHANGES}
     with tempfile.TemporaryDirectory() as folder:
         work = partial(one, path=options.store, folder=options.keep or Path(folder), images=options.images)
         with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as processes:
-            for (undone, seed), numbers in zip(jobs, processes.map(work, jobs), strict=True):
-                found[undone].append(numbers)
-                print(undone, seed, {key: round(value, 3) for key, value in numbers.items()}, flush=True)
+            for (seed, change), numbers in zip(jobs, processes.map(work, jobs), strict=True):
+                found[change].append(numbers)
+                print(change, seed, {key: round(value, 3) for key, value in numbers.items()}, flush=True)
     store = Store.open(options.store)
     size = store.sizes[WHOLE["levels"] - 1]
     real = Real(store, size)
-    least = {
-        "distance": distance(real.held, real.train, store.bits),
-        "view": real.recognized(real.held, real.held_views),
-    }
+    least = {**real.texture(real.train), "view": real.recognized(real.held, real.held_views)}
+    # Real images of other patients in place of generated ones: the training images flag 1 % of themselves.
+    held = real.texture(real.held)
+    least |= {name: held[name] for name in ("lattice", "background", "spectrum")}
     with tempfile.TemporaryDirectory() as folder:
         results = Results(folder, "ablation")
         results.value("date", datetime.now(UTC).date().isoformat(), how="of the measurement")
@@ -187,9 +224,9 @@ def main() -> None:
         for key, (name, fmt) in NUMBERS.items():
             if key in least:
                 results.value(f"real.{key}", f"{least[key]:{fmt}}", how=f"{name}, of real images")
-            for undone, runs in found.items():
+            for change, runs in found.items():
                 if values := [numbers[key] for numbers in runs if key in numbers]:
-                    results.value(f"{undone}.{key}", text(values, fmt), how=f"{name}, without: {TITLES[undone]}")
+                    results.value(f"{change}.{key}", text(values, fmt), how=f"{name}; change: {TITLES[change]}")
         RESULT.write_bytes(results.save().read_bytes())
         RESULT.with_suffix(".md").write_text(table(results))
     print(RESULT.with_suffix(".md").read_text())
@@ -203,7 +240,7 @@ def table(results: Results) -> str:
         f"{found['images']:,} images each, {found['size']} pixels, {found['train']} real images and {found['held']} of "
         "other patients.",
         "",
-        f"| Undone | {' | '.join(name for name, _ in NUMBERS.values())} |",
+        f"| Change | {' | '.join(name for name, _ in NUMBERS.values())} |",
         "|---" * (1 + len(NUMBERS)) + "|",
     ]
     for prefix, title in {**TITLES, "real": "real images in place of generated ones"}.items():
