@@ -134,6 +134,9 @@ def reference(
     origin: Annotated[str, typer.Option(help='Origin of the images: "cdd-cesm" or "phantoms".')],
     count: Annotated[int, typer.Option(min=10, help="Synthetic images to measure.")] = 1000,
     seed: Seed = 1,
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Publish the best of the generators that the run kept, not the newest.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
@@ -144,5 +147,5 @@ def reference(
     if not force:
         check_empty(out)
     with renewing_folder(out, [REFERENCE], [run, real], force):
-        export(run, real, out, origin, count=count, seed=seed)
+        export(run, real, out, origin, count=count, seed=seed, choose=choose)
     print(f"The reference is {out}")

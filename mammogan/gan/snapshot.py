@@ -47,7 +47,7 @@ class Snapshot:
         return cls(config, config.schedule, architecture, images, skipped, bits, weights)
 
 
-def publish_run(run: str | Path, out: str | Path) -> Path:
+def publish_run(run: str | Path, out: str | Path, at: int | None = None) -> Path:
     """Copy what can be published of a run: the averaged generator in half precision, logs, settings and sample sheets.
 
     The copy is a run folder: `Sampler.open` and `Snapshot.open` read it; training cannot continue it.
@@ -55,6 +55,7 @@ def publish_run(run: str | Path, out: str | Path) -> Path:
     Args:
         run: folder of the run.
         out: folder to write, absent.
+        at: images at which the published generator was kept; None publishes the newest. What came later is left out.
 
     Returns:
         the file of weights.
@@ -63,12 +64,15 @@ def publish_run(run: str | Path, out: str | Path) -> Path:
         RunError: no checkpoint, or a weight that half precision cannot represent.
     """
     run, out = Path(run), Path(out)
-    tensors, state = checkpoints.trained(run)
+    tensors, state = checkpoints.trained(run, at=at)
     half = {name: t.half() for name, t in tensors.items() if name.startswith("average/")}
     if not all(bool(t.isfinite().all()) for t in half.values()):
         raise RunError(f"A weight of {run} is too large for half precision; publish the run itself.")
     atomic.make_folder(out / "checkpoints")
-    shutil.copytree(run / "samples", out / "samples")
+    atomic.make_folder(out / "samples")
+    for sheet in (run / "samples").glob("[0-9]*.npy"):
+        if int(sheet.stem) <= state["images"]:
+            shutil.copy(sheet, out / "samples")
     atomic.write_json(out / "config.json", {"config": state["config"], "bits": state["bits"]})
     for log in (run / name for name in checkpoints.LOGS):
         if log.is_file():

@@ -159,9 +159,9 @@ class _Clusters:
         return self.count / (self.count - 1) * squared / len(values) ** 2
 
     def effective(self, hits: np.ndarray) -> float:
-        """Return the number of independent images whose share of hits (n,) is as uncertain, at most n."""
+        """Return the number of independent images whose share of hits (n,) is as uncertain, from 1 to n."""
         independent = float(hits.mean() * (1 - hits.mean())) / len(hits)
-        return len(hits) * min(independent / self.variance(hits), 1.0) if independent else float(self.count)
+        return max(len(hits) * min(independent / self.variance(hits), 1.0), 1.0) if independent else float(self.count)
 
     def weights(self, rng: np.random.Generator) -> np.ndarray:
         """Return how often each image is in a bootstrap sample of clusters, (n,)."""

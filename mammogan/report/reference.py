@@ -5,6 +5,7 @@ A reference folder::
     README.md        the model card
     run/             the averaged generator in half precision, settings, logs, sheets of fixed latents, and
                      distances.csv: distances of its images from the real ones as it grew
+    choice.csv       kept generators, measured, and which one is published, where one was chosen
     moments.csv      one row per image: kind, view, split, patient (a number), M1 to M5
     artifacts/       tables of `mammogan.report.inspection`
     alignment/       sections of `mammogan.report.copies`
@@ -39,6 +40,7 @@ from mammogan.report.alignment import Comparison
 from mammogan.report.choices import bit_depth_effect
 from mammogan.report.inspection import compare_images, write_tables
 from mammogan.report.results import Value
+from mammogan.report.snapshots import RULE, measure_snapshots
 
 LARGEST = 25_000_000  # bytes of the weights
 HERE = files("mammogan.report")
@@ -48,7 +50,9 @@ ORIGINS = {
 }
 
 
-def export(run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1) -> Path:
+def export(
+    run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1, choose: bool = False
+) -> Path:
     """Write a reference folder from a finished run and its training images, as a whole.
 
     Args:
@@ -58,6 +62,7 @@ def export(run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, 
         origin: a name in origins.toml.
         count: synthetic images to draw for the tables.
         seed: random seed of the latent vectors; the chapters draw the same images again.
+        choose: publish the generator that `snapshots.RULE` chooses, in place of the newest.
 
     Raises:
         ParameterError: an unknown origin.
@@ -70,7 +75,11 @@ def export(run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, 
         raise OutputError(f"The folder {out} is not empty; give another folder.")
     store = Store.open(real)
     with replacing_folder(out) as folder, tempfile.TemporaryDirectory() as aside:
-        weights = publish_run(run, folder / "run")
+        measured = measure_snapshots(run, store, seed=seed + 1) if choose else None
+        at = None if measured is None else int(measured.loc[measured["chosen"], "images"].item())
+        weights = publish_run(run, folder / "run", at)
+        if measured is not None:
+            measured.to_csv(folder / "choice.csv", index=False, float_format="%.6g")
         if weights.stat().st_size > LARGEST:
             raise RunError(f"The weights take {weights.stat().st_size / 1e6:.0f} MB; publish a narrower generator.")
         snapshot = Snapshot.open(folder / "run")
@@ -80,10 +89,12 @@ def export(run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, 
         synthetic = Store.open(sample(folder / "run", Path(aside) / "synthetic", Draw(count, seed)))
         values = _write_tables(folder, store, synthetic, trained, seed)
         if checkpoints.generators(run):  # early runs kept none
-            training.distances(run, store, seed=seed).to_csv(folder / "run" / "distances.csv", index=False)
+            table = training.distances(run, store, seed=seed)
+            table = table[table["images"] <= snapshot.images]
+            table.to_csv(folder / "run" / "distances.csv", index=False)
         told = {key: text for key, text in ORIGINS[origin].items() if key != "public"}
         facts = {"origin": origin, **told, **_facts(store, synthetic.sizes[-1], trained, snapshot, values)}
-        facts |= {"count": count, "seed": seed, **_provenance()}
+        facts |= {"count": count, "seed": seed, "rule": RULE if choose else "", **_provenance()}
         write_json(folder / "provenance.json", facts)
         (folder / "README.md").write_text(card(facts, snapshot, weights.stat().st_size), encoding="utf-8")
     return out

@@ -153,6 +153,17 @@ def test_degenerate_audits() -> None:
     assert alone.authenticity.value == 0
 
 
+def test_held_out_images_of_one_patient_show_nothing() -> None:
+    rng = np.random.default_rng(0)
+    sets = (rng.normal(size=(n, 4)) for n in (30, 2, 40))
+    train, held_out, synthetic = sets
+    result = audit(train, np.arange(30) // 3, held_out, synthetic, held_out_patients=np.zeros(2, int))
+    assert result.p == 1
+    for share in (result.nearer, result.baseline):
+        assert share.low < 1e-9
+        assert share.high > 1 - 1e-9
+
+
 def test_pruning_drops_what_lies_out_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(size=190), np.full(10, 50.0)])

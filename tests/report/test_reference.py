@@ -17,7 +17,7 @@ from mammogan.artifacts.inspection import read_key
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
-from mammogan.errors import OutputError, ParameterError, PipelineError
+from mammogan.errors import OutputError, ParameterError, PipelineError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
@@ -30,6 +30,7 @@ from mammogan.report.inspection import TABLES, read_tables
 from mammogan.report.labels import tables as labeled
 from mammogan.report.provenance import ROOT
 from mammogan.report.reference import export
+from mammogan.report.snapshots import choose
 
 SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4,), "stable_images": 8,
          "fade_images": 8, "total_images": 64, "checkpoint_images": 16, "sample_images": 16}  # fmt: skip
@@ -112,6 +113,39 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
         export(kept[0], store.path, kept[1], "phantoms")
     with pytest.raises(ParameterError, match="no origin 'x'"):
         export(kept[0], store.path, kept[1].parent / "x", "x")
+
+
+@pytest.mark.slow
+def test_a_chosen_generator_is_published_as_it_was(store: Store, tmp_path: Path) -> None:
+    settings = {**SMALL, "split": "train", "total_images": 80, "sample_images": 8}
+    Run.open(store, tmp_path / "run", Config().changed(settings)).train()
+    out = export(tmp_path / "run", store.path, tmp_path / "kept", "phantoms", count=16, choose=True)
+    choice = pd.read_csv(out / "choice.csv")
+    assert choice["images"].tolist() == [64, 80]
+    assert choice["chosen"].sum() == 1
+    images = int(choice.loc[choice["chosen"], "images"].item())
+    assert choice["images"][choice["chosen"]].item() == choose(choice, 256)
+    published, exact = Sampler.open(out / "run"), Sampler.open(tmp_path / "run", at=images)
+    assert published.images == images
+    assert published.fingerprint == exact.fingerprint
+    assert max(int(path.stem) for path in (out / "run" / "samples").glob("*.npy")) <= images
+    assert "**Choice.**" in (out / "README.md").read_text()
+    with pytest.raises(RunError, match="split=train"):
+        Run.open(store, tmp_path / "all", Config().changed(SMALL)).train()
+        export(tmp_path / "all", store.path, tmp_path / "x", "phantoms", count=16, choose=True)
+
+
+@pytest.mark.parametrize(
+    ("flagged", "distance", "expected"),
+    [
+        ([0.10, 0.12, 0.50], [50, 40, 10], 200),  # the last one is flagged too often to be near by right
+        ([0.0, 0.01, 0.2], [50, 40, 10], 200),  # no flag among 256 images is no proof of none
+        ([0.3, 0.1, 0.1], [1, 40, 40], 200),  # of equals the first
+    ],
+)
+def test_the_rule_weighs_flags_before_distance(flagged: list[float], distance: list[float], expected: int) -> None:
+    table = pd.DataFrame({"images": [100, 200, 300], "flagged": flagged, "distance": distance})
+    assert choose(table, 256) == expected
 
 
 @pytest.mark.slow
