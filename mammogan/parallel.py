@@ -31,22 +31,24 @@ Value = TypeVar("Value")
 
 SECONDS = 120.0  # a full mammogram takes less than one
 GIBIBYTES = 4  # beyond what the child needs for itself; 30 megapixels as float64 take 0.24
-AHEAD = 3  # items submitted or waiting per process
+AHEAD = 8  # items submitted or waiting per process: children go on while a shard is written
 BLOCK = 16  # images per task of a worker
 CACHED = 4_000_000  # bytes of images at a time, which fit into the cache of the processor
-# mallopt(3): no blocks by mmap, nothing trimmed, grown by 256 MiB at a time, one arena for all threads.
-MALLOC_OPTIONS = ((-4, 0), (-1, -1), (-2, 2**28), (-8, 1))
+# mallopt(3): no blocks by mmap, grown by 256 MiB at a time, one arena for all threads; and from where to trim.
+MALLOC_OPTIONS = ((-4, 0), (-2, 2**28), (-8, 1))
+TRIM_THRESHOLD = -1
+KEPT = 2**29  # bytes of freed memory that a guarded child keeps; an image takes a tenth, an odd file may take all
 
 
-def keep_memory() -> None:
-    """Keep freed memory in this process for its next step, where the C library is glibc.
+def keep_memory(at_most: int = -1) -> None:
+    """Keep freed memory in this process for its next step, where the C library is glibc; -1 means all of it.
 
     Otherwise large blocks are returned to the system and cleared by it before they are allocated again, which takes
     much of the time of a step of wide networks, and most of the time of reading an image in a worker of Dask.
     """
     if platform.libc_ver()[0] == "glibc":
         set_option = ctypes.CDLL(None).mallopt
-        for option, value in MALLOC_OPTIONS:
+        for option, value in (*MALLOC_OPTIONS, (TRIM_THRESHOLD, at_most)):
             set_option(option, value)
 
 
@@ -88,8 +90,9 @@ def in_processes(function: Callable[[Item], Value], items: Iterable[Item], proce
 # Guarded child processes: no file can crash, hang or fill the process that reads many files.
 
 
-def _limit_memory() -> None:
-    """Bound the address space of this process where the system allows it."""
+def _start_child() -> None:
+    """Keep memory from one call to the next, and bound the address space where the system allows it."""
+    keep_memory(KEPT)
     if sys.platform.startswith("linux"):
         import resource
 
@@ -108,7 +111,7 @@ def guarded_pool(processes: int = 1, preload: Sequence[str] = ()) -> ProcessPool
     # Fork would copy the locks of other threads; a fork server is clean and, with the modules loaded, as fast.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    return ProcessPool(max_workers=processes, context=context, initializer=_limit_memory)
+    return ProcessPool(max_workers=processes, context=context, initializer=_start_child)
 
 
 @lru_cache(maxsize=1)

@@ -53,6 +53,24 @@ def test_a_worker_keeps_the_memory_of_its_images(tmp_path: Path) -> None:
         assert np.median(more) < 160
 
 
+def fill(gibibytes: float) -> tuple[int, int]:
+    """Fill memory and free it; return the pages that this took, and the bytes that the process keeps."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(int(gibibytes * 2**30), np.uint8)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return faults, resident
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the memory of glibc can be told to stay")
+def test_a_guarded_child_keeps_the_memory_of_an_image_and_not_that_of_an_odd_file() -> None:
+    first, second, _, last = guarded_map(fill, [(0.1,), (0.1,), (2,), (0.1,)])
+    # 0.1 GiB are 51 huge pages or 26,000 small ones.
+    assert second[0] < 40 < first[0]
+    assert last[1] < 2**30
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_keep_the_order(processes: int) -> None:
     assert list(in_processes(abs, range(-20, 0), processes)) == list(range(20, 0, -1))

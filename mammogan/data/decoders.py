@@ -24,6 +24,8 @@ def decoded(dataset: Dataset) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     plugin = PLUGIN if syntax in DECODER_DEPENDENCIES else ""
     codec = syntax.is_encapsulated
+    if codec:  # pydicom looks for fragments in bytes, not in a view of them
+        dataset.PixelData = bytes(dataset.PixelData)
     # pydicom cuts off unused bits as if the high bit were always the last; `stored_values` looks where it is.
     return pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=codec, view_only=not codec)
 

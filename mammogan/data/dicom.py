@@ -19,6 +19,7 @@ from pydicom.uid import (
 
 from mammogan.data import attributes
 from mammogan.data.attributes import element, plain, text
+from mammogan.data.averaging import LookUp
 from mammogan.data.decoders import decoded
 from mammogan.data.display import display, stored_values
 from mammogan.data.exclusions import check_exclusions
@@ -26,6 +27,7 @@ from mammogan.data.geometry import resize
 from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
+LONG = 2**20  # bytes; no other element than pixels has so long a value
 SQUARE = 0.01  # pixels whose sides differ by a larger share are made square
 
 
@@ -33,12 +35,17 @@ SQUARE = 0.01  # pixels whose sides differ by a larger share are made square
 class Mammogram:
     """One image as displayed."""
 
-    pixels: np.ndarray = field(repr=False)  # (rows, columns), float32 in [0, 1]; 0 is black, even in MONOCHROME1
+    image: np.ndarray | LookUp = field(repr=False)  # (rows, columns), float32 in [0, 1]; 0 is black, whatever the file
     facts: Facts  # columns of the store's manifest
     patient: str = field(repr=False)  # the patient's identifier in the file; to be hashed, never to be written
     instance: str = field(repr=False)  # SOP instance UID or another key of a duplicate; never to be written either
     film: bool = False  # digitized from film, and so possibly with labels and the film's border
     depth: int = 16  # bits of the gray values of a picture
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """All gray values, looked up where they are not yet; see `image`."""
+        return np.asarray(self.image)
 
 
 @contextmanager
@@ -60,11 +67,23 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM" or content[:4] == b"DICM" or content[:2] in (b"\2\0", b"\x08\0", b"\0\x08")
 
 
+class _Uncopied(io.BytesIO):
+    """Bytes as a file; long values are read as views of them, so that pixels are not copied."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < LONG:
+            return super().read(size)
+        start = self.seek(0, io.SEEK_CUR)
+        view = memoryview(self.getvalue())[start : start + size]
+        self.seek(start + len(view))
+        return view  # type: ignore[return-value]  # pydicom decodes any buffer
+
+
 def _parsed(content: bytes) -> FileDataset:
     """Return the data set of a file, also of one without preamble, prefix (PS3.10 7.1) or transfer syntax."""
     if content[128:132] == b"DICM":
-        return pydicom.dcmread(io.BytesIO(content))
-    dataset = pydicom.dcmread(io.BytesIO(content.removeprefix(b"DICM")), force=True)
+        return pydicom.dcmread(_Uncopied(content))
+    dataset = pydicom.dcmread(_Uncopied(content.removeprefix(b"DICM")), force=True)
     if "SOPClassUID" not in dataset and "Modality" not in dataset:
         raise Refused(Reason.NOT_DICOM, "The file is not a DICOM file.")
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -116,11 +135,11 @@ def read_mammogram(
         with refusing(Reason.UNDECODABLE, f"{element('PixelData')} cannot be decoded"):
             stored = stored_values(dataset, decoded(dataset))
         with refusing(Reason.DISPLAY, "The display transform cannot be applied"):
-            pixels, window_facts = display(dataset, stored, window)
+            image, window_facts = display(dataset, stored, window)
             aspect = attributes.aspect_of(dataset)
             if abs(aspect - 1) > SQUARE:
-                rows, columns = pixels.shape
-                pixels = resize(pixels, rows, max(round(columns * aspect), 1))
+                rows, columns = image.shape
+                image = resize(image, rows, max(round(columns * aspect), 1))
                 flags.append("aspect")
         age = attributes.age_of(dataset)
         facts: Facts = {
@@ -131,8 +150,8 @@ def read_mammogram(
             "spacing_mm": attributes.spacing_of(dataset),
             "manufacturer": plain(text(dataset, "Manufacturer")),
             "model": plain(text(dataset, "ManufacturerModelName")),
-            "source_rows": int(stored.shape[0]),
-            "source_columns": int(stored.shape[1]),
+            "source_rows": int(stored.values.shape[0]),
+            "source_columns": int(stored.values.shape[1]),
             "photometric": str(dataset.PhotometricInterpretation),
             "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
             "flags": flags + ["text"] * (text(dataset, "BurnedInAnnotation").upper() == "YES"),
@@ -145,4 +164,4 @@ def read_mammogram(
         # Digitized film is kept as a secondary capture (PS3.3 C.8.6.1), of conversion type DF.
         capture = text(dataset, "SOPClassUID") == SecondaryCaptureImageStorage
         film = capture or text(dataset, "ConversionType").upper() == "DF"
-        return Mammogram(pixels, facts, patient, instance, film)
+        return Mammogram(image, facts, patient, instance, film)

@@ -1,6 +1,7 @@
 """Turn stored values of a DICOM image into gray values as a workstation shows them (PS3.3 C.11, PS3.4 N.2)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -8,35 +9,46 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from mammogan.data.attributes import element, number, text, texts
+from mammogan.data.averaging import VALUES, LookUp
 from mammogan.data.manifest import Facts
 from mammogan.errors import Reason, Refused
 
 TABLE = 2**20  # at most so many stored values are looked up in a table; a wider range is computed pixel by pixel
-BLOCK = 16  # rows looked up at a time: the indices of so many stay in the cache
 
 
-def stored_values(dataset: Dataset, array: np.ndarray) -> np.ndarray:
+class Stored(NamedTuple):
+    """Stored values of an image, (rows, columns), integers, and the lowest and the highest of them."""
+
+    values: np.ndarray
+    low: int
+    high: int
+
+
+def stored_values(dataset: Dataset, array: np.ndarray) -> Stored:
     """Cut off the bits of decoded pixels (rows, columns) outside BitsStored and extend the sign (PS3.5 8.1.1).
 
     Until 2004 overlays were kept in the unused high bits (PS3.3 C.9.2); without this they would shine through. Pixels
     whose bits allocated, bits stored and high bit contradict each other are refused.
     """
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    high = int(dataset.get("HighBit", stored - 1))
-    if array.dtype.kind not in "iu" or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
+    allocated, used = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    high = int(dataset.get("HighBit", used - 1))
+    if array.dtype.kind not in "iu" or not 1 <= used <= allocated or not used - 1 <= high < allocated:
         names = ", ".join(map(element, ("BitsAllocated", "BitsStored", "HighBit")))
         raise Refused(Reason.MALFORMED, f"{names} contradict each other.")
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     # What a codec returns is right aligned already, whatever the header says.
-    shift = high + 1 - stored if not dataset.file_meta.TransferSyntaxUID.is_encapsulated else 0
-    low, top = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if signed else (0, 2**stored - 1)
-    if not shift and low <= int(array.min()) and int(array.max()) <= top:
-        return array
-    bits = (array.view(f"u{array.itemsize}") >> shift) & (2**stored - 1)
-    return np.where(bits > top, bits.astype(np.int64) - 2**stored, bits).astype(np.int32) if signed else bits
+    shift = high + 1 - used if not dataset.file_meta.TransferSyntaxUID.is_encapsulated else 0
+    low, top = (-(2 ** (used - 1)), 2 ** (used - 1) - 1) if signed else (0, 2**used - 1)
+    lowest, highest = int(array.min()), int(array.max())
+    if not shift and low <= lowest and highest <= top:
+        return Stored(array, lowest, highest)
+    bits = (array.view(f"u{array.itemsize}") >> shift) & (2**used - 1)
+    if signed:
+        bits = np.where(bits > top, bits.astype(np.int64) - 2**used, bits).astype(np.int32)
+    return Stored(bits, int(bits.min()), int(bits.max()))
 
 
-def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tuple[np.ndarray, Facts]:
+def display(dataset: Dataset, stored: Stored, window: int | str = 0) -> tuple[np.ndarray | LookUp, Facts]:
     """Apply the modality LUT, the VOI window or LUT, and the polarity; pixel padding is background and becomes black.
 
     A window is preferred to a VOI LUT where the file has both: the paper applied "the default windowing level for the
@@ -44,32 +56,27 @@ def display(dataset: Dataset, stored: np.ndarray, window: int | str = 0) -> tupl
 
     Args:
         dataset: header.
-        stored: stored values, (rows, columns), integers.
+        stored: stored values.
         window: which of several to show: the position of a window, "lut:N" for VOI LUT N, or an explanation
             ("HARDER"), looked up among the windows first and the LUTs second.
 
     Returns:
-        Gray values in [0, 1], float32 (rows, columns), and the manifest's columns that say which window was used.
+        Gray values in [0, 1], (rows, columns), float32 or to be looked up, and the manifest's columns that say which
+        window was used.
 
     Raises:
         Refused: the file has no such window, or one that shows nothing.
     """
-    low, high = int(stored.min()), int(stored.max())
-    if high - low >= TABLE:
-        return _transform(dataset, stored, window)
-    table, facts = _transform(dataset, np.arange(low, high + 1), window)
-    # Values from zero up are their own index, which spares a subtraction.
-    offset = low if low < 0 else 0
-    table = np.concatenate([np.zeros(low - offset, np.float32), table])
-    gray = np.empty(stored.shape, np.float32)
-    buffer = np.empty((BLOCK, stored.shape[1]), np.int64)
-    for start in range(0, len(stored), BLOCK):
-        block = stored[start : start + BLOCK]
-        indices = buffer[: len(block)]
-        np.subtract(block, offset, out=indices, dtype=np.int64) if offset else np.copyto(indices, block)
-        # "clip" spares a copy; no index is out of range.
-        np.take(table, indices, out=gray[start : start + BLOCK], mode="clip")
-    return gray, facts
+    if stored.high - stored.low >= TABLE:
+        return _transform(dataset, stored.values, window)
+    values = np.arange(stored.low, stored.high + 1)
+    gray, facts = _transform(dataset, values, window)
+    if len(values) > VALUES:
+        return gray[stored.values.astype(np.int64) - stored.low], facts
+    # The low 16 bits tell so few values apart, signed ones too.
+    table = np.zeros(VALUES, np.float32)
+    table[values.astype(np.uint16)] = gray
+    return LookUp(np.ascontiguousarray(stored.values, np.uint16), table), facts
 
 
 def _transform(dataset: Dataset, stored: np.ndarray, window: int | str) -> tuple[np.ndarray, Facts]:

@@ -1,48 +1,26 @@
 """Bring an image of any size to the grid of the store: not stretched, not aliased, the breast at its edge."""
 
-from functools import lru_cache
-
 import numpy as np
 from PIL import Image
-from scipy import sparse
 
+from mammogan.data.averaging import LookUp, area_average
 from mammogan.data.segmentation import chest_side
 
-BLOCK = 64  # rows
 
-
-@lru_cache(maxsize=64)
-def area_weights(source: int, target: int) -> sparse.csr_array:
-    """Return the float32 matrix (target, source) that averages samples over equal cells; its rows sum to 1."""
-    edges = np.arange(target + 1) * (source / target)
-    first, last = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
-    rows = np.repeat(np.arange(target), last - first)
-    columns = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
-    overlap = np.minimum(columns + 1, edges[rows + 1]) - np.maximum(columns, edges[rows])
-    weights = (overlap * (target / source)).astype(np.float32)
-    return sparse.csr_array((weights, (rows, columns)), shape=(target, source))
-
-
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(image: np.ndarray | LookUp, height: int, width: int) -> np.ndarray:
     """Resize gray values (h, w) in [0, 1]; float32 (height, width) in [0, 1].
 
     Where the image shrinks, each new pixel is the mean over the area that it covers, so that nothing is aliased and
     the mean gray is kept. Where it grows, the values are interpolated (bicubic).
     """
     h, w = image.shape
-    image = np.asarray(image, np.float32)
     if height <= h and width <= w:
-        rows, columns = area_weights(h, height), area_weights(w, width)
-        shrunk = np.empty((height, width), np.float32)
-        for start in range(0, height, BLOCK):  # so many rows stay in the cache while they are transposed
-            block = slice(start, start + BLOCK)
-            shrunk[block] = (columns @ (rows[block] @ image).T).T
-        return np.clip(shrunk, 0, 1, out=shrunk)
-    grown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        return area_average(image, height, width)
+    grown = Image.fromarray(np.asarray(image, np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(grown), 0, 1)
 
 
-def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarray:
+def fit(image: np.ndarray | LookUp, height: int, width: int, side: str = "") -> np.ndarray:
     """Fit gray values (h, w) into float32 (height, width) at their aspect ratio; the rest of the grid is black.
 
     The breast stays at the edge of its chest wall, the `side` "L" or "R" of the picture, which is found by default:
@@ -61,7 +39,7 @@ def fit(image: np.ndarray, height: int, width: int, side: str = "") -> np.ndarra
     return fitted
 
 
-def overview(image: np.ndarray, side: int = 128) -> np.ndarray:
+def overview(image: np.ndarray | LookUp, side: int = 128) -> np.ndarray:
     """Return every k-th pixel of an image, about `side` along its shorter side: enough for its outline."""
     step = max(min(image.shape) // side, 1)
     return image[::step, ::step]

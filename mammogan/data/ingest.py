@@ -42,7 +42,7 @@ ARCHIVES = {
     b"Rar!": "rar",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-PRELOAD = ("mammogan.data.ingest",)  # loaded once for all children
+PRELOAD = ("mammogan.data.preload",)  # loaded once for all children
 EXAMPLES = 3  # names of files per reason in the list of refused files
 ACCEPTED = "accepted"  # the outcome that is not a reason
 
@@ -193,8 +193,9 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
     Returns:
         Its pyramid, uint16, coarse to fine; the facts flags, mirrored and spacing_mm are updated.
     """
-    gray, flags = mammogram.pixels, list(facts["flags"])
+    gray, flags = mammogram.image, list(facts["flags"])
     if mammogram.film:
+        gray = mammogram.pixels
         check_breast(gray)
         gray, removed = remove_labels(crop_letterbox(crop_white_border(gray)))
         flags += ["label_removed"] * bool(removed)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from mammogan.data.averaging import LookUp
 from mammogan.data.geometry import overview, resize
 from mammogan.data.segmentation import breast_mask, lit_threshold
 from mammogan.errors import Reason, Refused
@@ -62,8 +63,8 @@ def _metal(gray: np.ndarray, breast: np.ndarray) -> tuple[set[str], np.ndarray]:
     metal, white = np.zeros(gray.shape, bool), gray >= WHITE
     if not white.any():
         return flags, metal
-    labels, count = ndimage.label(white)
-    areas = ndimage.sum_labels(white, labels, np.arange(1, count + 1))
+    labels, _ = ndimage.label(white)
+    areas = np.bincount(labels[white])[1:]
     reach = max(len(gray) / 640, 1.0)
     for number, box in enumerate(ndimage.find_objects(labels), 1):
         area = areas[number - 1]
@@ -86,7 +87,7 @@ def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a coarse mask on a finer grid of `shape`, by nearest neighbors."""
     row = np.arange(shape[0]) * len(mask) // shape[0]
     column = np.arange(shape[1]) * mask.shape[1] // shape[1]
-    return mask[row][:, column]
+    return mask[row].take(column, axis=1)  # in the order of rows, unlike mask[row][:, column]
 
 
 def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
@@ -116,7 +117,7 @@ def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
     return cleaned, int(foreign.sum())
 
 
-def check_breast(gray: np.ndarray) -> None:
+def check_breast(gray: np.ndarray | LookUp) -> None:
     """Refuse an image that is too small or blank, or whose largest bright region covers < 2 % or > 98 % of it."""
     if min(gray.shape) < 64:
         raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import zarr
 
 from mammogan.atomic import replacing, writing
+from mammogan.data.averaging import quantize_and_halve
 from mammogan.data.manifest import SCHEMA, Facts
 from mammogan.data.shards import COMPRESSOR, Level, Shard, compress, path_of, write_shard
 from mammogan.errors import ParameterError, StoreError
@@ -70,12 +71,10 @@ def pyramid(image: np.ndarray, bits: int) -> list[np.ndarray]:
 
     Each level is the mean of 2 x 2 pixels of the level above, computed before rounding, so that errors do not add up.
     """
-    level = np.asarray(image)
-    levels = [quantize(level, bits)]
-    for _ in pyramid_sizes(*image.shape)[1:]:
-        rows = level[::2] + level[1::2]
-        level = (rows[:, ::2] + rows[:, 1::2]) / 4
-        levels.append(quantize(level, bits))
+    level, levels = np.asarray(image), []
+    for _ in pyramid_sizes(*image.shape):
+        gray, level = quantize_and_halve(level, bits)
+        levels.append(gray)
     return levels[::-1]
 
 

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import ExplicitVRBigEndian
 
+from mammogan.data import dicom
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import build
 from mammogan.errors import Refused
@@ -34,8 +35,11 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", [*SAME, *DCMTK])
-def test_every_way_of_writing_is_the_same_picture(original: Dataset, name: str) -> None:
+def test_every_way_of_writing_is_the_same_picture(
+    original: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = read_mammogram(as_bytes(original))
+    monkeypatch.setattr(dicom, "LONG", 2**14)  # pixels of a mammogram are long, those of the test would not be
     dataset = copy.deepcopy(original)
     if name in SAME:
         SAME[name](dataset)
@@ -46,6 +50,14 @@ def test_every_way_of_writing_is_the_same_picture(original: Dataset, name: str) 
     np.testing.assert_allclose(mammogram.pixels, expected.pixels, atol=1e-6)
     for fact in ("view", "laterality", "age", "spacing_mm"):
         assert mammogram.facts[fact] == expected.facts[fact]
+
+
+def test_native_pixels_are_not_copied() -> None:
+    content = as_bytes(build(np.zeros((1024, 1024), np.uint16), HEADER))
+    pixels = np.frombuffer(dicom._parsed(content).PixelData, np.uint8)
+    assert np.shares_memory(pixels, np.frombuffer(content, np.uint8))
+    assert len(pixels) == 2**21
+    assert len(dicom._parsed(content[:-100]).PixelData) == 2**21 - 100
 
 
 def test_big_endian_is_really_big_endian(original: Dataset) -> None:

@@ -14,9 +14,10 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
+from mammogan.data.averaging import LookUp
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import Encoding, build
-from mammogan.data.display import apply_window, padding_of
+from mammogan.data.display import Stored, _transform, apply_window, display, padding_of
 from mammogan.errors import Refused
 
 
@@ -55,6 +56,24 @@ def test_padding_becomes_black() -> None:
     assert gray[PIXELS >= 4000].max() == 0
     assert gray[(PIXELS < 4000) & (PIXELS > 2600)].min() == 1
     assert padding_of(dataset, PIXELS).sum() == (PIXELS >= 4000).sum()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        *((0, 255, "u1"), (-128, 127, "i1"), (0, 65535, "u2"), (9, 4000, "u2"), (-2000, 2000, "i2")),
+        *((-32768, 32767, "i2"), (-5, 65530, "i4"), (-5, 70000, "i4"), (0, 2**21, "u4")),
+    ],
+)
+def test_a_look_up_has_the_bits_of_the_transform(low: int, high: int, dtype: str) -> None:
+    dataset = build(PIXELS, HEADER)
+    dataset.RescaleSlope, dataset.RescaleIntercept = "0.7", "-3"
+    dataset.WindowCenter, dataset.WindowWidth = (low + high) / 2, (high - low) * 0.8
+    values = np.random.default_rng(0).integers(low, high, (70, 90), endpoint=True).astype(dtype)
+    values[0, :2] = low, high
+    image, _ = display(dataset, Stored(values, low, high))
+    assert isinstance(image, LookUp) == (high - low < 2**16)
+    np.testing.assert_array_equal(np.asarray(image), _transform(dataset, values, 0)[0])
 
 
 def test_window_of_width_one_is_a_threshold() -> None:
