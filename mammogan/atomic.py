@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,10 +32,28 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            sentence = f"The disk of {path} is full; free space there and run the same command again."
+            disk = next(folder for folder in (_real(path), *_real(path).parents) if folder.is_mount())
+            sentence = f"The disk of {path} is full; free space in {disk} and run the same command again."
         else:
             sentence = f"{path} cannot be written ({error.strerror or error}); correct that and run again."
         raise OutputError(sentence) from error
+
+
+@contextmanager
+def temporary_databases() -> Iterator[None]:
+    """Turn the error of a temporary database of SQLite that fills its disk into one sentence; also a decorator.
+
+    Raises:
+        OutputError: the disk of temporary files is full.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        folder = os.environ.get("SQLITE_TMPDIR") or os.environ.get("TMPDIR") or "/var/tmp"  # SQLite's own order
+        sentence = f"The disk of {folder}, which holds temporary files, is full; free space there or set TMPDIR"
+        raise OutputError(f"{sentence} to a folder elsewhere, and run the same command again.") from error
 
 
 def make_folder(path: Path) -> None:

@@ -6,13 +6,16 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -90,8 +93,25 @@ def in_processes(function: Callable[[Item], Value], items: Iterable[Item], proce
 # Guarded child processes: no file can crash, hang or fill the process that reads many files.
 
 
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in the processes that the block starts: the terminal sends it to all, and this process ends them.
+
+    Only the main thread can arrange that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start_child() -> None:
-    """Keep memory from one call to the next, and bound the address space where the system allows it."""
+    """Ignore Ctrl-C, keep memory from call to call, and bound the address space where the system allows it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_memory(KEPT)
     if sys.platform.startswith("linux"):
         import resource
@@ -111,6 +131,8 @@ def guarded_pool(processes: int = 1, preload: Sequence[str] = ()) -> ProcessPool
     # Fork would copy the locks of other threads; a fork server is clean and, with the modules loaded, as fast.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
+    with _ignoring_interrupts():
+        forkserver.ensure_running()
     return ProcessPool(max_workers=processes, context=context, initializer=_start_child)
 
 

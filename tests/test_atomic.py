@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -89,10 +90,28 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         pass
     with pytest.raises(OutputError, match="cannot be written"):
         atomic.make_folder(below)
-    with pytest.raises(OutputError, match="disk of a is full"), atomic.writing(Path("a")):
+    here = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if folder.is_mount())
+    with (
+        pytest.raises(OutputError, match=f"disk of a is full; free space in {here} and run the same command"),
+        atomic.writing(Path("a")),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(ValueError, match="ours"), atomic.writing(Path("a")):
         raise ValueError("ours")
+
+
+def test_a_full_disk_of_temporary_databases_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQLITE_TMPDIR", "/scratch")
+    database = sqlite3.connect("")
+    database.execute("PRAGMA max_page_count = 2")
+    database.execute("CREATE TABLE a (b)")
+    with (
+        pytest.raises(OutputError, match=r"disk of /scratch, .* is full; free space there"),
+        atomic.temporary_databases(),
+    ):
+        database.execute("INSERT INTO a VALUES (zeroblob(100000))")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), atomic.temporary_databases():
+        database.execute("SELECT * FROM c")
 
 
 KILLED = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from dicom_files import as_bytes, phantom
 
 from mammogan.__main__ import app, main
 from mammogan.data.store import Store
-from mammogan.errors import MammoganError, StudyError
+from mammogan.errors import MammoganError, StoreError, StudyError
 
 Outcome = tuple[int, str, str]
 
@@ -170,6 +173,37 @@ def test_an_interrupted_command_says_so(call: Callable[..., Outcome], monkeypatc
     assert call("train", "--store", "x", "--out", "y", "--device", "cpu") == (
         130, "", "Stopped; the same command continues.\n"
     )  # fmt: skip
+
+
+SPEAKING = """
+from mammogan.__main__ import main
+from mammogan.cli import shared
+shared.EVERY = 0.0  # a line for every file
+main()
+"""
+
+
+@pytest.mark.slow
+def test_an_ingest_that_the_terminal_interrupts_continues(call: Callable[..., Outcome], tmp_path: Path) -> None:
+    sources = tmp_path / "in"
+    sources.mkdir()
+    (sources / "0.dcm").write_bytes(as_bytes(phantom()))
+    for number in range(1, 600):
+        os.link(sources / "0.dcm", sources / f"{number}.dcm")
+    command = ["ingest", "in", "--store", "s", "--height", "40", "--width", "32", "--workers", "2"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", SPEAKING, *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert run.stderr is not None
+    assert run.stderr.readline().startswith("files: ")  # children are at work
+    os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does: to every process of the terminal
+    said = run.stderr.read()
+    assert run.wait() == 130
+    assert said.splitlines()[-1] == "Stopped; the same command continues." and "Traceback" not in said
+    with pytest.raises(StoreError, match="is not finished"):
+        Store.open(tmp_path / "s")
+    code, said, _ = call(*command)
+    assert code == 0 and "599  duplicate" in said
 
 
 def test_the_version_and_the_commands_need_no_large_library() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammogan.atomic import replacing_text
+from mammogan.atomic import make_folder, replacing_text
 from mammogan.data.quality import FLAGS
 from mammogan.data.store import MANIFEST, REPORT, Store
 from mammogan.errors import REASONS
@@ -59,7 +59,7 @@ def splits(store: Store) -> pd.DataFrame:
 def write_report(store: Store) -> Path:
     """Write report/index.html, report/outcomes.csv and report/files.csv into the folder of a store; return the page."""
     folder = store.path / REPORT
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     files = pd.read_parquet(store.path / MANIFEST, columns=COLUMNS)
     files["reason"] = files["reason"].fillna("accepted")
     files["flags"] = files["flags"].map(lambda flags: "" if flags is None else " ".join(flags))

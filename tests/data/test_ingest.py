@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,12 +24,13 @@ from pandas.testing import assert_frame_equal
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
 
+from mammogan.data import ingest as stage
 from mammogan.data.deidentify import salt_path
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.data.walk import walk
-from mammogan.errors import InputError, NothingAcceptedError, ParameterError, StoreError
+from mammogan.errors import InputError, NothingAcceptedError, OutputError, ParameterError, StoreError
 
 SMALL = Settings(height=40, width=32)
 
@@ -79,6 +82,38 @@ def test_ingest_killed_again_and_again_ends_with_the_same_bytes(phantoms: Path, 
     for file in files:
         assert (whole / file).read_bytes() == (killed / file).read_bytes()
     assert_frame_equal(Store.open(whole).manifest, Store.open(killed).manifest)
+
+
+@pytest.mark.parametrize("file", ["c/0/0/0", "part-000000.parquet", "manifest.parquet", "refused.csv"])
+def test_a_full_disk_is_one_sentence_and_the_same_call_continues(
+    phantoms: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    flush = os.fsync
+
+    def full(number: int) -> None:
+        written = os.readlink(f"/proc/self/fd/{number}")  # .NAME.aside next to its place
+        if written.replace("/.", "/").removesuffix(".aside").endswith(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"is full; free space in /.* and run the same command again"):
+        ingest([phantoms], tmp_path / "s", SMALL)
+    monkeypatch.undo()
+    assert ingest([phantoms], tmp_path / "s", SMALL).fingerprint == store.fingerprint
+
+
+def test_a_full_disk_of_temporary_files_is_one_sentence(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bool:
+        database = sqlite3.connect("")
+        database.execute("PRAGMA max_page_count = 1")
+        return bool(database.execute("CREATE TABLE a (b)"))
+
+    monkeypatch.setattr(stage.Seen, "before", full)
+    with pytest.raises(OutputError, match="holds temporary files, is full"):
+        ingest([phantoms], tmp_path / "s", SMALL)
 
 
 def test_sources_that_changed_are_not_mixed_in(phantoms: Path, tmp_path: Path) -> None:

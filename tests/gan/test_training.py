@@ -134,7 +134,7 @@ def test_a_full_disk_is_reported_whatever_is_written(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    sentence = f"The disk of .*{what} is full; free space there and run the same command again"
+    sentence = f"The disk of .*{what} is full; free space in /.* and run the same command again"
     if what == "config.json":
         monkeypatch.setattr(os, "fsync", full)
     elif what == "stats.jsonl":
