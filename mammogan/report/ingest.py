@@ -52,8 +52,9 @@ def devices(store: Store) -> pd.DataFrame:
 
 
 def splits(store: Store) -> pd.DataFrame:
-    """Count images and patients per split."""
-    return store.manifest.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
+    """Count images and patients per split ("-" where there is none)."""
+    images = store.manifest.fillna({"split": "-"})
+    return images.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
 
 
 def write_report(store: Store) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
+
+import numpy as np
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store, StoreWriter
 from mammogan.errors import Reason
-from mammogan.report.ingest import devices, outcomes, write_report
+from mammogan.report.ingest import devices, outcomes, splits, write_report
 
 
 def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) -> None:
@@ -38,6 +41,19 @@ def test_a_sentence_is_true_of_all_files_that_it_counts(tmp_path: Path) -> None:
     assert sentences["view"] == "v"
     page = write_report(store).read_text()
     assert "0 images were accepted, 5 files refused" in page and "nan" not in page.lower()
+
+
+def test_facts_that_are_missing_are_dashes(tmp_path: Path) -> None:
+    gray = np.random.default_rng(0).random((40, 32))
+    with StoreWriter(tmp_path / "s", 40, 32, 12, {"by": "test"}) as writer:
+        writer.accept(gray, id="1", flags=[])
+        writer.accept(gray / 2, id="2", view="CC", split="train", patient="p", model="M", window_center=5.0)
+        writer.refuse("view", "v")
+    page = write_report(Store.open(tmp_path / "s")).read_text()
+    cells = re.findall("<t[dh][^>]*>([^<]*)</t[dh]>", page)
+    assert "M" in cells and "-" in cells
+    assert not {"nan", "none", "<na>", "nat"} & {cell.strip().lower() for cell in cells}
+    assert splits(Store.open(tmp_path / "s"))["images"].sum() == 2
 
 
 def test_devices_by_number_of_images(store: Store) -> None:
