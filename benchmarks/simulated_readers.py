@@ -170,3 +170,39 @@ def simulate(studies: int, *, scenarios: dict[str, Readers] | None = None, seed:
     """
     chosen = (scenarios or SCENARIOS).items()
     return pd.DataFrame({name: outcomes(name, readers, range(studies), seed=seed).mean() for name, readers in chosen})
+
+
+@dataclass(frozen=True)
+class Raters:
+    """Readers who rate single images on five levels of confidence, real to synthetic (Roe & Metz 1997).
+
+    The evidence of an answer is separation * synthetic + reader + image + reader x image, each normal; standard
+    deviations of reader's separation, image and rest are given, and those of the evidence sum to 1.
+    """
+
+    separation: float = 0.7  # mean evidence of synthetic images, in standard deviations of the evidence
+    ability: float = 0.2  # standard deviation of readers' separation
+    images: float = 0.5  # standard deviation of images
+    readers: int = 5
+    cases: int = 60  # half of them synthetic
+    seen: float = 1.0  # share of the images that a reader sees
+    levels: int = 0  # levels of the rating; 0: the evidence itself
+
+    @property
+    def auc(self) -> float:
+        """Expected AUC of the evidence over readers and images."""
+        return float(special.ndtr(self.separation / np.sqrt(2 + self.ability**2)))
+
+    def draw(self, rng: np.random.Generator, test: str = "a") -> pd.DataFrame:
+        """Return the ratings of one study, one row per rating: test, reader, case, positive, rating."""
+        reader, case = (index.ravel() for index in np.indices((self.readers, self.cases)))
+        positive = case % 2 == 1
+        evidence = (self.separation + self.ability * rng.standard_normal(self.readers)[reader]) * positive
+        evidence = evidence + self.images * rng.standard_normal(self.cases)[case]
+        evidence = evidence + np.sqrt(1 - self.images**2) * rng.standard_normal(len(case))
+        if self.levels:
+            cuts = np.linspace(-1, 1, self.levels - 1) + self.separation / 2
+            evidence = np.digitize(evidence, cuts).astype(float)
+        names = np.char.add("x", case.astype(str))
+        table = pd.DataFrame({"test": test, "reader": reader, "case": names, "positive": positive, "rating": evidence})
+        return table[rng.random(len(table)) < self.seen].reset_index(drop=True)

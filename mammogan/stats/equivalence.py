@@ -1,4 +1,4 @@
-"""Equivalence to guessing: two one-sided tests, power and sample size."""
+"""Equivalence to guessing: two one-sided tests, Bayes factors, power and sample size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from mammogan.errors import ParameterError
 from mammogan.stats.proportions import binomial_p, check_counts, exact_interval
@@ -35,6 +35,38 @@ def _one_sided_p(successes: int | np.ndarray, trials: int, margin: float, chance
     below = stats.binom.sf(successes - 1, trials, chance - margin)
     above = stats.binom.cdf(successes, trials, chance + margin)
     return np.maximum(below, above)
+
+
+def bayes_factor(successes: float, trials: float, *, prior: float = 1.0, margin: float = 0.0) -> float:
+    """Return how many times likelier answers are under guessing than under another rate (Kass & Raftery 1995).
+
+    Guessing is a rate of 1/2, or one within 1/2 +- margin; the other rates have a Beta(prior, prior) distribution.
+    Above 1 the answers speak for guessing, below 1 against it. Correlated answers count as their effective number,
+    trials over design effect, which need not be whole.
+
+    Args:
+        successes, trials: right answers and all answers.
+        prior: 1 for a uniform distribution of rates; higher values expect rates closer to 1/2.
+        margin: half-width of what counts as guessing; 0 for 1/2 alone.
+
+    Raises:
+        ParameterError: the counts are impossible, the prior is not positive, or the margin is not in [0, 1/2).
+    """
+    if not (0 <= successes <= trials and trials > 0 and prior > 0 and 0 <= margin < 0.5):
+        raise ParameterError(
+            f"A Bayes factor of {successes:g} successes in {trials:g} trials with prior {prior:g} and margin "
+            f"{margin:g} is impossible; check the counts, and give a prior above 0 and a margin in [0, 0.5)."
+        )
+    a, b = successes + prior, trials - successes + prior
+    if margin == 0:
+        return float(np.exp(-trials * np.log(2) - special.betaln(a, b) + special.betaln(prior, prior)))
+
+    def odds(left: float, right: float) -> float:
+        below, above = special.betainc(left, right, 0.5 - margin), special.betaincc(left, right, 0.5 + margin)
+        inside = special.betainc(left, right, 0.5 + margin) - below
+        return float(inside / max(below + above, np.finfo(float).tiny))
+
+    return odds(a, b) / odds(prior, prior)
 
 
 def power_of_equivalence(trials: int, margin: float, level: float = 0.05) -> float:

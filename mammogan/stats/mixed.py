@@ -34,6 +34,7 @@ class MixedFit:
     coefficients: dict[str, Coefficient]  # of the fixed effects
     deviations: dict[str, float]  # standard deviation of the random intercepts of each factor, log odds
     p: dict[str, float]  # of no differences between the levels of each factor, a null at the border
+    modes: dict[str, dict[object, Coefficient]]  # deviation of each level of each factor, shrunk, log odds
     log_likelihood: float  # Laplace's approximation of the maximum
     converged: bool  # whether the optimizer converged
 
@@ -51,6 +52,17 @@ class MixedFit:
         odds = np.array([estimate, estimate - step, estimate + step])[:, None] + spread * nodes
         return Estimate(*map(float, special.expit(odds) @ weights / weights.sum()))
 
+    def level_rate(self, factor: str, code: object, level: float = 0.95) -> Estimate:
+        """Return the rate of one reader on a typical image, or of a typical reader on one image.
+
+        The fewer the answers, the closer it is to the rate of all (an empirical Bayes estimate); the interval holds at
+        the estimated coefficients and deviations.
+        """
+        mode, error = self.modes[factor][code]
+        odds = self.coefficients["intercept"].estimate + mode
+        step = stats.norm.ppf(0.5 + level / 2) * error
+        return Estimate(*map(float, special.expit([odds, odds - step, odds + step])))
+
 
 class _Laplace:
     """Minus twice the log likelihood at given fixed effects and deviations, the random effects integrated out.
@@ -61,9 +73,10 @@ class _Laplace:
 
     def __init__(self, y: np.ndarray, x: np.ndarray, factors: Mapping[str, np.ndarray]) -> None:
         self.y, self.x = y.astype(float), x
-        codes = [np.unique(values, return_inverse=True)[1] for values in factors.values()]
-        sizes = [int(code.max()) + 1 for code in codes]
+        levels, codes = zip(*(np.unique(values, return_inverse=True) for values in factors.values()), strict=True)
+        sizes = [len(level) for level in levels]
         self.order = np.argsort(sizes)[::-1]  # factors by their number of levels, the largest first
+        self.levels = {list(factors)[i]: levels[i] for i in self.order}
         self.sizes = [sizes[i] for i in self.order]
         starts = np.cumsum([0, *self.sizes])
         self.index = np.stack([codes[i] + start for i, start in zip(self.order, starts, strict=False)])  # (factors, n)
@@ -90,6 +103,37 @@ class _Laplace:
 
     def _solve(self, weight: np.ndarray, scale: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
         """Solve with the information matrix Z' W Z + 1 of the random effects; return its log determinant, too."""
+        large = self.sizes[0]
+        diagonal, cross, root = self._decompose(weight, scale)
+        scaled = cross / diagonal[:, None]
+        rest = right[large:] - scaled.T @ right[:large]
+        small = linalg.cho_solve((root, True), rest) if len(rest) else rest
+        solution = np.concatenate([(right[:large] - cross @ small) / diagonal, small])
+        return solution, float(np.log(diagonal).sum() + 2 * np.log(np.diag(root)).sum())
+
+    def modes(self, beta: np.ndarray, deviations: np.ndarray) -> dict[str, dict[object, Coefficient]]:
+        """Return the modes of the random effects and their standard errors given the rest, as `ranef` of lme4."""
+        self(beta, deviations)
+        scale = deviations[self.order]
+        mean = self._penalized(self.u, self.x @ beta, scale)[1]
+        diagonal, cross, root = self._decompose(mean * (1 - mean), scale)
+        # The diagonal of the inverse, in blocks (Schur complement).
+        inverse = linalg.cho_solve((root, True), np.eye(len(root))) if len(root) else root
+        scaled = cross / diagonal[:, None]
+        variance = np.concatenate([1 / diagonal + ((scaled @ inverse) * scaled).sum(1), np.diag(inverse)])
+        each = np.repeat(scale, self.sizes)
+        pairs = np.column_stack([each * self.u, each * np.sqrt(variance)])
+        blocks = zip(self.levels.items(), np.split(pairs, np.cumsum(self.sizes)[:-1]), strict=True)
+        return {
+            name: {code: Coefficient(*map(float, pair)) for code, pair in zip(codes, block, strict=True)}
+            for (name, codes), block in blocks
+        }
+
+    def _decompose(self, weight: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Decompose the information matrix: return its diagonal (largest), block (largest, rest) and root (rest, rest).
+
+        The root is that of the Schur complement of the largest factor.
+        """
         large, rest = self.sizes[0], len(self.u) - self.sizes[0]
         diagonal = 1 + self._gather(weight, scale**2)
         first = self.index[0]
@@ -103,10 +147,7 @@ class _Laplace:
                 joint = np.bincount(i_index * rest + self.index[j] - large, scale[i] * scale[j] * weight, rest * rest)
                 inner += joint.reshape(rest, rest) + joint.reshape(rest, rest).T
         scaled = cross / diagonal[:large, None]
-        root = np.linalg.cholesky(inner - cross.T @ scaled)
-        small = linalg.cho_solve((root, True), right[large:] - scaled.T @ right[:large]) if rest else np.empty(0)
-        solution = np.concatenate([(right[:large] - cross @ small) / diagonal[:large], small])
-        return solution, float(np.log(diagonal[:large]).sum() + 2 * np.log(np.diag(root)).sum())
+        return diagonal[:large], cross, np.linalg.cholesky(inner - cross.T @ scaled)
 
     def _penalized(self, u: np.ndarray, fixed: np.ndarray, scale: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the penalized minus log likelihood and the expected answers, (n,)."""
@@ -168,7 +209,9 @@ def mixed_logistic(
     laplace = _Laplace(y, x, factors)
     errors = np.sqrt(np.diag(np.linalg.inv(_curvature(lambda b: laplace(b, deviations), best[:k]) / 2)))
     coefficients = {name: Coefficient(float(b), float(e)) for name, b, e in zip(columns, best[:k], errors, strict=True)}
-    return MixedFit(coefficients, dict(zip(names, map(float, deviations), strict=True)), p, -deviance / 2, converged)
+    modes = laplace.modes(best[:k], deviations)
+    by_name = dict(zip(names, map(float, deviations), strict=True))
+    return MixedFit(coefficients, by_name, p, modes, -deviance / 2, converged)
 
 
 def _minus_log_likelihood(y: np.ndarray, eta: np.ndarray) -> float:

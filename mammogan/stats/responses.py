@@ -31,17 +31,32 @@ COLUMNS = {
     "real_id": "id of the real image in its store",
     "synthetic_id": "id of the synthetic image in its store",
 }
+# Columns of studies that ask for more, or show one image at a time in place of pair ... chosen_side and the two ids.
+MORE_COLUMNS = {
+    "confidence": "1 (a guess) ... 5 (certain) of the answer; other tables may have any scale from 0",
+    "image": "blinded name of the picture",
+    "image_id": "id of the image in its store",
+    "is_synthetic": "yes or no: truth of the image",
+    "answer": "real or synthetic; correct is 1 where it agrees with is_synthetic",
+    "generator": "name of the generator of the synthetic image; empty for a real image",
+}
+PAIR = ("pair", "left", "right", "real_side", "chosen_side", "real_id", "synthetic_id")
+IMAGE = ("image", "image_id", "is_synthetic", "answer")
+# The application's tables have all columns of one of these.
+WHOLE = (set(COLUMNS), set(COLUMNS) - set(PAIR) | set(IMAGE))
 NEEDED = ("reader", "question", "correct")  # of any table; its other columns are checked and used
-CODES = ("session", "reader", "pair", "left", "right", "real_id", "synthetic_id")
+CODES = ("session", "reader", "pair", "left", "right", "real_id", "synthetic_id", "image", "image_id")
 CHOICES = {
     **dict.fromkeys(("real_side", "chosen_side"), (SIDES, "neither left nor right")),
     **dict.fromkeys(TRAITS, (("yes", "no", ""), "neither yes, no nor empty")),
+    "is_synthetic": (("yes", "no"), "neither yes nor no"),
+    "answer": (("real", "synthetic"), "neither real nor synthetic"),
 }
 # Truth as spreadsheets and pandas write it, also in German, French, Italian and Spanish.
 TRUE, FALSE = ("true", "yes", "wahr", "vrai", "vero", "verdadero"), ("false", "no", "falsch", "faux", "falso")
 TRUTH = {**dict.fromkeys(TRUE, "1"), **dict.fromkeys(FALSE, "0")}
 SAID = {**dict.fromkeys((*TRUE, "1", "1.0"), "yes"), **dict.fromkeys((*FALSE, "0", "0.0"), "no")}
-NUMBERS = ("question", "correct", "seconds", "years")
+NUMBERS = ("question", "correct", "seconds", "years", "confidence")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -102,12 +117,14 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
     Codes and choices are trimmed, and choices may be in capitals; correct and the traits may be TRUE and FALSE, yes and
     no, or 1 and 0.
 
-    A table with all `COLUMNS` is the application's: its sessions must be whole. Other tables need `NEEDED` alone;
-    without sessions each reader is one, and an optional column without any value counts as missing.
+    A table with all `COLUMNS`, or those of single images (`WHOLE`), is the application's: its sessions must be whole.
+    Other tables need `NEEDED` alone, and without sessions each reader is one. Other columns, as `MORE_COLUMNS`, are
+    optional; one without any value counts as missing.
 
     Returns:
         One row per answer, sorted by session and question: `COLUMNS` in their order, then others; question and correct
-        int64, seconds and years float64 (years NaN where empty), confirmed_at datetime64[ns, UTC], the others str.
+        int64, seconds, years and confidence float64 (years NaN where empty), confirmed_at datetime64[ns, UTC], the
+        others str.
 
     Raises:
         TableError: a column is missing, the table is empty, a value is impossible, an answer is there twice, a session
@@ -118,13 +135,12 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
         raise TableError(f"The responses have no column {missing[0]!r}; {', '.join(NEEDED)} are needed.")
     if table.empty:
         raise TableError("The responses hold no answer; wait for the first one.")
-    whole = set(COLUMNS) <= set(table)
+    whole = next((columns for columns in WHOLE if columns <= set(table)), None)
     if whole and "study" in table and table["study"].nunique() > 1:
         first, second = table["study"].unique()[:2]
         raise TableError(f"The responses are of two studies ({first} and {second}); analyze each study alone.")
-    if not whole:
-        optional = [name for name in table if name not in NEEDED]
-        table = table.drop(columns=[name for name in optional if (table[name].str.strip() == "").all()])
+    optional = [name for name in table if name not in (whole or NEEDED)]
+    table = table.drop(columns=[name for name in optional if (table[name].str.strip() == "").all()])
     if "session" not in table:
         table = table.assign(session=table["reader"])
     others = [name for name in table if name not in COLUMNS]
@@ -145,12 +161,40 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def image_codes(table: pd.DataFrame) -> pd.Series:
+    """Return a code per answer of the single image shown, (n,); ids of real and synthetic images may coincide."""
+    kind = table["is_synthetic"].map({"yes": "synthetic", "no": "real"}) if "is_synthetic" in table else ""
+    codes = kind + " " + table["image_id"]
+    return (table["generator"] + " " + codes).str.strip() if "generator" in table else codes
+
+
+def ratings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return answers to single images as ratings, `mrmc.COLUMNS`: how certain a reader is that an image is synthetic.
+
+    The rating is the confidence, negative where the answer is real; without confidences it is 1 or -1, and the AUC is
+    the mean of sensitivity and specificity. Each generator is a test of its own, on the same real images.
+
+    Args:
+        table: checked responses with `IMAGE` (but image) and, where it was asked for, confidence and generator.
+    """
+    sign = table["answer"].map({"synthetic": 1.0, "real": -1.0})
+    rating = sign * table["confidence"] if "confidence" in table else sign
+    rows = pd.DataFrame({
+        "test": table["generator"].replace("", "synthetic") if "generator" in table else "synthetic",
+        "reader": table["reader"],
+        "case": image_codes(table), "positive": table["is_synthetic"] == "yes", "rating": rating,
+    })  # fmt: skip
+    synthetic, real = rows[rows["positive"]], rows[~rows["positive"]]
+    each = [real.assign(test=name) for name in synthetic["test"].unique()]
+    return pd.concat([*each, synthetic], ignore_index=True)
+
+
 def _normalize(table: pd.DataFrame) -> None:
     """Trim text and bring choices and truth to one spelling, in place."""
-    for name in [name for name in (*CODES, *NUMBERS, "confirmed_at", *CHOICES) if name in table]:
+    for name in [name for name in (*CODES, *NUMBERS, "confirmed_at", "generator", *CHOICES) if name in table]:
         table[name] = table[name].str.strip()
     for name in [name for name in ("correct", *CHOICES) if name in table]:
-        words = TRUTH if name == "correct" else SAID if name in TRAITS else {}
+        words = TRUTH if name == "correct" else SAID if name in (*TRAITS, "is_synthetic") else {}
         table[name] = table[name].str.lower().replace(words)
 
 
@@ -175,6 +219,9 @@ def _check_values(table: pd.DataFrame) -> None:
     if {"real_side", "chosen_side"} <= set(table):
         right = table["real_side"] == table["chosen_side"]
         _refuse(table, table["correct"] != right, "correct contradicts the sides")
+    if {"is_synthetic", "answer"} <= set(table):
+        right = (table["is_synthetic"] == "yes") == (table["answer"] == "synthetic")
+        _refuse(table, table["correct"] != right, "correct contradicts answer and is_synthetic")
     if "confirmed_at" in table:
         times = pd.to_datetime(table["confirmed_at"], format="ISO8601", utc=True, errors="coerce")
         _refuse(table, times.isna(), "confirmed_at is not a time in ISO 8601", "confirmed_at")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from mammogan.errors import ParameterError
 from mammogan.stats import equivalence
+from mammogan.stats.equivalence import bayes_factor
 
 R = json.loads((Path(__file__).parents[1] / "r_reference.json").read_text())
 
@@ -54,3 +56,33 @@ def test_table_of_groups() -> None:
     assert row["p_holm"] == pytest.approx(min(2 * row["p"], 1))
     assert row["p_equivalence"] == equivalence.equivalence_p(40, 60, 0.05)
     assert list(equivalence.power_table(0.05).columns[:2]) == ["answers", "equivalence within 0.05"]
+
+
+def test_bayes_factors_equal_integrals() -> None:
+    for successes, trials, prior in ((652, 1330, 1.0), (9, 10, 1.0), (0, 7, 2.5), (62.3, 80.5, 10.0)):
+        kernel = stats.beta(successes + 1, trials - successes + 1).pdf  # the likelihood, up to a constant
+        weight = stats.beta(prior, prior).pdf
+        near = [0.5, max(min(successes / trials, 0.999), 0.001)]
+
+        def mass(low: float, high: float, kernel=kernel, weight=weight, near=near) -> float:
+            return integrate.quad(lambda rate: kernel(rate) * weight(rate), low, high, points=near, limit=200)[0]
+
+        assert bayes_factor(successes, trials, prior=prior) == pytest.approx(kernel(0.5) / mass(0, 1), rel=1e-6)
+        inside, outside = mass(0.45, 0.55), mass(0, 0.45) + mass(0.55, 1)
+        odds = np.diff(stats.beta(prior, prior).cdf([0.45, 0.55]))[0]
+        expected = inside / outside / (odds / (1 - odds))
+        assert bayes_factor(successes, trials, prior=prior, margin=0.05) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bayes_factors_speak_for_and_against_guessing() -> None:
+    # 115 of 200: P = .04, and yet hardly evidence against 1/2 (Lindley's paradox).
+    assert stats.binomtest(115, 200).pvalue < 0.05
+    assert bayes_factor(115, 200) == pytest.approx(1.197, abs=1e-3)
+    assert bayes_factor(100, 200) > 10
+    assert bayes_factor(150, 200) < 1e-8
+    assert bayes_factor(0, 1e5) == 0
+    for arguments in ((3, 2), (-1, 5), (0, 0)):
+        with pytest.raises(ParameterError, match="check the counts"):
+            bayes_factor(*arguments)
+    with pytest.raises(ParameterError, match="margin in"):
+        bayes_factor(1, 2, margin=0.5)

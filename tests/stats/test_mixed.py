@@ -29,6 +29,22 @@ def test_mixed_model_equals_lme4() -> None:
         assert fit.p[name] == pytest.approx(stats.chi2.sf(gain, 1) / 2, abs=2e-3)
 
 
+def test_modes_and_their_errors_equal_ranef_of_lme4() -> None:
+    y, readers, images, question = (np.array(LME4[name]) for name in ("y", "reader", "image", "question"))
+    fit = mixed_logistic(y, {"reader": readers, "image": images}, {"question": question})
+    for name in ("reader", "image"):
+        modes = [fit.modes[name][code] for code in LME4[f"levels_{name}"]]
+        assert len(modes) == len(fit.modes[name])
+        np.testing.assert_allclose([mode.estimate for mode in modes], LME4[f"modes_{name}"], atol=5e-3)
+        np.testing.assert_allclose([mode.error for mode in modes], LME4[f"mode_errors_{name}"], rtol=0.01)
+    # Rates of readers are shrunk to that of all.
+    raw = {code: y[readers == code].mean() for code in (LME4["levels_reader"][0], LME4["levels_reader"][1])}
+    for code, rate in raw.items():
+        shrunk = fit.level_rate("reader", code)
+        assert shrunk.low < shrunk.value < shrunk.high
+        assert abs(shrunk.value - fit.rate().value) < abs(rate - fit.rate().value)
+
+
 def test_mixed_model_refuses_what_it_cannot_fit() -> None:
     with pytest.raises(ParameterError, match="the same"):
         mixed_logistic(np.ones(6), {"reader": np.arange(6) // 2})

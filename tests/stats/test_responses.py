@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mammogan.errors import TableError
-from mammogan.stats.responses import COLUMNS, TRAITS, read_responses
+from mammogan.stats.responses import COLUMNS, TRAITS, image_codes, ratings, read_responses
 
 
 def answers(sessions: int = 3, questions: int = 4) -> pd.DataFrame:
@@ -145,3 +145,63 @@ def test_what_is_unclear_is_refused_with_what_was_seen(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(TableError, match=seen):
             read_responses(path)
+
+
+def single_images() -> pd.DataFrame:
+    """Return answers to single images with confidences: images 1 and 2 of both kinds, ids that coincide."""
+    table = answers().drop(columns=["pair", "left", "right", "real_side", "chosen_side", "real_id", "synthetic_id"])
+    synthetic = table["question"] > 2
+    said = (table["correct"] == 1) == synthetic
+    return table.assign(
+        image=table["session"] + table["question"].astype(str),
+        image_id=(table["question"] % 2).astype(str),
+        is_synthetic=synthetic.map({True: "yes", False: "no"}),
+        answer=said.map({True: "synthetic", False: "real"}),
+        confidence=table["question"] + 1,
+    )
+
+
+def test_single_images_and_confidences(tmp_path: Path) -> None:
+    table = read(single_images().assign(generator=""), tmp_path)  # a column without any value counts as missing
+    assert "generator" not in table
+    assert table["confidence"].tolist() == [2, 3, 4, 5] * 3
+    spelled = single_images().assign(
+        is_synthetic=lambda t: t["is_synthetic"].replace({"yes": "TRUE", "no": "FALSE"}),
+        answer=lambda t: t["answer"].str.upper(),
+    )
+    pd.testing.assert_frame_equal(read(spelled, tmp_path), table)
+    assert image_codes(table).tolist()[:4] == ["real 1", "real 0", "synthetic 1", "synthetic 0"]
+    rated = ratings(table).sort_values(["reader", "case"], ignore_index=True)
+    assert rated["rating"].tolist() == [3, -2, -5, 4] * 3
+    assert rated["case"].tolist() == ["real 0", "real 1", "synthetic 0", "synthetic 1"] * 3
+    assert rated["positive"].tolist() == [False, False, True, True] * 3
+    without = ratings(table.drop(columns="confidence")).sort_values(["reader", "case"])
+    assert without["rating"].tolist() == [1, -1, -1, 1] * 3
+
+
+def test_each_generator_is_a_test_on_the_same_real_images(tmp_path: Path) -> None:
+    named = single_images().assign(generator=lambda t: t["question"].map({1: "", 2: "", 3: "A", 4: "B"}))
+    rated = ratings(read(named, tmp_path))
+    assert rated.groupby(["test", "case"]).size().index.tolist() == [
+        ("A", "A synthetic 1"), ("A", "real 0"), ("A", "real 1"),
+        ("B", "B synthetic 0"), ("B", "real 0"), ("B", "real 1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("is_synthetic", "perhaps", "is_synthetic is neither yes nor no"),
+        ("answer", "fake", "answer is neither real nor synthetic"),
+        ("answer", "synthetic", "correct contradicts answer and is_synthetic"),
+        ("confidence", "-1", "confidence is not a number of 0 or more"),
+        ("confidence", "", "confidence is not a number of 0 or more"),
+        ("image_id", " ", "image_id is empty"),
+        ("question", "7", "a question before it has no answer"),
+    ],
+)
+def test_impossible_values_of_single_images_are_refused(tmp_path: Path, column: str, value: str, sentence: str) -> None:
+    table = single_images().astype(str)
+    table.loc[0, column] = value
+    with pytest.raises(TableError, match=sentence):
+        read(table, tmp_path)
