@@ -206,3 +206,33 @@ class Raters:
         names = np.char.add("x", case.astype(str))
         table = pd.DataFrame({"test": test, "reader": reader, "case": names, "positive": positive, "rating": evidence})
         return table[rng.random(len(table)) < self.seen].reset_index(drop=True)
+
+
+def rated_answers(raters: Raters, seed: int, generators: dict[str, float] | None = None) -> pd.DataFrame:
+    """Return a simulated study of single images with confidences, as `mammogan study analyse` reads it.
+
+    Args:
+        raters: readers and images; confidences are 1 to 5 by the distance of the evidence from its cut.
+        seed: random seed.
+        generators: {name: separation} where the synthetic images are of several; each has as many as one alone.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [
+        replace(raters, separation=d).draw(rng, name) for name, d in (generators or {"": raters.separation}).items()
+    ]
+    # All generators are shown among the real images of the first.
+    table = pd.concat([drawn[0], *(part[part["positive"]] for part in drawn[1:])]).sample(frac=1, random_state=seed)
+    evidence = table["rating"] - raters.separation / 2
+    synthetic, said = table["positive"].to_numpy(), (evidence > 0).to_numpy()
+    answers = pd.DataFrame({
+        "reader": "r" + table["reader"].astype(str),
+        "question": table.groupby("reader").cumcount() + 1,
+        "image_id": table["case"],
+        "is_synthetic": np.where(synthetic, "yes", "no"),
+        "answer": np.where(said, "synthetic", "real"),
+        "confidence": np.clip(np.ceil(np.abs(evidence) / 0.4), 1, 5).astype(int),
+        "correct": (said == synthetic).astype(int),
+    })  # fmt: skip
+    if generators:
+        answers["generator"] = np.where(synthetic, table["test"], "")
+    return answers.astype(str).reset_index(drop=True)

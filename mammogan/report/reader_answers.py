@@ -11,9 +11,9 @@ import pandas as pd
 
 from mammogan.report.numbers import words
 from mammogan.stats import proportions
-from mammogan.stats.responses import TRAITS
+from mammogan.stats.responses import TRAITS, image_codes
 
-IMAGES = ("pair", "real_id", "synthetic_id")
+IMAGES = ("pair", "real_id", "synthetic_id", "image_id")
 CLUSTER_NAMES: dict[str, str] = words("study")["clusters"]
 TRAIT_NAMES: dict[str, list[str]] = words("study")["traits"]  # {trait: [readers who have it, readers who do not]}
 
@@ -89,6 +89,8 @@ class StudyAnswers:
     def clusters(self) -> dict[str, np.ndarray]:
         """{factor: (n,) codes} of the readers and images that several answers share."""
         codes = {name: self.table[name].astype(str).to_numpy() for name in ("reader", *IMAGES) if self.has(name)}
+        if "image_id" in codes:
+            codes["image_id"] = image_codes(self.table).to_numpy()
         factors = {name: code for name, code in codes.items() if 1 < len(np.unique(code)) < 0.9 * len(code)}
         if {"real_id", "synthetic_id"} <= set(factors):
             factors.pop("pair", None)  # the pair is given by its two images

@@ -120,6 +120,36 @@ def power_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def roc_curves(curves: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
+    """Draw the empirical ROC curves of readers, and their AUCs next to the average over readers.
+
+    Args:
+        curves: test, reader, false alarms, hits; points of each curve in their order.
+        aucs: test, reader ("all" is the average), AUC, low, high.
+    """
+    tests = aucs["test"].unique()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
+    rows = np.arange(len(aucs))[::-1]
+    for test, color in zip(tests, [SYNTHETIC, REAL, *OTHERS] * len(tests), strict=False):
+        for number, (_, curve) in enumerate(curves[curves["test"] == test].groupby("reader")):
+            left.plot(
+                curve["false alarms"], curve["hits"], color=color, lw=0.9, alpha=0.7, label=test if not number else None
+            )
+        of_test = (aucs["test"] == test).to_numpy()
+        some = aucs[of_test]
+        spread = np.abs(some[["low", "high"]].to_numpy().T - some["AUC"].to_numpy())
+        right.errorbar(some["AUC"], rows[of_test], xerr=spread, fmt="o", ms=4, color=color, capsize=2)
+    left.plot([0, 1], [0, 1], color="0.5", lw=0.8, ls="--")
+    left.set(xlabel="real images called synthetic", ylabel="synthetic images called synthetic", aspect="equal")
+    if len(tests) > 1:
+        left.legend(fontsize=8)
+    right.axvline(0.5, color="0.5", lw=0.8, ls="--")
+    names = [f"{row.test}, {row.reader}" if len(tests) > 1 else str(row.reader) for row in aucs.itertuples()]
+    right.set_yticks(rows, names, fontsize=8 if len(aucs) < 25 else 4)
+    right.set(xlabel="area under the ROC curve, 95 % interval", xlim=(0, 1))
+    return figure
+
+
 def plain_ticks(axis: Axis) -> None:
     """Label a logarithmic axis with plain numbers: 1, 2, 5, 10, ..."""
     axis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator())

@@ -6,43 +6,26 @@ Any table of answers with the columns reader, question and correct can be analyz
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy import stats
 
 from mammogan.errors import ParameterError
-from mammogan.report import reader_figures, style
-from mammogan.report.html import Part, Picture, Table, write_page
-from mammogan.report.numbers import Number, described, filled, words
+from mammogan.report import reader_figures, reader_ratings, style
+from mammogan.report.html import Part, Table, write_page
+from mammogan.report.numbers import Number, filled
 from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
+from mammogan.report.reader_items import WORDS, Item, Section, drawn, numbers, write_section
 from mammogan.report.results import Results
 from mammogan.stats import equivalence, proportions, rank_tests
 from mammogan.stats.mixed import mixed_logistic
 from mammogan.types import Progress, no_progress
 
-WORDS = words("study")
 INTERVAL = ["rate", "low", "high"]
-Item = str | Table | Picture  # a table without a caption is kept and not shown
-Section = Callable[[StudyAnswers], Iterator[Item]]
-
-
-def numbers(values: Mapping[str, Number], caption: str = "", **facts: object) -> Table:
-    """Return numbers with the words of a reader study as a table without empty columns; see `numbers.described`."""
-    kept = described("study", values, **facts)
-    rows = [(value.label, value.plain, *(value.interval or ("", "")), value.how) for value in kept.values()]
-    frame = pd.DataFrame(rows, columns=["quantity", "value", "low", "high", "how"], dtype=object)
-    return Table(caption, frame.loc[:, (frame != "").any()], values=kept)
-
-
-def drawn(name: str, figure: Figure, data: pd.DataFrame, **facts: object) -> Picture:
-    """Return a figure and its numbers with the words of a reader study."""
-    return Picture(name, figure, filled(WORDS["captions"][name], **facts), data, WORDS["alt"][name])
 
 
 def demographics(study: StudyAnswers) -> Iterator[Item]:
@@ -358,25 +341,6 @@ FUNCTIONS = (demographics, overall, distribution, over_questions, groups, mixed_
 SECTIONS: dict[str, Section] = {WORDS["sections"][section.__name__]: section for section in FUNCTIONS}
 
 
-def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:
-    """Write the numbers, tables and figures of a section, and return it as a part of a page."""
-    part = Part(title, [])
-    for item in section(study):
-        if isinstance(item, str):
-            part.text = [*part.text, item]
-        elif isinstance(item, Picture):
-            if study.note:
-                item.figure.suptitle(study.note, y=1.01, va="bottom", fontsize=8)
-            results.figure(item.name, item.figure, item.data)
-            part.pictures.append(replace(item, caption=f"{study.note} {item.caption}".strip()))
-        else:
-            results.keep(item.values)
-            if item.name:
-                results.table(item.name, item.frame)
-            part.tables += [item] if item.caption else []
-    return part
-
-
 def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.DataFrame:
     """Compute how far the numbers of sections differ between studies, e.g. between data sets of one reconstruction.
 
@@ -408,8 +372,9 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
     """
     style.apply_style()
     results, parts = Results(out, chapter), []
-    for number, (title, section) in enumerate(SECTIONS.items()):
-        progress("sections", number, len(SECTIONS), title)
+    sections = SECTIONS | reader_ratings.sections(study)
+    for number, (title, section) in enumerate(sections.items()):
+        progress("sections", number, len(sections), title)
         parts.append(write_section(section, study, results, title))
         plt.close("all")
     results.save()
@@ -422,5 +387,5 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
     counts = {"answers": len(study.table), "attempts": len(study.sessions), "readers": study.table["reader"].nunique()}
     settings = {name: getattr(study, name) for name in ("margin", "seed", "simulations")}
     lead = [*filter(None, [study.note]), filled(WORDS["lead"], **counts, **settings)]
-    data = sorted(path.relative_to(out).as_posix() for path in Path(out).glob("data/*.csv"))
+    data = sorted(path.relative_to(out).as_posix() for path in Path(out).glob("data/*"))
     return write_page(Path(out) / "report.html", "Reader study", lead, parts, ["results.json", *data])

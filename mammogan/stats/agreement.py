@@ -29,7 +29,7 @@ class Agreement:
 
 
 def agreement(units: np.ndarray, answers: np.ndarray, *, draws: int = 2000, seed: int = 0) -> Agreement:
-    """Return the agreement of readers on nominal answers (Krippendorff 2004; Fleiss 1971).
+    """Return the agreement of readers on nominal answers (Krippendorff 2019; Fleiss 1971).
 
     Args:
         units: (n,) codes of what was answered, e.g. images. Units with one answer are left out.

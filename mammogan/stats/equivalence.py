@@ -64,7 +64,7 @@ def bayes_factor(successes: float, trials: float, *, prior: float = 1.0, margin:
     def odds(left: float, right: float) -> float:
         below, above = special.betainc(left, right, 0.5 - margin), special.betaincc(left, right, 0.5 + margin)
         inside = special.betainc(left, right, 0.5 + margin) - below
-        return float(inside / max(below + above, np.finfo(float).tiny))
+        return float(inside / max(below + above, 1e-300))
 
     return odds(a, b) / odds(prior, prior)
 

@@ -55,11 +55,12 @@ class MixedFit:
     def level_rate(self, factor: str, code: object, level: float = 0.95) -> Estimate:
         """Return the rate of one reader on a typical image, or of a typical reader on one image.
 
-        The fewer the answers, the closer it is to the rate of all (an empirical Bayes estimate); the interval holds at
-        the estimated coefficients and deviations.
+        The fewer the answers, the closer it is to the rate of all (an empirical Bayes estimate). The interval adds the
+        errors of the intercept and of the mode, and leaves out their covariance, which would narrow it.
         """
         mode, error = self.modes[factor][code]
-        odds = self.coefficients["intercept"].estimate + mode
+        intercept = self.coefficients["intercept"]
+        odds, error = intercept.estimate + mode, float(np.hypot(intercept.error, error))
         step = stats.norm.ppf(0.5 + level / 2) * error
         return Estimate(*map(float, special.expit([odds, odds - step, odds + step])))
 

@@ -30,7 +30,7 @@ class ReaderAucs:
         tests, readers: names.
         auc: (tests, readers).
         covariance: (tests, readers, tests, readers), from shared cases alone.
-        cases: number of different cases.
+        cases: number of different cases, and below of those under each test.
         smallest: cases of the smaller class of the reader who has the fewest.
         left_out: readers without two positive and two negative cases under each test.
     """
@@ -40,6 +40,7 @@ class ReaderAucs:
     auc: np.ndarray
     covariance: np.ndarray
     cases: int
+    cases_of_tests: list[int]
     smallest: int
     left_out: list[str]
 
@@ -204,7 +205,8 @@ def reader_aucs(ratings: pd.DataFrame) -> ReaderAucs:
     smallest = int(needed.loc[readers].min(axis=None))
     shape = auc.shape + auc.shape
     left_out = sorted(enough.index[~enough])
-    return ReaderAucs(tests, readers, auc, covariance.reshape(shape), len(cases), smallest, left_out)
+    of_tests = means.groupby("test")["case"].nunique().tolist()
+    return ReaderAucs(tests, readers, auc, covariance.reshape(shape), len(cases), of_tests, smallest, left_out)
 
 
 def _left_out(rating: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
@@ -256,7 +258,8 @@ def _one_test(aucs: ReaderAucs, number: int) -> Contrast:
     error = float(np.trace(covariance)) / j
     shared = max(float(covariance.sum() - np.trace(covariance)) / (j * (j - 1)), 0.0)
     spread = float(np.var(auc, ddof=1))
-    return Contrast(float(auc.mean()), j, aucs.cases, spread, shared, error - shared, j - 1, 1, aucs.smallest)
+    cases = aucs.cases_of_tests[number]
+    return Contrast(float(auc.mean()), j, cases, spread, shared, error - shared, j - 1, 1, aucs.smallest)
 
 
 def cases_needed(contrast: Contrast, effect: float, readers: int, power: float, most: int = 20_000) -> int | None:

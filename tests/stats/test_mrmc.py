@@ -127,7 +127,9 @@ def test_tests_that_share_negative_cases_are_correlated_by_these_alone() -> None
     second = first.assign(test="b", case="b" + first["case"], rating=first["rating"].to_numpy()[::-1])
     both = pd.concat([real, first, real.assign(test="b"), second])
     aucs = reader_aucs(both)
-    assert aucs.cases == 45
+    assert (aucs.cases, aucs.cases_of_tests) == (45, [30, 30])
+    analysis = obuchowski_rockette(aucs)
+    assert (analysis.tests["a"].cases, analysis.differences["a", "b"].cases) == (30, 45)
     alone = [reader_aucs(both[both["test"] == test]) for test in ("a", "b")]
     for number, one in enumerate(alone):
         np.testing.assert_allclose(aucs.auc[number], one.auc[0])
