@@ -91,7 +91,7 @@ def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arg
         ("train --store {store} --run file/x --profile smoke --device cpu", "file/x/checkpoints cannot be written"),
         ("train --store {store} --out x --profile nope", "nope"),
         ("train --store {store} --run x --profile smoke --set speed=9", "speed"),
-        ("reference /nowhere --real {store} --out x --origin phantoms", "/nowhere"),
+        ("reference /nowhere --real {store} --out x", "/nowhere"),
         ("inspect {store} --out file/x --count 2", "file/x cannot be written"),
         ("align {store} {store} --out x", "too few patients"),
         ("labels {store} nowhere.csv", "inspection"),

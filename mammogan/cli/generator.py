@@ -131,12 +131,12 @@ def reference(
     run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
     real: Annotated[Path, typer.Option(help="Store of its training images.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    origin: Annotated[str, typer.Option(help='Origin of the images: "cdd-cesm" or "phantoms".')],
     count: Annotated[int, typer.Option(min=10, help="Synthetic images to measure.")] = 1000,
     seed: Seed = 1,
     choose: Annotated[
         bool, typer.Option("--choose", help="Publish the best of the generators that the run kept, not the newest.")
     ] = False,
+    megabytes: Annotated[float, typer.Option(help="Largest file of weights; hosts of repositories limit it.")] = 25.0,
     force: Force = False,
 ) -> None:
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
@@ -147,5 +147,5 @@ def reference(
     if not force:
         check_empty(out)
     with renewing_folder(out, [REFERENCE], [run, real], force):
-        export(run, real, out, origin, count=count, seed=seed, choose=choose)
+        export(run, real, out, count=count, seed=seed, choose=choose, megabytes=megabytes)
     print(f"The reference is {out}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ class Snapshot:
         skipped: updates with a gradient that was not finite.
         bits: bits of the gray levels.
         weights: {"generator": number of weights, "discriminator": ...}.
+        store: fingerprint of the store of real images; "" where the run does not state it.
     """
 
     config: Config
@@ -34,6 +37,7 @@ class Snapshot:
     skipped: int
     bits: int
     weights: dict[str, int]
+    store: str
 
     @classmethod
     def open(cls, run: str | Path) -> Snapshot:
@@ -44,7 +48,11 @@ class Snapshot:
             nets = {"generator": Generator(architecture), "discriminator": Discriminator(architecture)}
         weights = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
         images, skipped, bits = state["images"], state["skipped"], state["bits"]
-        return cls(config, config.schedule, architecture, images, skipped, bits, weights)
+        store = state.get("store", "")
+        if not store:  # early runs state it in config.json alone
+            with suppress(OSError, ValueError):
+                store = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("store", "")
+        return cls(config, config.schedule, architecture, images, skipped, bits, weights, store)
 
 
 def publish_run(run: str | Path, out: str | Path, at: int | None = None) -> Path:

@@ -61,12 +61,14 @@ def notebook_hash(path: Path) -> str:
 
 def commit() -> tuple[str, bool]:
     """Return the commit of the checkout and whether tracked files differ from it; ("unknown", False) outside of one."""
+    # A copy or an installed package may be inside of somebody else's repository, which git would find from there, or
+    # by its variables where it calls a hook.
+    repository = ["git", f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}"]
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
+        return subprocess.run([*repository, *arguments], capture_output=True, text=True, check=True).stdout
 
-    # An installed package may be inside of somebody else's repository.
-    if not (ROOT / "pipeline.yaml").is_file():
+    if not (ROOT / "pipeline.yaml").is_file():  # a package that is installed at the top of a repository
         return "unknown", False
     try:
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no").strip())

@@ -16,6 +16,7 @@ No real image is in it, and none can be made from it but by the generator.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import tomllib
 from importlib.resources import files
@@ -28,8 +29,9 @@ from jinja2 import Environment
 from mammogan.atomic import replacing_folder, write_json
 from mammogan.data.images import Images
 from mammogan.data.pairs import patients
+from mammogan.data.phantom.patient import are_phantoms
 from mammogan.data.store import Store
-from mammogan.errors import OutputError, ParameterError, RunError
+from mammogan.errors import OutputError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.sampling import Draw, sample
 from mammogan.gan.snapshot import Snapshot, publish_run
@@ -42,7 +44,7 @@ from mammogan.report.inspection import compare_images, write_tables
 from mammogan.report.results import Value
 from mammogan.report.snapshots import RULE, measure_snapshots
 
-LARGEST = 25_000_000  # bytes of the weights
+MEGABYTES = 25.0  # of weights that every host of a repository accepts
 HERE = files("mammogan.report")
 ORIGINS = {
     name: {key: text.replace("\n", " ").strip() if isinstance(text, str) else text for key, text in origin.items()}
@@ -51,37 +53,46 @@ ORIGINS = {
 
 
 def export(
-    run: Path, real: Path, out: Path, origin: str, *, count: int = 1000, seed: int = 1, choose: bool = False
+    run: Path,
+    real: Path,
+    out: Path,
+    *,
+    count: int = 1000,
+    seed: int = 1,
+    choose: bool = False,
+    megabytes: float = MEGABYTES,
 ) -> Path:
     """Write a reference folder from a finished run and its training images, as a whole.
 
     Args:
         run: folder of the run.
-        real: store of the real images, with the size that the run reached.
+        real: store of the real images on which it was trained.
         out: folder to write.
-        origin: a name in origins.toml.
         count: synthetic images to draw for the tables.
         seed: random seed of the latent vectors; the chapters draw the same images again.
         choose: publish the generator that `snapshots.RULE` chooses, in place of the newest.
+        megabytes: largest size of the weights.
 
     Raises:
-        ParameterError: an unknown origin.
         OutputError: a folder that is not empty, or cannot be written.
-        RunError, StoreError: no run or no store, or weights of more than 25 MB.
+        RunError, StoreError: no run or no store, weights that are larger, or a run that was trained on another store.
     """
-    if origin not in ORIGINS:
-        raise ParameterError(f"There is no origin {origin!r}; it is one of {', '.join(ORIGINS)}.")
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"The folder {out} is not empty; give another folder.")
     store = Store.open(real)
+    if store.fingerprint != Snapshot.open(run).store:
+        raise RunError(f"{run} does not state that it was trained on {real}; give --real the store of its training.")
     with replacing_folder(out) as folder, tempfile.TemporaryDirectory() as aside:
         measured = measure_snapshots(run, store, seed=seed + 1) if choose else None
         at = None if measured is None else int(measured.loc[measured["chosen"], "images"].item())
         weights = publish_run(run, folder / "run", at)
         if measured is not None:
             measured.to_csv(folder / "choice.csv", index=False, float_format="%.6g")
-        if weights.stat().st_size > LARGEST:
-            raise RunError(f"The weights take {weights.stat().st_size / 1e6:.0f} MB; publish a narrower generator.")
+        if (size := weights.stat().st_size / 1e6) > megabytes:
+            raise RunError(
+                f"The weights take {size:.0f} MB, more than {megabytes:g}; give --megabytes {math.ceil(size)} if the "
+                "place where they are kept accepts such files."
+            )
         snapshot = Snapshot.open(folder / "run")
         split = snapshot.config.split
         trained = store.manifest["split"].to_numpy() == split if split else np.ones(len(store), bool)
@@ -92,12 +103,22 @@ def export(
             table = training.distances(run, store, seed=seed)
             table = table[table["images"] <= snapshot.images]
             table.to_csv(folder / "run" / "distances.csv", index=False)
-        told = {key: text for key, text in ORIGINS[origin].items() if key != "public"}
+        origin = origin_of(store)
+        told = {key: text for key, text in ORIGINS[origin].items() if key != "fingerprints"}
         facts = {"origin": origin, **told, **_facts(store, synthetic.sizes[-1], trained, snapshot, values)}
         facts |= {"count": count, "seed": seed, "rule": RULE if choose else "", **_provenance()}
         write_json(folder / "provenance.json", facts)
         (folder / "README.md").write_text(card(facts, snapshot, weights.stat().st_size), encoding="utf-8")
     return out
+
+
+def origin_of(store: Store) -> str:
+    """Return the name in origins.toml of the images of a store, which its content alone decides."""
+    if are_phantoms(store.manifest):
+        return "phantoms"
+    return next(
+        (name for name, known in ORIGINS.items() if store.fingerprint in known.get("fingerprints", ())), "unnamed"
+    )
 
 
 def _write_tables(folder: Path, real: Store, synthetic: Store, trained: np.ndarray, seed: int) -> dict[str, Value]:

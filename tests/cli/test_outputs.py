@@ -29,7 +29,7 @@ COMMANDS = {
     "study build": ("study build {store} {other} --out {out} --pairs 1", "store"),
     "study analyse": ("study analyse {answers} --out {out} --simulations 99", "answers"),
     "align": ("align {store} {other} --out {out} --moments-only --draws 2 --splits 2 --permutations 2", "store"),
-    "reference": ("reference {run} --real {trained} --out {out} --origin phantoms --count 16", "run"),
+    "reference": ("reference {run} --real {trained} --out {out} --count 16", "run"),
 }
 QUICK = ["phantom", "ingest", "inspect", "study build"]  # commands that take less than a second or two
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +70,32 @@ def test_a_commit_is_named_in_a_checkout_only(tmp_path: Path, monkeypatch: pytes
         assert provenance.commit() == ("unknown", False)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.commit() == ("unknown", False)
+
+
+def test_a_copy_in_another_repository_does_not_state_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(folder: Path, *arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, stdout=-1, text=True).stdout
+
+    for folder in (tmp_path, tmp_path / "checkout", tmp_path / "copy"):
+        folder.mkdir(exist_ok=True)
+        (folder / "pipeline.yaml").touch()
+        if folder.name != "copy":
+            git(folder, "init", "-q")
+            git(folder, "add", "pipeline.yaml")
+            git(folder, "commit", "-q", "-m", folder.name)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path / "copy")
+    assert provenance.commit() == ("unknown", False)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))  # as in a hook of the outer repository
+    assert provenance.commit() == ("unknown", False)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path / "checkout")
+    revision, dirty = provenance.commit()
+    monkeypatch.delenv("GIT_DIR")
+    assert (revision, dirty) == (git(tmp_path / "checkout", "rev-parse", "HEAD").strip(), False)
+    (tmp_path / "checkout" / "pipeline.yaml").write_text("stages: {}")
+    assert provenance.commit() == (revision, True)
 
 
 def test_a_folder_is_hashed_by_its_listing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from small_stores import make_store
 from typer.testing import CliRunner
 
 from mammogan.__main__ import app
@@ -17,7 +18,7 @@ from mammogan.artifacts.inspection import read_key
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
-from mammogan.errors import OutputError, ParameterError, PipelineError, RunError
+from mammogan.errors import OutputError, PipelineError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
@@ -29,7 +30,7 @@ from mammogan.report import copies, training
 from mammogan.report.inspection import TABLES, read_tables
 from mammogan.report.labels import tables as labeled
 from mammogan.report.provenance import ROOT
-from mammogan.report.reference import export
+from mammogan.report.reference import export, origin_of
 from mammogan.report.snapshots import choose
 
 SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4,), "stable_images": 8,
@@ -49,7 +50,7 @@ def kept(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     """A run of 64 images and its reference folder."""
     folder = tmp_path_factory.mktemp("reference")
     Run.open(store, folder / "run", Config().changed(SMALL)).train()
-    return folder / "run", export(folder / "run", store.path, folder / "kept", "phantoms", count=16)
+    return folder / "run", export(folder / "run", store.path, folder / "kept", count=16)
 
 
 @pytest.mark.slow
@@ -110,16 +111,47 @@ def test_the_tables_are_those_of_the_images(kept: tuple[Path, Path], store: Stor
     assert {p.suffix for p in files} <= {".md", ".json", ".jsonl", ".csv", ".npy", ".safetensors"}
     assert not any(str(kept[1].parent) in p.read_text() for p in files if p.suffix not in (".npy", ".safetensors"))
     with pytest.raises(OutputError, match="not empty"):
-        export(kept[0], store.path, kept[1], "phantoms")
-    with pytest.raises(ParameterError, match="no origin 'x'"):
-        export(kept[0], store.path, kept[1].parent / "x", "x")
+        export(kept[0], store.path, kept[1])
+
+
+@pytest.mark.slow
+def test_the_card_is_of_the_store_on_which_the_run_was_trained(
+    kept: tuple[Path, Path], store: Store, tmp_path: Path
+) -> None:
+    """Neither an option nor another store decides what the card says."""
+    card, record = ((kept[1] / name).read_text() for name in ("README.md", "provenance.json"))
+    assert "Generator trained on phantoms" in card and json.loads(record)["origin"] == "phantoms"
+    other = make_store(tmp_path / "other", 24, 1)
+    assert store.fingerprint == Snapshot.open(kept[0]).store != other.fingerprint
+    with pytest.raises(RunError, match=r"does not state that it was trained on .*other; give --real"):
+        export(kept[0], other.path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    shutil.copytree(kept[0], tmp_path / "early")  # a run whose checkpoints do not state the store
+    for path in checkpoints.checkpoints(tmp_path / "early"):
+        tensors, state = checkpoints.load(path)
+        checkpoints.save(path, tensors, {key: value for key, value in state.items() if key != "store"})
+    assert Snapshot.open(tmp_path / "early").store == store.fingerprint
+    with pytest.raises(RunError, match=r"more than 0\.001; give --megabytes 1 "):
+        export(kept[0], store.path, tmp_path / "out", megabytes=0.001)
+    assert not (tmp_path / "out").exists()
+
+
+def test_origins_are_recognized_by_the_images(store: Store, tmp_path: Path) -> None:
+    assert origin_of(store) == "phantoms"
+    unknown = make_store(tmp_path / "unknown", 8, 1)
+    assert origin_of(unknown) == "unnamed"
+    for folder in (ROOT / "reference").iterdir():
+        record = json.loads((folder / "provenance.json").read_text())
+        unknown.attributes["fingerprint"] = record["data_hash"]
+        expected = "unnamed" if record["origin"] == "phantoms" else record["origin"]  # no phantoms by their manifest
+        assert origin_of(unknown) == expected
 
 
 @pytest.mark.slow
 def test_a_chosen_generator_is_published_as_it_was(store: Store, tmp_path: Path) -> None:
     settings = {**SMALL, "split": "train", "total_images": 80, "sample_images": 8}
     Run.open(store, tmp_path / "run", Config().changed(settings)).train()
-    out = export(tmp_path / "run", store.path, tmp_path / "kept", "phantoms", count=16, choose=True)
+    out = export(tmp_path / "run", store.path, tmp_path / "kept", count=16, choose=True)
     choice = pd.read_csv(out / "choice.csv")
     assert choice["images"].tolist() == [64, 80]
     assert choice["chosen"].sum() == 1
@@ -132,7 +164,7 @@ def test_a_chosen_generator_is_published_as_it_was(store: Store, tmp_path: Path)
     assert "**Choice.**" in (out / "README.md").read_text()
     with pytest.raises(RunError, match="split=train"):
         Run.open(store, tmp_path / "all", Config().changed(SMALL)).train()
-        export(tmp_path / "all", store.path, tmp_path / "x", "phantoms", count=16, choose=True)
+        export(tmp_path / "all", store.path, tmp_path / "x", count=16, choose=True)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +188,8 @@ def test_force_loses_neither_labels_nor_what_has_no_successor(
     shutil.copytree(kept[1], out)
     (out / "run" / "old").touch()
     command = ["reference", str(kept[0]), "--real", str(store.path), "--out", str(out), "--count", "16", "--force"]
-    assert CliRunner().invoke(app, [*command, "--origin", "x"]).exit_code != 0
+    assert CliRunner().invoke(app, [*command, "--seed", "x"]).exit_code != 0
     assert (out / "run" / "old").exists()
-    command += ["--origin", "phantoms"]
     (out / "labels").mkdir()
     refused = CliRunner().invoke(app, command)
     assert "labels would be lost" in str(refused.exception)
