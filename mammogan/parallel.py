@@ -55,6 +55,13 @@ def keep_memory(at_most: int = -1) -> None:
             set_option(option, value)
 
 
+def count_cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def ordered_map(
     submit: Callable[[Item], Handle], result: Callable[[Handle], Value], items: Iterable[Item], processes: int
 ) -> Iterator[Value]:

@@ -88,6 +88,7 @@ def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arg
     ("arguments", "sentence"),
     [
         ("ingest file --store x", "file"),
+        ("ingest file --store x --height 500 --width 400", "500 x 400 pixels halve only down to 125 x 100"),
         ("train --store {store} --run file/x --profile smoke --device cpu", "file/x/checkpoints cannot be written"),
         ("train --store {store} --out x --profile nope", "nope"),
         ("train --store {store} --run x --profile smoke --set speed=9", "speed"),

@@ -6,14 +6,16 @@ import json
 import shutil
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
+import papermill
 import pytest
 import yaml
 from book_fixtures import whole_book
 
-from mammogan.errors import OutputError, PipelineError
-from mammogan.pipeline import Pipeline, book
+from mammogan.errors import OutputError, ParameterError, PipelineError
+from mammogan.pipeline import Pipeline, book, check_parameters
 from mammogan.pipeline.book import build_book, print_book
 from mammogan.pipeline.stages import _lock, run
 from mammogan.report.provenance import ROOT
@@ -224,6 +226,51 @@ def test_notebooks_of_the_book_are_clean_and_match_the_pipeline() -> None:
     for profile in yaml.safe_load((ROOT / "pipeline.yaml").read_text())["profiles"]:
         for name in pipeline.stages:
             Pipeline(profile).check_parameters(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "wrong", "sentence"),
+    [
+        ("01_preprocessing", {"count": 2.0}, "count is 2.0; give one of the type int"),
+        ("01_preprocessing", {"laterality": "up"}, "keep or left"),
+        ("01_preprocessing", {"height": 500}, "halve only down"),
+        ("02_progressive_training", {"settings": "levels=2 micro"}, "NAME=VALUE"),
+        ("03_artifact_inspection", {"labels": None}, "labels is None"),
+        ("04_moment_alignment", {"scenarios": 2}, "scenarios is 2; give 3 or more"),
+        ("05_reader_statistics", {"simulations": 1e3}, "simulations is 1000.0; give one of the type int"),
+    ],
+)
+def test_a_wrong_parameter_ends_a_notebook_in_its_first_cell(
+    tmp_path: Path, stage: str, wrong: dict[str, object], sentence: str
+) -> None:
+    path = tmp_path / "notebook.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError, match=sentence):
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / f"{stage}.ipynb"),
+            str(path),
+            parameters={**wrong, "out": str(tmp_path / "out")},
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(tmp_path),
+        )
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert "injected-parameters" in cells[2].metadata.tags  # after the message and the defaults
+    assert [cell.execution_count is None for cell in cells[3:6]] == [False, True, True]
+
+
+def test_parameters_are_compared_with_their_annotations() -> None:
+    notebook = ModuleType("notebook")
+    exec('a: int = 1\nb: float = 0.5\nc: str = ""\nd: bool = True\nfree = None', notebook.__dict__)
+    check_parameters(notebook, a=1, b=0.5)
+    notebook.b = 1
+    check_parameters(notebook)
+    for name, value in (("a", 1.0), ("a", True), ("b", "1"), ("c", 3), ("d", 1), ("b", float("nan"))):
+        before = getattr(notebook, name)
+        setattr(notebook, name, value)
+        with pytest.raises(ParameterError, match=f"The parameter {name} is "):
+            check_parameters(notebook, b=0)
+        setattr(notebook, name, before)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -62,6 +64,12 @@ def test_the_conda_environment_asks_for_the_same() -> None:
             assert set(conda[name].split(",")) == wanted, f"{name}: {conda[name]} in place of {requirement.specifier}"
     wanted = pyproject()["requires-python"].removeprefix(">=")
     assert conda["python"] == f"={wanted}"
+
+
+def test_windows_is_refused_in_one_sentence() -> None:
+    code = "import sys; sys.platform = 'win32'; import mammogan"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith("on Windows install it within WSL.")
 
 
 def targets() -> set[str]:

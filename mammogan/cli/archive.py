@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, key_values
+from mammogan.cli.shared import Bars, Force, Seed, Workers, key_values
 
 app = typer.Typer()
 
@@ -19,18 +19,18 @@ def phantom(
     seed: Seed = 0,
     height: Annotated[int, typer.Option(min=64, help="Height of an image, pixels.")] = 1280,
     width: Annotated[int, typer.Option(min=64, help="Width of an image, pixels.")] = 1024,
-    workers: Workers = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0 means one per core.")] = 0,
     force: Force = False,
 ) -> None:
-    """Draw a procedural population of mammograms as DICOM files."""
-    from mammogan.atomic import renewing_folder, replacing_folder
+    """Draw a procedural population of mammograms as DICOM files; the same command continues one that was cut off."""
+    from mammogan.atomic import renewing_folder
     from mammogan.cli.outputs import PHANTOMS
     from mammogan.data.phantom.population import write_population
+    from mammogan.parallel import count_cores
 
-    if not force:
-        check_empty(out)
-    with renewing_folder(out, [PHANTOMS], force=force), replacing_folder(out) as folder, Bars() as bars:
-        write_population(folder, count, seed, height=height, width=width, workers=workers, progress=bars)
+    workers = workers or count_cores()
+    with renewing_folder(out, [PHANTOMS], force=force), Bars() as bars:
+        write_population(out, count, seed, height=height, width=width, workers=workers, progress=bars)
     print(f"{count} phantoms in {out}")
 
 
@@ -71,10 +71,11 @@ def ingest(
     from mammogan.data.ingest import Settings, refused_path
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource
-    from mammogan.data.store import Store
+    from mammogan.data.store import Store, check_growth
     from mammogan.errors import NothingAcceptedError
     from mammogan.report.ingest import flag_counts, outcomes, write_report
 
+    check_growth(height, width)
     settings = Settings(
         height=height,
         width=width,

@@ -44,6 +44,7 @@ PHANTOMS = FolderKind(
     "phantoms.csv",
     lambda content: content.startswith("file,patient,view,laterality,age,density,lesions"),
     r"phantoms\.csv|\d{7,}\.dcm",
+    "phantoms.csv",
 )
 STORE = (
     _store("ingest"),

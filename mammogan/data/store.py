@@ -41,6 +41,7 @@ PARTS = "manifest.parts"
 LOCK = ".lock"
 REPORT = "report"  # folder of the report on the sources
 NAME = "{}x{}"  # of the array of a level
+MAX_BASE = 16  # pixels of a side at which a GAN may begin to grow
 
 
 def pyramid_sizes(height: int, width: int) -> list[Size]:
@@ -56,6 +57,16 @@ def pyramid_sizes(height: int, width: int) -> list[Size]:
         height, width = height // 2, width // 2
         sizes.append(Size(height, width))
     return sizes[::-1]
+
+
+def check_growth(height: int, width: int) -> None:
+    """Check that a GAN can grow to a size: ParameterError unless halving leads down to `MAX_BASE` pixels or less."""
+    base = pyramid_sizes(height, width)[0]
+    if max(base) > MAX_BASE:
+        raise ParameterError(
+            f"{Size(height, width)} pixels halve only down to {base}, and a GAN grows from {MAX_BASE} or less; choose "
+            "--height and --width of a few pixels doubled again and again, as 1280 and 1024."
+        )
 
 
 def quantize(image: np.ndarray, bits: int) -> np.ndarray:
@@ -139,6 +150,13 @@ class Store:
             sizes = ", ".join(map(str, self.sizes))
             raise StoreError(f"The store {self.path} has no images of {level} pixels; choose from {sizes}.")
         return Level(self.path / NAME.format(*level), (len(self), *level), self.attributes["shard"])
+
+    def in_split(self, split: str) -> np.ndarray:
+        """Return True for the images of a split, (n,), of all for ""; StoreError if there are none."""
+        members = (self.manifest["split"] == split).to_numpy() if split else np.ones(len(self), bool)
+        if not members.any():
+            raise StoreError(f"The store {self.path} has no images in the split {split!r}; name another split.")
+        return members
 
     @property
     def fingerprint(self) -> str:

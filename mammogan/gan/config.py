@@ -186,7 +186,15 @@ def preset(name: str) -> Config:
     """Return the hyper-parameters of a profile; ParameterError if there is none of that name."""
     if name not in PRESETS:
         raise ParameterError(f"There is no training profile {name!r}; the profiles are {', '.join(PRESETS)}.")
-    return Config().changed(dict(pair.split("=") for pair in PRESETS[name].split()))
+    return Config().changed(pairs(PRESETS[name]))
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return settings that are written as NAME=VALUE, separated by blanks; ParameterError for any other text."""
+    split = [pair.partition("=") for pair in text.split()]
+    if wrong := [name for name, sign, _ in split if not sign]:
+        raise ParameterError(f"Settings are written as NAME=VALUE, separated by blanks, not {wrong[0]!r}.")
+    return {name: value for name, _, value in split}
 
 
 def _parse(value: object, kind: object) -> object:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mammogan.data.store import Store
-from mammogan.errors import RunError
 from mammogan.gan.config import CONDITIONS
 from mammogan.gan.networks import RESAMPLINGS
 
@@ -37,17 +36,14 @@ class Population(TypedDict):
 class RealImages:
     """Real images of one level and split, in an order that is a function of the seed: one permutation per epoch.
 
-    Labels are one-hot facts of `conditions`. The split "" is the whole store; RunError if there is no image in it.
+    Labels are one-hot facts of `conditions`. The split "" is the whole store; StoreError if there is no image in it.
     """
 
     def __init__(
         self, store: Store, size: tuple[int, int], split: str, seed: int, conditions: tuple[str, ...] = ()
     ) -> None:
-        rows = np.flatnonzero(store.manifest["split"] == split) if split else np.arange(len(store))
-        if not rows.size:
-            raise RunError(f"The store {store.path} has no images in the split {split!r}; change the setting split.")
         self.array = store.images(size)
-        self.rows = rows
+        self.rows = np.flatnonzero(store.in_split(split))
         self.top = 2**store.bits - 1
         self.seed = seed
         self._labels = labels_of(store.manifest, conditions)
@@ -97,7 +93,7 @@ def labels_of(facts: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
 
 def population(store: Store, split: str) -> Population:
     """Return what sampling must know of the real images of a split: how many are of each kind, and their height."""
-    rows = store.manifest[store.manifest["split"] == split] if split else store.manifest
+    rows = store.manifest[store.in_split(split)]
     counts = rows.groupby(list(CONDITIONS), dropna=False).size().reset_index(name="count")
     height = rows["spacing_mm"].median() * store.sizes[-1][0]
     return {

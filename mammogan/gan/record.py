@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from mammogan import atomic
-from mammogan.data.store import Store
+from mammogan.data.store import Store, check_growth
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints, distributed
 from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config
 
-MAX_BASE = 16  # pixels of a side at which growing may begin
 NOISY = ("learning_rate", "precision")  # changed settings that may make gradients finite again
 QUIET = ("micro", "checkpoint_images", "checkpoint_minutes", "sample_images")  # changes that no history records
 log = logging.getLogger(__name__)
@@ -155,20 +154,18 @@ def fitted(config: Config, store: Store) -> Config:
     """Return the settings for the levels of a store.
 
     Raises:
-        RunError: the store has too few levels, does not grow from a small base, or no image has a fact of `condition`.
+        RunError: the store has too few levels, or no image has a fact of `condition`.
+        StoreError: the split has no images.
+        ParameterError: its sizes do not grow from a small one.
     """
-    levels, base, top = len(store.sizes), store.sizes[0], store.sizes[-1]
-    if max(base) > MAX_BASE:
-        raise RunError(
-            f"The sizes of {store.path} halve only down to {base[0]} x {base[1]}; ingest at a size that is a few "
-            "pixels doubled again and again, as 1280 x 1024."
-        )
+    levels, top = len(store.sizes), store.sizes[-1]
+    check_growth(*top)
     if config.levels > levels:
         raise RunError(
             f"The store {store.path} has {levels} levels up to {top[0]} x {top[1]}; set levels={levels}, or ingest at "
             "a larger size."
         )
-    rows = store.manifest[store.manifest["split"] == config.split] if config.split else store.manifest
+    rows = store.manifest[store.in_split(config.split)]
     for name in config.conditions:
         if not np.isin(rows[name], CONDITIONS[name]).any():
             raise RunError(

@@ -67,7 +67,8 @@ class Run:
 
         Raises:
             RunError: the store does not fit, another process trains in the folder, or it has a run with other settings.
-            ParameterError: the minibatches are not divisible as `micro` and the number of processes need.
+            ParameterError: the minibatches are not divisible as `micro` and the number of processes need, or the sizes
+                of the store do not grow from a small one.
             OutputError: the folder cannot be written.
         """
         config, device = fitted(config, store), distributed.join(device)

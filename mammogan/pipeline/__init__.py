@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
+from types import ModuleType
 
+from mammogan.errors import ParameterError
 from mammogan.pipeline.stages import Pipeline, run
 from mammogan.report.provenance import ROOT
 
-__all__ = ["Pipeline", "notebook_output", "stage_output"]
+__all__ = ["Pipeline", "check_parameters", "notebook_output", "stage_output"]
+
+
+def check_parameters(notebook: ModuleType | None = None, **least: float) -> None:
+    """Check the values that a notebook was given: each has the type of its parameter and is not too small.
+
+    Args:
+        notebook: module whose annotated variables are the parameters; by default that of the notebook which calls.
+        least: smallest value of some parameters.
+
+    Raises:
+        ParameterError: a value of another type, or one that is too small.
+    """
+    notebook = notebook or sys.modules["__main__"]
+    for name, kind in inspect.get_annotations(notebook, eval_str=True).items():
+        value = getattr(notebook, name)
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+            raise ParameterError(f"The parameter {name} is {value!r}; give one of the type {kind.__name__}.")
+        if name in least and not value >= least[name]:
+            raise ParameterError(f"The parameter {name} is {value}; give {least[name]:g} or more.")
 
 
 def stage_output(stage: str) -> Path:

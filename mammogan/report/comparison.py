@@ -128,12 +128,7 @@ def _comparison(
     design = ResamplingDesign(patients(real), len(stores[1]), settings.count, *resampling)
     if not settings.moments_only and design.size < LEAST:
         raise InputError(f"Measures of images need {LEAST} images per side; give more, or compare --moments-only.")
-    trained = real.manifest["split"].to_numpy() == settings.trained_on if settings.trained_on else None
-    if trained is not None and not trained.any():
-        raise InputError(
-            f"No real image is of the split {settings.trained_on!r}; name the split that was trained on with "
-            "--trained-on, or leave it out."
-        )
+    trained = real.in_split(settings.trained_on) if settings.trained_on else None
     images = (real.images(size), stores[1].images(size))
     run = partial(map_images, workers=settings.workers, scheduler=settings.scheduler, progress=progress)
     moments = [

@@ -94,8 +94,7 @@ def export(
                 "place where they are kept accepts such files."
             )
         snapshot = Snapshot.open(folder / "run")
-        split = snapshot.config.split
-        trained = store.manifest["split"].to_numpy() == split if split else np.ones(len(store), bool)
+        trained = store.in_split(snapshot.config.split)
         # From the published weights, not from the exact ones: what a reader can draw again.
         synthetic = Store.open(sample(folder / "run", Path(aside) / "synthetic", Draw(count, seed)))
         values = _write_tables(folder, store, synthetic, trained, seed)

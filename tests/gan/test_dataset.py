@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mammogan.data.store import Store
-from mammogan.errors import RunError
+from mammogan.errors import StoreError
 from mammogan.gan.dataset import RealImages, dequantize, population, to_gray
 
 
@@ -24,7 +24,7 @@ def test_every_epoch_has_every_image_once(store: Store) -> None:
     np.testing.assert_allclose(images[np.lexsort(images.reshape(16, -1).T)], expected[order], rtol=1e-6)
     assert not torch.equal(reals.batch(16, 16)[0], epoch)
     torch.testing.assert_close(reals.batch(14, 4)[0][:2], epoch[14:])
-    with pytest.raises(RunError, match="no images in the split 'none'; change the setting split"):
+    with pytest.raises(StoreError, match="no images in the split 'none'; name another split"):
         RealImages(store, (5, 4), "none", seed=3)
 
 

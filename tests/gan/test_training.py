@@ -20,7 +20,7 @@ from gan_runs import AUGMENTED, BY_VIEW, LATE, SCRIPT, SHORT, SMOOTH, arguments,
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
-from mammogan.errors import OutputError, RunError
+from mammogan.errors import OutputError, ParameterError, RunError
 from mammogan.gan import checkpoints, training
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
@@ -253,7 +253,7 @@ def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypa
 
 def test_a_store_that_cannot_grow_is_refused(phantoms: Path, tmp_path: Path) -> None:
     odd = ingest([phantoms], tmp_path / "odd", Settings(height=75, width=60))
-    with pytest.raises(RunError, match="halve only down to 75 x 60; ingest at a size"):
+    with pytest.raises(ParameterError, match="75 x 60 pixels halve only down to 75 x 60, and a GAN grows from 16"):
         Run.open(odd, tmp_path / "run", Config())
     assert not (tmp_path / "run").exists()
 

@@ -114,7 +114,7 @@ def test_moments_alone_a_network_and_held_out_patients(pair: tuple[Store, Store]
     assert more["alignment.features.kid"]["value"] != full["alignment.features.kid"]["value"]
     assert "of other patients" in more["alignment.memorization.baseline"]["how"]
     wrong = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "wrong"), "--trained-on", "nowhere"])
-    assert "No real image is of the split 'nowhere'" in str(wrong.exception)
+    assert "has no images in the split 'nowhere'" in str(wrong.exception)
 
 
 def test_dicom_folder_and_store(phantoms: Path, store: Store, tmp_path: Path) -> None:

@@ -8,16 +8,23 @@ millimeters, so that the same breast can be drawn on any grid. Shares and ranges
 """
 
 import csv
+import fcntl
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from mammogan.atomic import replacing, writing
 from mammogan.data.dicom_writer import write
 from mammogan.data.phantom.patient import VIEWS
-from mammogan.data.phantom.render import render
-from mammogan.errors import ParameterError
+from mammogan.data.phantom.render import check_size, render
+from mammogan.errors import OutputError, ParameterError
 from mammogan.parallel import in_processes
 from mammogan.types import Progress, no_progress
+
+COLUMNS = ["file", "patient", "view", "laterality", "age", "density", "lesions", "seed", "height", "width"]
 
 
 def write_population(
@@ -32,8 +39,10 @@ def write_population(
 ) -> Path:
     """Write images as DICOM files, four per patient; return the path of phantoms.csv, which lists their contents.
 
+    A population that was cut off is continued after the last row of phantoms.csv, and one that is complete may grow.
+
     Args:
-        out: folder, created where it is missing; files in it are replaced.
+        out: folder, created where it is missing.
         count: number of images.
         seed: random seed of the population; image i depends on (seed, i) alone.
         height, width: pixels, 5 : 4.
@@ -41,22 +50,51 @@ def write_population(
         progress: counts "phantoms".
 
     Raises:
-        ParameterError: a count below 1 or a size that `render` refuses.
+        ParameterError: a count below 1 or a size that `check_size` refuses.
+        OutputError: the folder holds something else, another population or a larger one, or another process writes it.
     """
     if count < 1:
         raise ParameterError(f"{count} phantoms are impossible; choose --count 1 or more.")
+    check_size(height, width)
     out = Path(out)
-    table = out / "phantoms.csv"
+    with _table(out, [str(seed), str(height), str(width)], count) as (file, done), writing(out):
+        rows = csv.writer(file)
+        draw = partial(_write_one, out, seed, height, width)
+        for number, row in enumerate(in_processes(draw, range(done, count), workers), done + 1):
+            rows.writerow(row)
+            file.flush()
+            progress("phantoms", number, count)
+    return out / "phantoms.csv"
+
+
+@contextmanager
+def _table(out: Path, population: list[str], count: int) -> Iterator[tuple[IO[str], int]]:
+    """Yield phantoms.csv, locked and at its end, and the number of its rows, without one that a kill cut short."""
+    another = "give another folder."
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        with table.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["file", "patient", "view", "laterality", "age", "density", "lesions"])
-            draw = partial(_write_one, out, seed, height, width)
-            for done, row in enumerate(in_processes(draw, range(count), workers), 1):
-                rows.writerow(row)
-                progress("phantoms", done, count)
-    return table
+        if not (out / "phantoms.csv").exists() and any(out.iterdir()):
+            raise OutputError(f"The folder {out} is not empty; {another}")
+        file = (out / "phantoms.csv").open("a+", newline="", encoding="utf-8")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"Another process draws phantoms in {out}; wait for it or stop it.") from None
+        file.seek(0)
+        text = file.read()
+        whole = text[: text.rfind("\n") + 1]
+        rows = list(csv.reader(io.StringIO(whole, newline="")))
+        if any(len(row) != len(COLUMNS) or row[-3:] not in (population, COLUMNS[-3:]) for row in rows):
+            raise OutputError(f"{out} holds phantoms of another seed or size, or another table; {another}")
+        if len(rows) - 1 > count:
+            raise OutputError(f"{out} holds {len(rows) - 1} phantoms already; ask for as many or {another}")
+        with writing(out):
+            file.truncate(len(whole.encode()))
+            if not rows:
+                csv.writer(file).writerow(COLUMNS)
+            file.flush()
+        yield file, max(len(rows) - 1, 0)
 
 
 def _write_one(out: Path, seed: int, height: int, width: int, index: int) -> list[str | int]:
@@ -68,4 +106,5 @@ def _write_one(out: Path, seed: int, height: int, width: int, index: int) -> lis
     with replacing(out / name) as aside:
         write(aside, phantom.pixels, phantom.header, phantom.encoding)
     lesions = "; ".join(f"{lesion.kind} {lesion.mm:.1f} mm" for lesion in phantom.lesions)
-    return [name, number, view, laterality, phantom.header.identity.age or "", phantom.density, lesions]
+    age = phantom.header.identity.age or ""
+    return [name, number, view, laterality, age, phantom.density, lesions, seed, height, width]

@@ -53,6 +53,12 @@ class Scene:
         return ndimage.gaussian_filter(np.where(inside, inward, -outward), 1.0 / coarse_mm) * coarse_mm
 
 
+def check_size(height: int, width: int) -> None:
+    """Raise a ParameterError for a size at which no phantom can be drawn."""
+    if height * 4 != width * 5 or height < 80:
+        raise ParameterError(f"A phantom of {height} x {width} is impossible; choose 5 : 4 and a height of 80 or more.")
+
+
 def render(seed: int, number: int, view: str, laterality: str, *, height: int = 1280, width: int = 1024) -> Phantom:
     """Draw one view of one patient.
 
@@ -67,8 +73,7 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
     """
     if (laterality, view) not in VIEWS:
         raise ParameterError(f"{laterality} {view} is not a view of the phantoms; choose L or R, and CC or MLO.")
-    if height * 4 != width * 5 or height < 80:
-        raise ParameterError(f"A phantom of {height} x {width} is impossible; choose 5 : 4 and a height of 80 or more.")
+    check_size(height, width)
     who, which = patient(seed, number), VIEWS.index((laterality, view))
     rng, fine = (default_rng([seed, number, stream, which]) for stream in (1, 2))
     breast = default_rng([seed, number, 3, "LR".index(laterality)])  # both views of a breast share its lesions
