@@ -1,9 +1,12 @@
 #!/bin/bash
-# The paper's profile on a Slurm cluster, command by command: sbatch --export=ARCHIVE=/archive/mammography slurm.sh
+# From an archive to the book of the paper's profile, on a Slurm cluster:
+#     sbatch --export=ARCHIVE=/archive/mammography slurm.sh
 # To continue a job that reached its time limit or failed, submit the same script again. Two minutes before its end, or
-# when it is preempted, the training receives SIGTERM and writes a checkpoint.
+# when it is preempted, the training receives SIGTERM and writes a checkpoint. The number of processes, nodes times GPUs
+# of each, must divide every minibatch; the smallest ones of the paper's profile have 4 images.
 #SBATCH --job-name=mammogan
 #SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=4
 #SBATCH --cpus-per-task=32
 #SBATCH --mem=128G
@@ -14,16 +17,11 @@
 set -euo pipefail
 
 source .venv/bin/activate
-WORK=${WORK:-runs/cluster}
+BUILD=(--profile "${PROFILE:-paper}" --data "$ARCHIVE")
 
-# Each command continues the store and the run of the last job.
-mammogan ingest "$ARCHIVE" --store "$WORK/store" --workers "$SLURM_CPUS_PER_TASK"
-srun torchrun --standalone --nproc-per-node "$SLURM_GPUS_ON_NODE" -m mammogan train \
-    --store "$WORK/store" --out "$WORK/run" --profile paper
-[ -e "$WORK/synthetic/zarr.json" ] || mammogan sample "$WORK/run" --count 90000 --out "$WORK/synthetic" --format zarr
-
-# Run the notebooks of the chapters on these images.
-for chapter in 03_artifact_inspection 04_moment_alignment; do
-    papermill "notebooks/$chapter.ipynb" "$WORK/$chapter.ipynb" -k python3 \
-        -p real "$WORK/store" -p synthetic "$WORK/synthetic" -p out "$WORK/$chapter"
-done
+# Each command continues what the last job left. The first one makes the store: chapter 1.
+mammogan run "${BUILD[@]}" --only 01
+srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "$SLURM_GPUS_ON_NODE" --rdzv-backend c10d \
+    --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$(hostname)" -m mammogan train "${BUILD[@]}"
+# The other chapters, of this training, and the book.
+mammogan run "${BUILD[@]}"

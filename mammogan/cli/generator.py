@@ -18,9 +18,12 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    store: Annotated[Path, typer.Option(help="Store of real images.")],
-    run: Annotated[Path, typer.Option("--out", "--run", help="Folder of the run; one that exists is continued.")],
+    store: Annotated[Path | None, typer.Option(help="Store of real images.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--out", "--run", help="Folder of the run; one that exists is continued.")
+    ] = None,
     profile: Annotated[str, typer.Option(help='Hyper-parameters to start from: "paper" or "smoke".')] = "paper",
+    data: Annotated[Path | None, typer.Option(help="DATA of the book, without --store and --out.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
     ] = None,
@@ -34,6 +37,8 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node N -m mammogan train --store STORE --out RUN
 
+    Without --store and --out it trains the run that `mammogan run` with the same --profile and --data then shows.
+
     torchrun takes --run, the earlier name of --out, as an abbreviation of an option of its own.
     """
     from mammogan.data.store import Store
@@ -44,7 +49,17 @@ def train(
 
     if tensorboard:
         require("tensorboard", "tensorboard")
-    config = preset(profile).changed(key_values("--set", settings))
+    if store and run and not data:
+        config = preset(profile).changed(key_values("--set", settings))
+    elif store or run or settings:
+        raise typer.BadParameter("Give --store and --out, or neither of them for the training of the book.")
+    else:
+        from mammogan.pipeline import Pipeline
+        from mammogan.pipeline.training import Training
+
+        training_of_book = Training.of(Pipeline(profile, data))
+        store, run, config = training_of_book.store, training_of_book.run, training_of_book.config
+        device = device or training_of_book.device
     if dry_run:
         from mammogan.gan.plan import plan
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mammogan.atomic import replacing, replacing_folder, write_json
 from mammogan.errors import PipelineError, require
-from mammogan.pipeline.stages import DEFAULT_PROFILE, Pipeline, tree
+from mammogan.pipeline.stages import DEFAULT_PROFILE, Pipeline
 from mammogan.reader_study.browser import own_files
 from mammogan.reader_study.build import write_demo
 from mammogan.report import provenance
@@ -43,8 +43,8 @@ def build_book(pipeline: Pipeline, echo: Callable[[str], None] = print) -> Path:
     dates = {name: json.loads((path / "provenance.json").read_text())["date"] for name, path in folders.items()}
     page_code = "from mammogan.reader_study.build import write_demo"
     key = {
-        "sources": sha256(*tree(pipeline.root / "book", skip="executed")),
-        "benchmarks": sha256(*tree(pipeline.root / "benchmarks" / "results")),
+        "sources": sha256(*provenance.contents(pipeline.root / "book", skip="executed")),
+        "benchmarks": sha256(*provenance.contents(pipeline.root / "benchmarks" / "results")),
         "settings": sha256(*((pipeline.root / name).read_bytes() for name in SETTINGS)),
         "reader study": sha256(provenance.code_hash([page_code]), *(path.read_bytes() for path in own_files())),
         **{name: sha256(json.dumps(pipeline.key(name)), date) for name, date in dates.items()},

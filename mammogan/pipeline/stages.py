@@ -42,6 +42,7 @@ RESULTS = (
         ".*",
     ),
 )
+TRAINING = "02_progressive_training"  # the stage whose run may be trained outside of it
 KEPT = ("reference/", "benchmarks/")  # folders of the checkout that hold files of earlier runs
 
 
@@ -81,6 +82,8 @@ class Pipeline:
         self.overrides: dict[str, dict[str, object]] = dict(content["profiles"][profile] or {})
         # A profile that rests on files of an earlier run describes the images of that run.
         described = str(self.overrides.pop("data", PHANTOMS))
+        processes = self.overrides.pop("processes", None)
+        self.processes = None if processes is None else int(str(processes))  # of torchrun; None trains in the notebook
         self.data_name = self.data.name if self.data else described
         if unknown := sorted(self.overrides.keys() - self.stages.keys()):
             raise PipelineError(f"The profile {profile} sets parameters of {unknown[0]}, which is not a stage.")
@@ -88,6 +91,11 @@ class Pipeline:
         slug = re.sub(r"[^a-z0-9]+", "-", self.data.name.lower()).strip("-") or "data" if self.data else ""
         self.name = f"{profile}-{slug}" if slug else profile
         self.runs = self.root / "runs" / self.name
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the run that was trained outside of the stages, where there is one: no stage deletes it."""
+        return self.runs / "run"
 
     def folder(self, stage: str) -> Path:
         """Return the folder of the results of a stage."""
@@ -132,19 +140,27 @@ class Pipeline:
             for key, value in self._unfilled(stage).items()
         }
 
+    def values(self, stage: str) -> dict[str, object]:
+        """Return all parameters of a notebook: those that it is given, and its defaults."""
+        return self._defaults(stage) | self.parameters(stage)
+
+    def _defaults(self, stage: str) -> dict[str, object]:
+        require("book", "papermill")
+        from papermill import inspect_notebook
+
+        facts = inspect_notebook(str(self.notebook(stage))).values()
+        return {fact["name"]: yaml.safe_load(fact["default"]) for fact in facts}
+
     def check_parameters(self, stage: str) -> None:
         """Check that a notebook has the parameters that it is given; papermill would ignore others.
 
         Raises:
             PipelineError: the notebook is missing, or has no such parameter.
         """
-        require("book", "papermill")
-        from papermill import inspect_notebook
-
         path = self.notebook(stage)
         if not path.is_file():
             raise PipelineError(f"The notebook {path.relative_to(self.root)} is missing; restore it.")
-        declared = inspect_notebook(str(path))
+        declared = self._defaults(stage)
         if unknown := [name for name in self.parameters(stage) if name not in declared]:
             names = ", ".join(declared) or "none"
             raise PipelineError(f"{stage} has no parameter {unknown[0]!r}; it has {names}. Correct pipeline.yaml.")
@@ -156,13 +172,16 @@ class Pipeline:
     def key(self, stage: str) -> dict[str, str]:
         """Return what the results of a stage depend on: {description: hash}."""
         parameters = self.parameters(stage)
-        kept = [part for path in self.kept(stage) for part in tree(path)]
+        kept = [part for path in self.kept(stage) for part in provenance.contents(path)]
+        logs = [self.trained / name for name in ("config.json", "stats.jsonl")] if stage == TRAINING else []
+        trained = [path.read_bytes() for path in logs if path.is_file()]
         return {
             "the notebook": provenance.notebook_hash(self.notebook(stage)),
             "its parameters": sha256(json.dumps(parameters, sort_keys=True)),
             "the code it imports": provenance.code_hash(self.code(stage)),
             "the data folder": self._data_hash if "source" in parameters else "",
             **({"the reference": sha256(*kept)} if kept else {}),
+            **({"the run": sha256(*trained)} if trained else {}),
             **{f"the stage {name}": sha256(json.dumps(self.key(name))) for name in self.needs(stage)},
         }
 
@@ -214,14 +233,6 @@ def _read_key(path: Path) -> dict[str, str]:
         return {}
 
 
-def tree(path: Path, skip: str = "") -> list[bytes]:
-    """Return names and contents of the files of a folder, but for folders named `skip`; of a file its content."""
-    if path.is_file():
-        return [path.read_bytes()]
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not {skip, "__pycache__"} & set(p.parts))
-    return [part for file in files for part in (str(file.relative_to(path)).encode(), file.read_bytes())]
-
-
 def run(
     pipeline: Pipeline, *, only: str | None = None, force: bool = False, echo: Callable[[str], None] = print
 ) -> dict[str, float]:
@@ -250,7 +261,14 @@ def run(
                 raise PipelineError(f"{link} is not a link that this command made; move it away.")
             link.unlink(missing_ok=True)
             link.symlink_to(pipeline.data)
-        return _run_stages(pipeline, wanted, force, echo)
+        seconds = dict[str, float]()
+        if pipeline.processes is not None and TRAINING in wanted and (force or pipeline.why(TRAINING)):
+            from mammogan.pipeline.training import train
+
+            seconds = _run_stages(pipeline, pipeline.chosen(TRAINING)[:-1], force, echo)
+            train(pipeline, echo)
+            wanted = [name for name in wanted if name not in seconds]
+        return seconds | _run_stages(pipeline, wanted, force, echo)
 
 
 def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callable[[str], None]) -> dict[str, float]:
@@ -286,7 +304,7 @@ def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callab
 
 def _run_stage(pipeline: Pipeline, stage: str, force: bool) -> float:
     """Execute one notebook and record where its results come from; return the wall time in seconds."""
-    from papermill import execute_notebook, inspect_notebook
+    from papermill import execute_notebook
 
     folder, key, parameters = pipeline.folder(stage), pipeline.key(stage), pipeline.parameters(stage)
     attempt, aside = folder / "attempt.json", folder / ".notebook.ipynb"
@@ -297,6 +315,10 @@ def _run_stage(pipeline: Pipeline, stage: str, force: bool) -> float:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "key.json").unlink(missing_ok=True)
+        if stage == TRAINING:
+            from mammogan.pipeline.training import take_run
+
+            take_run(pipeline, folder)
     write_json(attempt, key)
     started = time.perf_counter()
     try:
@@ -317,8 +339,7 @@ def _run_stage(pipeline: Pipeline, stage: str, force: bool) -> float:
         if not (folder / name).exists():
             raise _failed(pipeline, stage, aside, FileNotFoundError(f"it did not write {name}"))
     files = [folder / "results.json", *sorted((folder / "data").rglob("*.csv"))]
-    defaults = {name: yaml.safe_load(facts["default"]) for name, facts in inspect_notebook(str(aside)).items()}
-    record = provenance.describe(stage, pipeline.profile, {**defaults, **parameters}) | {
+    record = provenance.describe(stage, pipeline.profile, pipeline.values(stage)) | {
         "data": pipeline.data_name,
         "data_hash": _fingerprint(pipeline, stage),
         "seconds": round(seconds, 1),

@@ -53,6 +53,14 @@ def tree_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def contents(path: Path, skip: str = "") -> list[bytes]:
+    """Return names and contents of the files of a folder, but for folders named `skip`; of a file its content."""
+    if path.is_file():
+        return [path.read_bytes()]
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not {skip, "__pycache__"} & set(p.parts))
+    return [part for file in files for part in (str(file.relative_to(path)).encode(), file.read_bytes())]
+
+
 def notebook_hash(path: Path) -> str:
     """Return the hash of the cells of a notebook and their metadata, without outputs."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
+import re
 import socket
 import subprocess
 import sys
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from gan_runs import LABELED, assert_close, gradients_of_a_step
 from torch.distributed.run import get_args_parser
 from typer.main import get_command
 
 from mammogan.__main__ import app
+from mammogan.cli.generator import train
 from mammogan.data.store import Store
 from mammogan.errors import ParameterError, RunError
 from mammogan.gan import checkpoints, distributed
@@ -96,9 +96,6 @@ def test_several_processes_have_the_gradient_of_one(
 SMALL = {"levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "total_images": 64, "batches": "8,4",
          "stable_images": 16, "fade_images": 16, "sample_images": 0}  # fmt: skip
 OPTIONS = ["--device", "cpu", *(word for key, value in SMALL.items() for word in ("--set", f"{key}={value}"))]
-EXAMPLES = Path(__file__).parents[2] / "book" / "examples"
-# Commands of a cluster: srun starts a training of this size, and the other steps of the script have no effect here.
-COMMANDS = {"srun": f'exec "$@" {shlex.join(OPTIONS)}', "mammogan": "exit 0", "papermill": "exit 0"}
 
 
 def check_log(run: Path) -> None:
@@ -111,32 +108,13 @@ def check_log(run: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
-def test_the_script_for_slurm_starts_torchrun(store: Store, tmp_path: Path, processes: int) -> None:
-    (tmp_path / "bin").mkdir()
-    for name, line in COMMANDS.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{line}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    activate = tmp_path / ".venv" / "bin" / "activate"
-    activate.parent.mkdir(parents=True)
-    activate.write_text(f"PATH={tmp_path / 'bin'}:{Path(sys.executable).parent}:$PATH\n")
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "store").symlink_to(store.path)
-    slurm = {"ARCHIVE": "archive", "WORK": "work", "SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_ON_NODE": str(processes)}
-    script = ["bash", str(EXAMPLES / "slurm.sh")]
-    ended = subprocess.run(script, cwd=tmp_path, env={**os.environ, **slurm}, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "64 images seen; the run is work/run" in ended.stdout
-    check_log(tmp_path / "work" / "run")
-
-
-@pytest.mark.slow
-def test_the_job_for_kubernetes_starts_torchrun(store: Store, tmp_path: Path) -> None:
-    job = yaml.safe_load((EXAMPLES / "kubernetes.yaml").read_text())
-    (train,) = job["spec"]["template"]["spec"]["containers"]
-    (tmp_path / "store").symlink_to(store.path)
-    words = [word.replace("/results", str(tmp_path)) for word in (*train["command"], *train["args"])]
+def test_torchrun_trains_as_the_help_says(store: Store, tmp_path: Path, processes: int) -> None:
+    """The examples for clusters are tested with the book that they end with."""
+    line = re.search(r"Several GPUs: (torchrun .*)", train.__doc__)[1]
+    given = {"N": str(processes), "STORE": str(store.path), "OUT": str(tmp_path / "run")}
+    words = [given.get(word, word) for word in line.split()]
     torchrun = str(Path(sys.executable).with_name(words[0]))
-    ended = subprocess.run([torchrun, *words[1:], *OPTIONS], capture_output=True, text=True)
+    ended = subprocess.run([torchrun, "--standalone", *words[1:], *OPTIONS], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     check_log(tmp_path / "run")
 
