@@ -7,6 +7,7 @@
 PYTHON ?= python3
 PROFILE ?= smoke
 DATA ?=
+CONSTRAINTS ?= constraints.txt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,11 +41,11 @@ lint: setup
 
 setup: $(MARK) $(NODE_MARK)
 
-$(MARK): pyproject.toml constraints.txt
+$(MARK): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mammogan needs Python 3.11 or newer; choose one with make PYTHON=python3.11.")'
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,book,tensorboard,test]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".[study,book,tensorboard,test]"
 	@touch $@
 
 # Without Node on the machine, install it from PyPI into the virtual environment.

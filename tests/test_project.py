@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from mammogan import __version__
 from mammogan.report.provenance import ROOT
@@ -31,8 +33,8 @@ def requirements() -> dict[str, Requirement]:
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+def pins(file: str = "constraints.txt") -> dict[str, str]:
+    lines = (ROOT / file).read_text().splitlines()
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 
@@ -42,6 +44,18 @@ def test_each_dependency_is_pinned_within_its_bounds() -> None:
     for name, requirement in requirements().items():
         assert name in pinned, f"{name} is missing in constraints.txt"
         assert requirement.specifier.contains(pinned[name]), f"{requirement} excludes the pinned {pinned[name]}"
+
+
+def test_the_oldest_versions_are_those_of_the_bounds() -> None:
+    """A bound is a claim that this version suffices: a workflow tests exactly these."""
+    oldest = pins("oldest.txt")
+    assert oldest.keys() - {"distributed"} == requirements().keys()
+    for name, requirement in requirements().items():
+        (bound,) = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
+        version = Version(oldest[name])
+        assert version.release[: len(bound.release)] == bound.release and version >= bound, f"{requirement}: {version}"
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "smoke.yml").read_text())["jobs"]["oldest"]["steps"]
+    assert any("CONSTRAINTS=oldest.txt" in step.get("run", "") for step in steps)
 
 
 def test_the_conda_environment_asks_for_the_same() -> None:
@@ -55,13 +69,11 @@ def test_the_conda_environment_asks_for_the_same() -> None:
             assert pip[name].specifier == requirement.specifier, name
         elif name == "dask":
             assert conda["dask"] == conda["distributed"] == str(requirement.specifier)
-        elif name == "torch":
-            # conda-forge calls its builds by the same version; two digits of it are what the code was tested with.
-            assert conda[CONDA[name]].startswith("=") or conda[CONDA[name]].startswith(">="), conda[CONDA[name]]
         else:
-            assert name in conda, f"{name} is missing in environment.yml"
-            wanted = {str(s) for s in requirement.specifier}
-            assert set(conda[name].split(",")) == wanted, f"{name}: {conda[name]} in place of {requirement.specifier}"
+            # Otherwise pip would replace conda's build, of torch the one for the GPU, by its own.
+            asked = conda.get(CONDA.get(name, name))
+            assert asked, f"{name} is missing in environment.yml"
+            assert SpecifierSet(asked) == requirement.specifier, f"{name}: {asked} in place of {requirement.specifier}"
     wanted = pyproject()["requires-python"].removeprefix(">=")
     assert conda["python"] == f"={wanted}"
 
