@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty
+from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, cost
 from mammogan.types import Size
 
 app = typer.Typer()
@@ -74,4 +74,4 @@ def align(
                 store = out.with_name(f"{out.name}.{kind}.store")
                 stack.enter_context(renewing_folder(store, STORE, inputs, force))
         report = compare(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
-    print(f"The report is {report}")
+    print(f"The report is {report}; it took {cost()}.")

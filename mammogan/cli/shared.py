@@ -52,6 +52,18 @@ class Bars:
             bar.close()
 
 
+def cost() -> str:
+    """Return what this process and its finished children have used: processor time, and the memory of the largest."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return f"{time.process_time():.0f} s of processor time"
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(each.ru_utime + each.ru_stime for each in used)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+    return f"{seconds:.0f} s of processor time and {max(each.ru_maxrss for each in used) * unit / 1e9:.2f} GB of memory"
+
+
 def check_empty(folder: Path) -> None:
     """Refuse a folder that holds something, as output of a command that does not continue."""
     with writing(folder):

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import convolve1d
 
+from mammogan.metrics.filters import filter_images
 from mammogan.metrics.resampling import ResamplingDesign, scored
 from mammogan.metrics.validation import check_at_least, check_images, check_same_size
 from mammogan.types import ImageStack, Size
@@ -32,9 +32,8 @@ def blocks(images: ImageStack, bits: int, block: int) -> Iterator[np.ndarray]:
 
 
 def _smooth(images: np.ndarray, gain: float = 1.0) -> np.ndarray:
-    for axis in (1, 2):
-        images = convolve1d(images, BINOMIAL * gain, axis=axis, mode="mirror")
-    return images
+    edge = len(BINOMIAL) // 2
+    return filter_images(np.pad(images, ((0, 0), (edge, edge), (edge, edge)), "reflect"), BINOMIAL * gain)
 
 
 def laplacian_sizes(height: int, width: int) -> list[Size]:
@@ -71,7 +70,7 @@ def enlarge(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return _smooth(fine, gain=2.0)
 
 
-def patches(images: ImageStack, bits: int, *, count: int = PATCHES, seed: int = 0, block: int = 16) -> list[np.ndarray]:
+def patches(images: ImageStack, bits: int, *, count: int = PATCHES, seed: int = 0, block: int = 4) -> list[np.ndarray]:
     """Draw 7 x 7 patches at random positions of each level of each image (Karras 2018, section 5).
 
     The positions depend on the seed, the level and the row of the image, not on `block`. Two sets drawn with one seed
@@ -123,21 +122,28 @@ def sliced_wasserstein(
     check_at_least("The number of images of a set", n, 1)
     first, second = (np.asarray(x[:n], np.float32).reshape(-1, x.shape[-1]) for x in (real, synthetic))
     own = [(float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0) for x in (first, second)]
-    scales = {"real": (own[0], own[0]), "own": (own[0], own[1])}
+    scales = {"real": own[0], "own": own[1]}  # of the synthetic set
+
+    def normalized(values: np.ndarray, scale: tuple[float, float], part: np.ndarray) -> np.ndarray:
+        result = values - scale[0] * part.sum(0)[:, None]
+        result /= np.float32(scale[1])
+        return result
+
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((first.shape[1], projections))
     directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
     total = dict.fromkeys(NORMALIZATIONS, 0.0)
     for start in range(0, projections, 32):
         part = directions[:, start : start + 32]
-        a, b = (np.sort(part.T @ x.T, axis=1) for x in (first, second))
-        for name, pair in scales.items():
-            # Normalizing after projection and sorting is the same, and touches fewer numbers.
-            x, y = (
-                (values - mean * part.sum(0)[:, None]) / np.float32(sd)
-                for values, (mean, sd) in zip((a, b), pair, strict=True)
-            )
-            total[name] += float(np.abs(x - y).mean(dtype=np.float64)) * part.shape[1]
+        a, b = (part.T @ x.T for x in (first, second))
+        for values in (a, b):
+            values.sort(axis=1)
+        # Normalizing after projection and sorting is the same, and touches fewer numbers.
+        x = normalized(a, own[0], part)
+        for name, scale in scales.items():
+            apart = normalized(b, scale, part)
+            np.abs(np.subtract(x, apart, out=apart), out=apart)
+            total[name] += float(apart.mean(dtype=np.float64)) * part.shape[1]
     return {name: 1000 * value / projections for name, value in total.items()}
 
 

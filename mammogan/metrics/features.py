@@ -21,7 +21,7 @@ CELLS = COARSE[0] * COARSE[1]
 ALIKE = (slice(5, -CELLS), slice(-CELLS, None))  # columns of `gray_features` of one unit: bands, cells
 
 
-def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 64) -> np.ndarray:
+def extract(images: ImageStack, bits: int, feature: Feature, *, block: int = 4) -> np.ndarray:
     """Compute the features of every image of a set, (n, d), float64.
 
     Args:

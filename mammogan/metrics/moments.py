@@ -87,7 +87,7 @@ def compiled() -> Callable[[np.ndarray, int], tuple[float, float, float, float, 
     return numba.njit(moments_of_pixels, nogil=True, fastmath={"reassoc", "nsz", "contract"})
 
 
-def image_moments(images: ImageStack, bits: int, block: int = 64) -> np.ndarray:
+def image_moments(images: ImageStack, bits: int, block: int = 16) -> np.ndarray:
     """Compute the moments of every image of a set.
 
     Args:

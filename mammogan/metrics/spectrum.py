@@ -8,7 +8,7 @@ from mammogan.metrics.validation import check_images
 from mammogan.types import ImageStack
 
 
-def image_spectra(images: ImageStack, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def image_spectra(images: ImageStack, block: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Compute the power of every image by spatial frequency.
 
     The mean is removed and a Hann window tapers the edges.
@@ -32,12 +32,12 @@ def image_spectra(images: ImageStack, block: int = 64) -> tuple[np.ndarray, np.n
     if w % 2 == 0:
         weight[:, -1] = 1
     counts = np.bincount(index, weights=weight.ravel(), minlength=bins + 1)[:bins]
-    rows = []
+    norm, rows = (window**2).sum(), []
     for start in range(0, images.shape[0], block):
-        values = np.asarray(images[start : start + block]).astype(np.float64)
-        values = (values - values.mean((1, 2), keepdims=True)) * window
-        power = np.abs(np.fft.rfft2(values)) ** 2 * weight / (window**2).sum()
-        rows += [np.bincount(index, weights=image.ravel(), minlength=bins + 1)[:bins] for image in power]
+        for image in np.asarray(images[start : start + block]):  # one at a time, which stays in the cache
+            values = image.astype(np.float64)
+            power = np.abs(np.fft.rfft2((values - values.mean()) * window)) ** 2 * weight / norm
+            rows.append(np.bincount(index, weights=power.ravel(), minlength=bins + 1)[:bins])
     return (np.arange(bins) + 0.5) / (2 * bins), np.stack(rows) / np.maximum(counts, 1)
 
 

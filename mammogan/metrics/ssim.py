@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
 from mammogan.errors import ParameterError
+from mammogan.metrics.filters import filter_images
 from mammogan.metrics.validation import check_array, check_images, check_lengths, check_same_size
 from mammogan.types import Estimate, ImageStack
 
 SCALE_WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])  # Wang 2003, fine to coarse
 WINDOW, SIGMA = 11, 1.5  # pixels (Wang 2004)
-BLOCK = 16  # pairs in memory
 
 
 def _window(shorter: int) -> np.ndarray:
@@ -22,6 +21,13 @@ def _window(shorter: int) -> np.ndarray:
     x = np.arange(size) - size // 2
     weights = np.exp(-(x**2) / (2 * SIGMA**2))
     return weights / weights.sum()
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """Return means of 2 x 2 pixels; an odd side loses its last line."""
+    h, w = (side // 2 * 2 for side in images.shape[1:])
+    a, b, c, d = (images[:, row:h:2, column:w:2] for row in (0, 1) for column in (0, 1))
+    return ((a + b) + (c + d)) / 4
 
 
 def similarity_scales(height: int, width: int) -> int:
@@ -48,24 +54,27 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     scales = similarity_scales(*x.shape[1:])
     weights = SCALE_WEIGHTS[:scales] / SCALE_WEIGHTS[:scales].sum()
     window = _window(min(x.shape[1:]))
-    reach = len(window) // 2
     c1, c2 = 0.01**2, 0.03**2
 
     def local(values: np.ndarray) -> np.ndarray:
-        for axis in (1, 2):
-            values = convolve1d(values, window, axis=axis)
-        return values[:, reach : values.shape[1] - reach, reach : values.shape[2] - reach]
+        return filter_images(values, window)
 
     result = np.ones(len(x))
     for scale, weight in enumerate(weights):
         mx, my = local(x), local(y)
-        vx, vy, vxy = local(x * x) - mx * mx, local(y * y) - my * my, local(x * y) - mx * my
-        structure = (2 * vxy + c2) / (vx + vy + c2)
+        vx, vy, structure = local(x * x), local(y * y), local(x * y)
+        vx -= mx * mx
+        vy -= my * my
+        structure -= mx * my
+        structure *= 2
+        structure += c2
+        vx += vy
+        vx += c2
+        structure /= vx  # in place throughout: half of the time is that of the memory
         if scale == scales - 1:
-            structure = structure * (2 * mx * my + c1) / (mx * mx + my * my + c1)
+            structure *= (2 * mx * my + c1) / (mx * mx + my * my + c1)
         result *= np.clip(structure.mean((1, 2)), 0, None) ** weight
-        h, w = (side // 2 * 2 for side in x.shape[1:])
-        x, y = (v[:, :h, :w].reshape(len(v), h // 2, 2, w // 2, 2).mean((2, 4)) for v in (x, y))
+        x, y = _halved(x), _halved(y)
     return result
 
 
@@ -93,7 +102,7 @@ def diversity(
     is judged by the other's value: mammograms share their outline and a black background, and so are alike by nature.
 
     Args:
-        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, of which `BLOCK` pairs are read at a time.
+        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, of which one pair is in memory.
         pairs: largest number of pairs; there are no more than n / 2.
         seed: random seed of the pairs.
         groups: (n,) patients; pairs of one patient are left out.
@@ -109,12 +118,7 @@ def diversity(
             raise ParameterError("All images are of one patient; diversity needs pairs of two patients.")
     chosen = chosen[:pairs]
     top = 2**bits - 1
-    parts = []
-    for start in range(0, len(chosen), BLOCK):
-        block = chosen[start : start + BLOCK]
-        first, second = (np.stack([np.asarray(images[int(i)]) for i in side]) / top for side in block.T)
-        parts.append(ms_ssim(first, second))
-    values = np.concatenate(parts)
+    values = np.array([float(ms_ssim(*(np.asarray(images[int(i)])[None] / top for i in pair))[0]) for pair in chosen])
     spread = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     mean = float(values.mean())
     similarity = Estimate(mean, mean - spread, mean + spread)

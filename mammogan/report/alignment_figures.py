@@ -141,8 +141,10 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Draw synthetic images above their nearest training images, (h, w) in [0, 1], ten titled pairs per row."""
+def pairs_figure(
+    synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray], titles: Sequence[str], white: float
+) -> Figure:
+    """Draw synthetic images above their nearest training images, (h, w) in [0, white], ten titled pairs per row."""
     columns = min(10, len(synthetic))
     bands = -(-len(synthetic) // columns)
     h, w = synthetic[0].shape
@@ -154,7 +156,7 @@ def pairs_figure(synthetic: Sequence[np.ndarray], training: Sequence[np.ndarray]
     for number, (*pair, title) in enumerate(zip(synthetic, training, titles, strict=True)):
         band, column = divmod(number, columns)
         for axis, image in zip(axes[2 * band : 2 * band + 2, column], pair, strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axis.imshow(image, cmap="gray", vmin=0, vmax=white)
         axes[2 * band, column].set_title(title, fontsize=7, pad=2)
     for band in range(bands):
         axes[2 * band, 0].set_ylabel("synthetic", fontsize=7)

@@ -105,11 +105,11 @@ def _worst_figure(comparison: Comparison, worst: pd.DataFrame) -> Figure:
     if not comparison.public:
         return hidden_figure(worst)
     real, synthetic = fidelity.both_stacks(comparison)
-    white = 2**comparison.bits - 1
     return pairs_figure(
-        [np.asarray(synthetic[int(row)]) / white for row in worst["synthetic"]],
-        [np.asarray(real[int(row)]) / white for row in worst["training"]],
+        [np.asarray(synthetic[int(row)]) for row in worst["synthetic"]],
+        [np.asarray(real[int(row)]) for row in worst["training"]],
         [f"{ratio:.2f}" for ratio in worst["ratio"]],
+        2**comparison.bits - 1,
     )
 
 
@@ -118,20 +118,27 @@ def hidden_figure(_: pd.DataFrame) -> Figure:
     return style.empty("Real images of people are not shown.")
 
 
-def prune(comparison: Comparison, artifacts: np.ndarray | None = None) -> pd.DataFrame:
+def prune(
+    comparison: Comparison,
+    artifacts: np.ndarray | None = None,
+    features: tuple[np.ndarray, np.ndarray] | None = None,
+) -> pd.DataFrame:
     """Drop the synthetic images whose moments are farthest from the real ones, and return the scores of the others.
 
     Args:
         comparison: comparison with images.
         artifacts: (m,) True where a person found an artifact in a synthetic image; None where nobody looked.
+        features: `gray_features` of the images of `fidelity.sampled`; computed where they are not given.
 
     Returns:
         rows of `memorization.pruning`.
     """
     sample = fidelity.sampled(comparison, 1)
-    real, synthetic = sample.real.chosen(sample.design.compared[0]), sample.synthetic.chosen(sample.design.compared[1])
-    moments = comparison.real[real.rows], comparison.synthetic[synthetic.rows]
-    a, b = fidelity.standardized(real, synthetic, comparison.bits, gray_features)
+    features = features or fidelity.features_of(sample, comparison.bits, gray_features)
+    rows, other_rows = sample.design.compared
+    a, b = fidelity.standardized(features[0][rows], features[1][other_rows], gray_features)
+    synthetic = sample.synthetic.chosen(other_rows)
+    moments = comparison.real[sample.real.rows[rows]], comparison.synthetic[synthetic.rows]
 
     def pairs(rows: np.ndarray) -> float:
         scores = []
@@ -203,12 +210,14 @@ def image_sections(
     distances = sliced_wasserstein_table(sample.real, sample.synthetic, bits, sample.design)
     similarity, spectra = fidelity.set_similarity(sample, bits), fidelity.mean_spectra(sample, bits)
     yield fidelity.texture_section(sample.design, distances, similarity, spectra)
-    real, synthetic, design = fidelity.sampled(comparison, 2 * FEW)
-    a, b = fidelity.standardized(real, synthetic, bits, feature)
+    sample = fidelity.sampled(comparison, 2 * FEW)
+    design, features = sample.design, fidelity.features_of(sample, bits, feature)
+    a, b = fidelity.standardized(*features, feature)
     frechet = frechet_extrapolated(a[design.compared[0]], b[design.compared[1]], seed=design.seed).table
     yield fidelity.features_section(design, fidelity_table(a, b, design), frechet, name)
     yield memorization_section(comparison, search(comparison))
-    yield pruned_section(prune(comparison), design.seed)
+    known = features if feature is gray_features else None
+    yield pruned_section(prune(comparison, features=known), design.seed)
 
 
 # Functions that draw each figure again from its data, without an image.

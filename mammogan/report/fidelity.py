@@ -70,12 +70,16 @@ def sampled(comparison: Comparison, draws: int) -> Sample:
     return Sample(Subset(stacks[0], real), Subset(stacks[1], synthetic), design)
 
 
-def standardized(real: ImageStack, synthetic: ImageStack, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
-    """Return features of both sets, in units of the real set's standard deviation; (n, d) and (m, d).
+def features_of(sample: Sample, bits: int, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of both sets of a sample, (n, d) and (m, d)."""
+    return extract(sample.real, bits, feature), extract(sample.synthetic, bits, feature)
+
+
+def standardized(first: np.ndarray, second: np.ndarray, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of the real (n, d) and synthetic set (m, d) in units of the real set's standard deviation.
 
     Cells and bands of `gray_features` have the least scale of `standardizer`.
     """
-    first, second = (extract(images, bits, feature) for images in (real, synthetic))
     scale = standardizer(first, ALIKE if feature is gray_features else ())
     return scale(first), scale(second)
 

@@ -9,8 +9,10 @@ from mammogan.report.alignment_figures import pairs_figure, simulation_figure
 
 
 def test_pairs_figure() -> None:
-    images = list(pictures(12, 40, 32) / 4095)
-    assert len(pairs_figure(images, images, [str(i) for i in range(12)]).axes) == 40
+    images = list(pictures(12, 40, 32))
+    axes = pairs_figure(images, images, [str(i) for i in range(12)], 4095).axes
+    assert len(axes) == 40
+    assert axes[0].images[0].get_clim() == (0, 4095)
 
 
 def test_simulation_figure() -> None:

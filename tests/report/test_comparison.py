@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def report(pair: tuple[Store, Store], tmp_path_factory: pytest.TempPathFactory) 
     done = CliRunner().invoke(app, ["align", *(str(store.path) for store in pair), "--out", str(out), *QUICK])
     assert done.exit_code == 0, done.output
     assert f"The report is {out / 'report.html'}" in done.output
+    seconds, gigabytes = re.search(r"took (\d+) s of processor time and (\d+\.\d+) GB of memory", done.output).groups()
+    assert int(seconds) > 0 and 0.05 < float(gigabytes) < 50
     return out
 
 
