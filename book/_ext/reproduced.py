@@ -8,6 +8,7 @@ Roles and directives (also inside notebooks and figure captions)::
     {paper}`Table 1`                    part of the paper that a section answers, below its heading
     {csv}`alignment/moments`            link to the data of a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
+    ```{summary} alignment.summary      lines of a summary, each with a link to its section, a label such as (texture)=
     ```{claims} claims.yaml             claims of the paper, with the evidence for each and the cost of running it again
     ```{api} mammogan.metrics           reference of the modules of a package, from their docstrings
     ```{benchmarks} ingest              table of benchmarks/results; without a name, all that the page does not name
@@ -249,6 +250,32 @@ class Compare(SphinxDirective):
         return _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
 
 
+class Summary(SphinxDirective):
+    """Lines of a summary that a chapter keeps, each with a link to the heading with the label CHAPTER-SECTION."""
+
+    required_arguments = 1
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        start = f"{self.arguments[0]}."
+        _note_dependency(self.env, start)
+        lines = nodes.bullet_list(classes=["summary"])
+        for key, entry in sorted(self.env.mammogan_results.items()):
+            if key.startswith(start):
+                link = f"{key.split('.')[0]}-{entry['how']}"
+                item = nodes.list_item(classes=[entry["label"]])
+                item += nodes.paragraph("", "", nodes.Text(f"{entry['value']} "), *self._link(link))
+                lines += item
+        if not len(lines):
+            logger.warning("there is no summary %r", self.arguments[0], location=self.get_location())
+        return [lines]
+
+    def _link(self, label: str) -> list[nodes.Node]:
+        holder = nodes.Element()
+        self.state.nested_parse(StringList([f"{{ref}}`Evidence <{label}>`"], source="summary"), 0, holder)
+        return list(holder.children[0].children)
+
+
 def combine(verdicts: list[str]) -> str:
     """Return the verdict on a claim from those on its evidence.
 
@@ -441,6 +468,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("paper", PaperRole())
     app.add_role("csv", CsvRole())
     app.add_directive("compare", Compare)
+    app.add_directive("summary", Summary)
     app.add_directive("claims", Claims)
     app.add_directive("api", Api)
     app.connect("builder-inited", load)

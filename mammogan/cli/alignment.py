@@ -17,7 +17,10 @@ app = typer.Typer()
 @app.command()
 def align(
     real: Annotated[Path, typer.Argument(help="Real images: store, or folder of DICOM files or pictures.")],
-    synthetic: Annotated[Path, typer.Argument(help="Synthetic images: store, or folder of DICOM files or pictures.")],
+    synthetic: Annotated[
+        list[Path],
+        typer.Argument(help="Synthetic images: store, or folder of DICOM files or pictures; several are ranked."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write; folders of images are ingested into stores next to it.")],
     seed: Seed = 0,
     count: Annotated[int, typer.Option(min=0, help="Images per side; 0 means all of the smaller set.")] = 0,
@@ -41,11 +44,12 @@ def align(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     force: Force = False,
 ) -> None:
-    """Compare two sets of images: how close they are, with which uncertainty, and how close they could be."""
+    """Compare sets of images with real ones: how close they are, with which uncertainty, how close they could be."""
     from mammogan.atomic import renewing_folder
     from mammogan.cli.outputs import ALIGNMENT, STORE
     from mammogan.report.comparison import AlignSettings
     from mammogan.report.comparison import align as compare
+    from mammogan.report.ranking import rank
 
     if bool(height) != bool(width):
         raise typer.BadParameter("Give both --height and --width, or neither.")
@@ -66,12 +70,16 @@ def align(
     )
     if not force:
         check_empty(out)
-    inputs = [path for path in (real, synthetic, feature) if path]
+    inputs = [path for path in (real, *synthetic, feature) if path]
     with ExitStack() as stack:
         stack.enter_context(renewing_folder(out, [ALIGNMENT], inputs, force))
-        for kind, source in (("real", real), ("synthetic", synthetic)):
+        if len(synthetic) > 1:
+            report = rank(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
+            print(f"The ranking is {report}; it took {cost()}.")
+            return
+        for kind, source in (("real", real), ("synthetic", synthetic[0])):
             if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
                 store = out.with_name(f"{out.name}.{kind}.store")
                 stack.enter_context(renewing_folder(store, STORE, inputs, force))
-        report = compare(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
+        report = compare(real, synthetic[0], out, settings, progress=stack.enter_context(Bars()))
     print(f"The report is {report}; it took {cost()}.")

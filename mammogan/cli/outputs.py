@@ -36,7 +36,7 @@ def _report(chapter: str, noun: str) -> FolderKind:
         keys = json.loads(content).keys()
         return bool(keys) and all(key.startswith(f"{chapter}.") for key in keys)
 
-    return FolderKind(noun, "results.json", holds, r"report\.html|results\.json|figures|data")
+    return FolderKind(noun, "results.json", holds, r"report\.html|results\.json|figures|data|generators")
 
 
 PHANTOMS = FolderKind(

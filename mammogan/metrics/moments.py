@@ -109,3 +109,16 @@ def image_moments(images: ImageStack, bits: int, block: int = 16) -> np.ndarray:
     if (highest := int(moments[:, 5].max())) > top:
         raise ParameterError(f"A gray level is {highest}, beyond {bits} bits; compare images of one bit depth.")
     return moments[:, :5]
+
+
+def used_levels(images: ImageStack, bits: int) -> np.ndarray:
+    """Count the gray levels that occur in each image, (n,).
+
+    Images of fewer bits, stretched to more, have gaps between their levels, which moments hardly show.
+
+    Args:
+        images, bits: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read one at a time.
+    """
+    check_images(images)
+    counts = (np.bincount(np.ravel(images[row]), minlength=2**bits) for row in range(images.shape[0]))
+    return np.array([np.count_nonzero(each) for each in counts])

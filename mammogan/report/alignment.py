@@ -25,6 +25,7 @@ from mammogan.report import alignment_figures
 from mammogan.report.html import Part, Picture, Table
 from mammogan.report.numbers import described, filled, words
 from mammogan.report.results import Results, Value
+from mammogan.report.summary import standing
 from mammogan.types import ImageStack
 
 ROW = {
@@ -46,6 +47,7 @@ class Comparison:
         bits: gray levels run from 0 to 2^bits - 1.
         trained: (N,) True for the real images that the generator was trained on; None where that is all of them.
         public: whether real images may be shown.
+        known: whether the patients of the real images are known; otherwise each image counts as one of its own.
     """
 
     real: np.ndarray
@@ -55,6 +57,7 @@ class Comparison:
     bits: int = 12
     trained: np.ndarray | None = None
     public: bool = True
+    known: bool = True
 
     @property
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +74,7 @@ class Comparison:
 
 @dataclass(kw_only=True)
 class Section(Part):
-    """Part of a report on one measure. The first table is the one to read first.
+    """Part of a report on one measure. The first table is the one to read, a page folds the others.
 
     Attributes:
         name: name of its files.
@@ -127,7 +130,10 @@ def worded(
     return Section(
         title=texts["title"],
         text=[filled(part, **facts) for part in texts["text"].split("\n\n")],
-        tables=[Table(caption, table.reset_index(drop=True)) for caption, table in tables.items()],
+        tables=[
+            Table(caption, table.reset_index(drop=True), folded=number > 0)
+            for number, (caption, table) in enumerate(tables.items())
+        ],
         pictures=[Picture(key, figure, captions[key], data) for key, (figure, data) in pictures.items()],
         name=name,
         rows=rows,
@@ -141,14 +147,23 @@ def with_interval(estimate: Sequence[float], digits: int) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(value) else "undefined"
 
 
-def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: str = "ceiling") -> pd.DataFrame:
+def score_table(
+    rows: pd.DataFrame,
+    names: list[str],
+    digits: int = 3,
+    ceiling: str = "ceiling",
+    higher: bool | pd.Series = True,
+) -> pd.DataFrame:
     """Return score, ceiling and their ratio as text, each with its interval; where one has no ratio, differences, too.
+
+    The column "outside" marks rows that two sets of real images do not have; see `summary.standing`.
 
     Args:
         rows: table with the columns of `resampling.summary` and of `names`.
         names: columns to keep as they are.
         digits: decimals.
         ceiling: name of the score between real images, which for a distance is not a ceiling.
+        higher: whether higher is closer, of all rows or of each.
     """
     estimates = (rows[list(columns)].itertuples(index=False, name=None) for columns in ROW.values())
     score, between, ratio = ([with_interval(estimate, digits) for estimate in column] for column in estimates)
@@ -159,7 +174,22 @@ def score_table(rows: pd.DataFrame, names: list[str], digits: int = 3, ceiling: 
         named[f"score - {ceiling}"] = [
             with_interval(estimate, digits) for estimate in rows[list(DIFFERENCE)].itertuples(index=False, name=None)
         ]
-    return rows[names].assign(**named)
+    return rows[names].assign(**named, outside=outside(rows, higher))
+
+
+def outside(rows: pd.DataFrame, higher: bool | pd.Series = True) -> list[str]:
+    """Return the standing of rows of `resampling.summary`: by the ratio, or by the difference where there is none.
+
+    Args:
+        rows: table with the columns of `resampling.summary`.
+        higher: whether higher is closer, of all rows or of each.
+    """
+    better = np.broadcast_to(higher, len(rows))
+    marks = []
+    for row, upward in zip(rows.to_dict("records"), better, strict=True):
+        name, equal = ("ratio", 1.0) if np.isfinite(row["ratio"]) else ("difference", 0.0)
+        marks.append(standing((row[f"{name}_low"], row[f"{name}_high"]), equal, bool(upward)))
+    return marks
 
 
 def row_values(key: str, row: Mapping[str, Any], **facts: object) -> dict[str, Value]:
@@ -179,11 +209,14 @@ def moments_section(comparison: Comparison) -> Section:
     """Return Figure 3: every image as a point in the space of its five moments."""
     points, design = comparison.moments(), comparison.design
     table = pd.DataFrame({"moment": alignment_figures.MOMENT_LABELS})
+    values: dict[str, Value] = {}
     for kind, rows in points.groupby("kind")[list(MOMENT_NAMES)]:
         low, median, high = (rows.quantile(share) for share in (0.25, 0.5, 0.75))
         table[kind] = [f"{median[m]:.4g} ({low[m]:.4g} to {high[m]:.4g})" for m in MOMENT_NAMES]
+        values |= described("alignment", {f"median.{m}.{kind}": float(median[m]) for m in MOMENT_NAMES})
     pictures = {"moments": (alignment_figures.moment_scatter(*comparison.compared), points)}
-    return worded("moments", points, {"Medians and quartiles": table}, pictures, {}, n=design.size, seed=design.seed)
+    tables = {"Medians and quartiles": table}
+    return worded("moments", points, tables, pictures, values, n=design.size, seed=design.seed)
 
 
 def table1_section(scores: pd.DataFrame) -> Section:
@@ -237,7 +270,7 @@ def figure6_section(comparison: Comparison, coverage: pd.DataFrame) -> Section:
     coverage = _with_pairs(coverage)
     values: dict[str, Value] = {}
     tables = {}
-    for reading, meaning in COVERAGES.items():
+    for reading, meaning in reversed(COVERAGES.items()):  # by mass first, which does not depend on the grid
         rows = coverage[coverage["reading"] == reading]
         tables[f"{reading.capitalize()}: {meaning}"] = score_table(rows, ["pair"])
         ends = {"lowest": rows["score"].idxmin(), "highest": rows["score"].idxmax()}

@@ -17,16 +17,19 @@ from mammogan.data.store import Store
 from mammogan.errors import InputError, OutputError
 from mammogan.metrics.coverage import SPACE_DRAW, stretching
 from mammogan.metrics.features import gray_features, torchscript_feature
+from mammogan.metrics.memorization import BOOTSTRAPS
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.metrics.resampling import LEAST, ResamplingDesign
+from mammogan.metrics.resampling import FEW, LEAST, ResamplingDesign
 from mammogan.paper import printed
 from mammogan.parallel import map_images
 from mammogan.report import copies, fidelity, style
 from mammogan.report.alignment import Comparison, Section, moment_sections
+from mammogan.report.copies import PRUNED
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.ingest import outcomes
 from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
+from mammogan.report.summary import alignment_summary, keep_lines
 from mammogan.types import Progress, Size, no_progress
 
 KINDS = ("real", "synthetic")
@@ -135,7 +138,8 @@ def _comparison(
         run(stack, image_moments, real.bits, task=f"moments of {kind} images")
         for kind, stack in zip(KINDS, images, strict=True)
     ]
-    return Comparison(moments[0], moments[1], design, images, real.bits, trained)
+    known = bool(real.manifest["patient"].notna().all())
+    return Comparison(moments[0], moments[1], design, images, real.bits, trained, known=known)
 
 
 def _write(
@@ -154,25 +158,34 @@ def _write(
         origins.append(Table(f"Outcome of the {kind} files", outcomes(store)))
     for section in sections:
         section.keep(results)
+    values = {key: value for section in sections for key, value in section.values.items()}
+    summary = alignment_summary(values, design.size, str(Size(*size)))
+    keep_lines(results, summary)
     results.save()
     shown = any(section.name == "memorization" for section in sections)
+    before = [filled(words("lead")["shown"])] if shown else []
+    before += [*notes(*stores), *stretch_notes(comparison, stores)]
     write_page(
         folder / "report.html",
         "How close are two sets of images?",
-        [*lead(comparison, stores, size, shown), *notes(*stores), *stretch_notes(comparison, stores)],
-        [*sections, Part("The images", tables=origins)],
+        before,
+        [*sections, Part("What was compared", lead(comparison, stores, size, shown), origins, name="images")],
         sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
+        summary,
     )
 
 
-def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, int], shown: bool) -> list[str]:
-    """Return paragraphs on what was compared; `shown` where a figure shows images of the real set."""
+def lead(comparison: Comparison, stores: tuple[Store, Store], size: tuple[int, int], images: bool) -> list[str]:
+    """Return paragraphs on what was compared, and how; `images` where there are measures that use images."""
     design = comparison.design
     facts = {name: getattr(design, name) for name in ("half", "seed", "draws", "splits")}
     facts |= {"n": design.size, "size": Size(*size), "bits": comparison.bits, "pairs": SPACE_DRAW}
     facts |= {"real": len(stores[0]), "synthetic": len(stores[1]), "most": fidelity.MOST, "paper": printed.IMAGES}
-    said = {"compared": True, "sampled": design.size > fidelity.MOST, "paper": design.size != printed.IMAGES}
-    said |= {"shown": shown}
+    for name, draws in (("texture", fidelity.DRAWS), ("features", 2 * FEW)):
+        facts |= {name: min(design.draws, draws), f"{name}_splits": min(design.splits, draws)}
+    facts |= {"bootstraps": BOOTSTRAPS, "pruned": PRUNED, "few": FEW}
+    said = {"compared": True, "patients": comparison.known, "unknown": not comparison.known, "images": images}
+    said |= {"sampled": images and design.size > fidelity.MOST, "paper": design.size != printed.IMAGES}
     return [filled(words("lead")[name], **facts) for name, due in said.items() if due]
 
 

@@ -42,6 +42,7 @@ from mammogan.report.results import Value
 from mammogan.report.style import SYNTHETIC
 
 WORST = 20  # pairs shown
+PRUNED = 5  # random subsets per score of pruning
 SCORE = "1 - sqrt(JSD), mean of ten pairs"
 KEYS = {SCORE: "jsd", "recall": "recall", "precision": "precision"}  # of the scores of pruning in the results
 
@@ -86,7 +87,8 @@ def memorization_section(comparison: Comparison, copies: Memorization) -> Sectio
     facts = {"synthetic": len(rows), "training": int(trained.sum())}
     numbers = {name: getattr(copies, name) for name in ("authenticity", "baseline", "nearer")}
     numbers |= {"distance": copies.distance_ratio, **facts, "seed": comparison.design.seed}
-    control = "each patient held out in turn" if trained.all() else "of other patients"
+    owner = "patient" if comparison.known else "image"
+    control = f"each {owner} held out in turn" if trained.all() else f"other {owner}s"
     values = described(
         "alignment",
         {f"memorization.{key}": number for key, number in numbers.items()},
@@ -98,7 +100,7 @@ def memorization_section(comparison: Comparison, copies: Memorization) -> Sectio
     table["interval"] = [f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-" for low, high in bounds]
     tables = {"Audit": table[["quantity", "value", "interval", "reference"]]}
     pictures = {"worst": (_worst_figure(comparison, worst), worst)}
-    return worded("memorization", worst, tables, pictures, values, **facts)
+    return worded("memorization", worst, tables, pictures, values, **facts, owner=owner)
 
 
 def _worst_figure(comparison: Comparison, worst: pd.DataFrame) -> Figure:
@@ -158,7 +160,7 @@ def prune(
         "FID": lambda rows: frechet_distance(a, b[rows]),
     }
     labels = None if artifacts is None else np.asarray(artifacts, bool)[synthetic.rows]
-    return pruning(outlyingness(*moments), scores, artifacts=labels, draws=5, seed=sample.design.seed)
+    return pruning(outlyingness(*moments), scores, artifacts=labels, draws=PRUNED, seed=sample.design.seed)
 
 
 def pruned_section(rows: pd.DataFrame, seed: int) -> Section:
@@ -209,7 +211,8 @@ def image_sections(
     bits, sample = comparison.bits, fidelity.sampled(comparison, fidelity.DRAWS)
     distances = sliced_wasserstein_table(sample.real, sample.synthetic, bits, sample.design)
     similarity, spectra = fidelity.set_similarity(sample, bits), fidelity.mean_spectra(sample, bits)
-    yield fidelity.texture_section(sample.design, distances, similarity, spectra)
+    levels = fidelity.gray_levels(sample, bits)
+    yield fidelity.texture_section(sample.design, distances, similarity, spectra, levels)
     sample = fidelity.sampled(comparison, 2 * FEW)
     design, features = sample.design, fidelity.features_of(sample, bits, feature)
     a, b = fidelity.standardized(*features, feature)

@@ -15,6 +15,7 @@ from mammogan.errors import ParameterError
 from mammogan.metrics.distances import NORMALIZATIONS
 from mammogan.metrics.features import ALIKE, Feature, extract, gray_features, standardizer
 from mammogan.metrics.fidelity import CENTERED, ENOUGH
+from mammogan.metrics.moments import used_levels
 from mammogan.metrics.resampling import DIFFERENCE, ResamplingDesign, scored, shuffled
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
 from mammogan.metrics.ssim import Diversity, diversity
@@ -27,6 +28,7 @@ from mammogan.types import ImageStack
 
 DRAWS = 8  # draws per interval and ceiling of texture: each compares patches of many images
 MOST = 1000  # images per side: 128 patches per level of each are in memory
+FINEST = 0.375  # cycles per pixel, where the finest quarter of the frequencies begins
 FLOOR = "real against real"  # name of the score between real images where it is a distance, and so not a ceiling
 FEATURES = "five moments, the spectrum in 8 bands and 10 x 8 cells of gray: not Inception"
 
@@ -109,19 +111,49 @@ def set_similarity(sample: Sample, bits: int) -> dict[str, Diversity]:
     }
 
 
+def gray_levels(sample: Sample, bits: int) -> tuple[dict[str, float], pd.DataFrame]:
+    """Return how many gray levels the images of each set use, and by how many bits the two differ.
+
+    Returns:
+        median number per image of the real and of the synthetic images; one row as from `resampling.scored`: log2 of
+        the synthetic median less that of the real one, 0 on average between two real sets.
+    """
+    real, synthetic = (used_levels(images, bits) for images in (sample.real, sample.synthetic))
+    rows, other_rows = sample.design.compared
+    name = "gray levels used, bits more"
+
+    def more(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+        return {name: float(np.log2(np.median(second) / np.median(first)))}
+
+    medians = {"real": float(np.median(real[rows])), "synthetic": float(np.median(synthetic[other_rows]))}
+    return medians, scored(real, synthetic, more, sample.design, centered=[name])
+
+
+def top_power(radial: pd.DataFrame) -> float:
+    """Return by how many dB synthetic images have more power than real ones in the finest quarter of the frequencies.
+
+    Args:
+        radial: mean spectra, columns frequency, real and synthetic; NaN where there is no power.
+    """
+    power = radial.loc[radial["frequency"] > FINEST, ["real", "synthetic"]].sum()
+    return float(10 * np.log10(power["synthetic"] / power["real"])) if power.min() > 0 else np.nan
+
+
 def texture_section(
     design: ResamplingDesign,
     distances: pd.DataFrame,
     similarity: dict[str, Diversity],
     spectra: tuple[pd.DataFrame, pd.DataFrame],
+    levels: tuple[dict[str, float], pd.DataFrame],
 ) -> Section:
-    """Return sliced Wasserstein distance by scale, spectra, and how similar the images of each set are.
+    """Return sliced Wasserstein distance by scale, spectra, similarity within each set, and gray levels used.
 
     Args:
         design: images compared.
         distances: rows of `distances.sliced_wasserstein_table`.
         similarity: result of `set_similarity`.
         spectra: result of `mean_spectra`.
+        levels: result of `gray_levels`.
     """
     values: dict[str, Value] = {}
     for row in distances.to_dict("records"):
@@ -132,15 +164,20 @@ def texture_section(
         values |= described("alignment", {f"msssim.{kind}": one.similarity}, pairs=one.pairs, scales=one.scales)
         alike.append((kind, with_interval(one.similarity, 3), one.pairs, one.scales))
     radial, apart = spectra
-    values |= row_values("spectrum", apart.iloc[0])
+    values |= row_values("spectrum", apart.iloc[0]) | described("alignment", {"spectrum.top": top_power(radial)})
+    used, change = levels
+    more = change[list(DIFFERENCE)].iloc[0].tolist()
+    values |= described("alignment", {f"levels.{kind}": count for kind, count in used.items()})
+    values |= described("alignment", {"levels.difference": more}, n_ceiling=change["n_ceiling"].iloc[0])
     facts = {"n": design.size, "half": design.half, "seed": design.seed}
     finest = distances[distances["normalization"] == "real"].iloc[0]["size"]
     values |= described("alignment", {f"texture.{key}": fact for key, fact in facts.items()} | {"swd.finest": finest})
     values["swd.finest.ratio"] = values[f"swd.{finest.replace(' ', '')}.real.ratio"]
     tables = {
-        "Distance by level": score_table(distances, ["size", "normalization"], 1, FLOOR),
+        "Distance by level": score_table(distances, ["size", "normalization"], 1, FLOOR, higher=False),
         "Similarity": pd.DataFrame(alike, columns=["set", "MS-SSIM", "pairs", "scales"]),
-        "Spectra": score_table(apart, ["measure"], 2, FLOOR),
+        "Spectra": score_table(apart, ["measure"], 2, FLOOR, higher=False),
+        "Gray levels": score_table(change, ["measure"], 2, FLOOR, higher=False),
     }
     pictures = {"texture": (texture_figure(distances), distances), "spectra": (spectra_figure(radial), radial)}
     return worded("texture", distances, tables, pictures, values, **facts)
@@ -188,7 +225,7 @@ def features_section(
         if row["measure"] in CENTERED:
             number = {f"features.{key}.difference": [row[name] for name in DIFFERENCE]}
             values |= described("alignment", number, **row)
-    tables = {"Measures": score_table(measures, ["measure", "better"], 3, FLOOR)}
+    tables = {"Measures": score_table(measures, ["measure", "better"], 3, FLOOR, higher=measures["better"] == "higher")}
     pictures = {"frechet": (frechet_figure(frechet), frechet)}
     facts = {"feature": feature, "most": frechet["n"].max(), "seed": design.seed, "enough": ENOUGH}
     return worded("features", measures, tables, pictures, values, **facts)

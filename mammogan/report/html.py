@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from mammogan.report.results import Value
+from mammogan.report.summary import Line
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,21 @@ class Table:
         frame: cells and names of columns, in which underscores are printed as blanks; its index is not shown.
         name: name of its file, data/NAME.csv next to the page; "" where it has none.
         values: numbers of results.json that it holds, by key.
+        folded: whether only the caption is shown until it is opened.
+
+    Rows with a text in the column "outside" are marked.
     """
 
     caption: str
     frame: pd.DataFrame
     name: str = ""
     values: Mapping[str, Value] = field(default_factory=dict)
+    folded: bool = False
+
+    @property
+    def marked(self) -> list[bool]:
+        """Whether each row is marked."""
+        return [bool(text) for text in self.frame["outside"]] if "outside" in self.frame else [False] * len(self.frame)
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,13 @@ class Picture:
 
 @dataclass
 class Part:
-    """A section of a page; without a title it continues the one before."""
+    """A section of a page; without a title it continues the one before. `name` is its anchor."""
 
     title: str = ""
     text: Sequence[str] = ()
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    name: str = ""
 
 
 def digits(cell: object) -> object:
@@ -76,7 +87,14 @@ def render(template: str, **facts: object) -> str:
     return environment.get_template(template).render(facts)
 
 
-def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part], files: Iterable[str] = ()) -> Path:
+def write_page(
+    path: Path,
+    title: str,
+    lead: Iterable[str],
+    parts: Iterable[Part],
+    files: Iterable[str] = (),
+    summary: Sequence[Line] = (),
+) -> Path:
     """Write a page and return its path.
 
     Args:
@@ -85,8 +103,10 @@ def write_page(path: Path, title: str, lead: Iterable[str], parts: Iterable[Part
         lead: paragraphs below the title.
         parts: sections.
         files: paths of files to link to at the end, relative to the page.
+        summary: lines above the lead, which link to the sections of their names.
     """
-    path.write_text(render("page.html", title=title, lead=lead, parts=parts, files=files), encoding="utf-8")
+    page = render("page.html", title=title, summary=summary, lead=lead, parts=parts, files=files)
+    path.write_text(page, encoding="utf-8")
     return path
 
 

@@ -44,7 +44,7 @@ def drawn(name: str, figure: Figure, data: pd.DataFrame, **facts: object) -> Pic
 
 def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:
     """Write the numbers, tables and figures of a section, and return it as a part of a page."""
-    part = Part(title, [])
+    part = Part(title, [], name=section.__name__)
     for item in section(study):
         if isinstance(item, str):
             part.text = [*part.text, item]
@@ -59,5 +59,5 @@ def write_section(section: Section, study: StudyAnswers, results: Results, title
             results.keep(item.values)
             if item.name:
                 results.table(item.name, item.frame)
-            part.tables += [item] if item.caption else []
+            part.tables += [replace(item, folded=len(part.tables) > 0)] if item.caption else []
     return part

@@ -21,11 +21,18 @@ from mammogan.report.numbers import Number, filled
 from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
 from mammogan.report.reader_items import WORDS, Item, Section, drawn, numbers, write_section
 from mammogan.report.results import Results
+from mammogan.report.summary import keep_lines, study_summary
 from mammogan.stats import equivalence, proportions, rank_tests
 from mammogan.stats.mixed import mixed_logistic
 from mammogan.types import Progress, no_progress
 
 INTERVAL = ["rate", "low", "high"]
+
+
+def marked(rates: pd.DataFrame) -> pd.DataFrame:
+    """Return rates with the column "outside", where their interval excludes one half."""
+    sides = np.select([rates["low"] > 0.5, rates["high"] < 0.5], ["above one half", "below one half"], "")
+    return rates.assign(outside=sides)
 
 
 def demographics(study: StudyAnswers) -> Iterator[Item]:
@@ -71,12 +78,14 @@ def overall(study: StudyAnswers) -> Iterator[Item]:
         study.missing["an interval over clusters"] = "no two readers answered, or no reader or image has two answers"
     else:
         yield numbers(estimates(clustered, "clustered."), clusters=listed(study.clusters))
-    yield verdict(list(methods.values()), study.margin)
+    said = verdict(list(methods.values()), study.margin)
+    yield numbers({"verdict": said})
+    yield said
     yield warning
     yield filled(WORDS["reading"])
     rows = [(name, *vars(estimate).values()) for name, estimate in methods.items()]
     columns = ["method", *INTERVAL, "P against 1/2", "P of equivalence", "variance, of the binomial's"]
-    yield Table("Rate of right answers with 95 % intervals", pd.DataFrame(rows, columns=columns), "overall")
+    yield Table("Rate of right answers with 95 % intervals", marked(pd.DataFrame(rows, columns=columns)), "overall")
     yield Table("Are answers correlated? Tarone's test", tarone, "independence")
 
 
@@ -238,10 +247,10 @@ def groups(study: StudyAnswers) -> Iterator[Item]:
     for row in table.itertuples():
         key, counted = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
         yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counted, sd=row.sd)
-    yield Table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", exact)
+    yield Table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", marked(exact))
     if len(clusters):
         clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))
-        yield Table(f"The same with {shared} as clusters; Holm over this table", clusters)
+        yield Table(f"The same with {shared} as clusters; Holm over this table", marked(clusters))
     if len(compared):
         compared["P (Holm)"] = compared.groupby("sample")["P"].transform(lambda p: rank_tests.holm(p.to_numpy()))
         yield Table("Groups against each other, Kruskal-Wallis on rates of attempts", compared, "strata")
@@ -332,6 +341,7 @@ def next_study(study: StudyAnswers) -> Iterator[Item]:
     needed |= {f"difference, true rate {r:g}": equivalence.answers_for_difference(r, 0.9) for r in rates}
     table = pd.DataFrame(needed.items(), columns=["to show with 90 % power", "independent answers"])
     table["attempts"] = np.ceil(table["independent answers"] * effect / questions).astype(int)
+    yield numbers({"attempts.needed": int(table.loc[margins.index(study.margin), "attempts"])})
     yield Table("Answers and attempts needed", table, "next")
     curves = equivalence.power_table(study.margin)
     yield drawn("power", reader_figures.power_curves(curves), curves)
@@ -351,7 +361,7 @@ def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.Dat
     for study in studies:
         blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Table)]
         plt.close("all")
-        for key, value in (pair for block in blocks for pair in block.items()):
+        for key, value in (pair for block in blocks for pair in block.items() if pair[0] != "verdict"):
             for end, number in zip(("", ", low", ", high"), (value.value, *(value.interval or ())), strict=False):
                 numbers.setdefault((key + end, value.label), []).append(float(number))
     rows = [(*names, min(n), float(np.median(n)), max(n)) for names, n in numbers.items()]
@@ -377,15 +387,22 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
         progress("sections", number, len(sections), title)
         parts.append(write_section(section, study, results, title))
         plt.close("all")
+    summary = study_summary(results.values(), study.missing)
+    keep_lines(results, summary)
     results.save()
     adjustments = pd.DataFrame(WORDS["adjustment"].items(), columns=["family", "adjustment"])
     missing = pd.DataFrame(study.missing.items(), columns=["what", "why"])
     parts += [
         Part("Families of tests", tables=[Table("Adjustment of each family", adjustments)]),
-        Part("What was not done", () if study.missing else ("Every analysis was done.",), [Table("Missing", missing)]),
+        Part(
+            "What was not done",
+            () if study.missing else ("Every analysis was done.",),
+            [Table("Missing", missing)],
+            name="missing",
+        ),
     ]
     counts = {"answers": len(study.table), "attempts": len(study.sessions), "readers": study.table["reader"].nunique()}
     settings = {name: getattr(study, name) for name in ("margin", "seed", "simulations")}
     lead = [*filter(None, [study.note]), filled(WORDS["lead"], **counts, **settings)]
     data = sorted(path.relative_to(out).as_posix() for path in Path(out).glob("data/*"))
-    return write_page(Path(out) / "report.html", "Reader study", lead, parts, ["results.json", *data])
+    return write_page(Path(out) / "report.html", "Reader study", lead, parts, ["results.json", *data], summary)

@@ -133,6 +133,16 @@ class Results:
                 )
             self.entries[key] = value.entry(key)
 
+    def values(self) -> dict[str, Value]:
+        """Return the values that were kept so far, by key, without what the paper prints."""
+        given = {
+            key.removeprefix(self.prefix): entry for key, entry in self.entries.items() if key.startswith(self.prefix)
+        }
+        return {
+            key: Value(entry["value"], entry.get("interval"), label=str(entry["label"]))  # type: ignore[arg-type]
+            for key, entry in given.items()
+        }
+
     def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Figure:
         """Write figures/NAME.png (150 dpi) and its numbers as data/NAME.csv; return the figure to show."""
         figure.savefig(self.out / "figures" / f"{self._file(name)}.png", dpi=150, bbox_inches="tight")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mammogan.errors import ParameterError
-from mammogan.metrics.moments import NEAR, image_moments, moments_of_counts, moments_of_pixels
+from mammogan.metrics.moments import NEAR, image_moments, moments_of_counts, moments_of_pixels, used_levels
 
 RNG = np.random.default_rng(0)
 
@@ -92,3 +92,10 @@ def test_degenerate_images() -> None:
         image_moments(np.zeros((1, 2, 2)), 8)
     with pytest.raises(ParameterError, match="number of images is 0"):
         image_moments(np.zeros((0, 2, 2), np.uint16), 8)
+
+
+def test_lost_bits_show_in_the_gray_levels_used() -> None:
+    images = np.arange(2 * 256, dtype=np.uint16).reshape(2, 16, 16)
+    assert used_levels(images, 9).tolist() == [256, 256]
+    assert used_levels(images // 4 * 4, 9).tolist() == [64, 64]
+    assert used_levels(np.full((1, 16, 16), 300, np.uint16), 9).tolist() == [1]

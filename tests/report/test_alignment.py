@@ -24,6 +24,7 @@ def test_a_score_table_writes_each_number_with_its_interval() -> None:
         "floor": "0.00 (-0.10 to 0.10)",
         "score / floor": "undefined",
         "score - floor": "0.45 (0.30 to 0.60)",
+        "outside": "nearer than real images",
     }
 
 

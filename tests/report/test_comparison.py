@@ -20,7 +20,7 @@ from mammogan.data.store import Store
 from mammogan.metrics.moments import image_moments
 from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.report.alignment import Comparison
-from mammogan.report.comparison import notes, stretch_notes
+from mammogan.report.comparison import lead, notes, stretch_notes
 
 pytestmark = pytest.mark.slow
 QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
@@ -47,12 +47,14 @@ class _Links(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: list[str] = []
+        self.names: set[str] = set()
         self.without_alt = 0
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         found = dict(attributes)
         self.links += [found[name] or "" for name in ("href", "src") if name in found]
+        self.names |= {found["id"]} if found.get("id") else set()
         self.without_alt += tag == "img" and not found.get("alt")
 
 
@@ -60,8 +62,24 @@ def test_every_link_of_the_report_leads_somewhere(report: Path) -> None:
     page = _Links((report / "report.html").read_text())
     figures = {f"figures/{name}.png" for name in ("moments", "table1", "support", "texture", "frechet", "worst")}
     assert figures | {"results.json"} <= set(page.links)
-    assert [link for link in page.links if not (report / link).is_file()] == []
+    within = {link.removeprefix("#") for link in page.links if link.startswith("#")}
+    assert {"table1", "images"} <= within <= page.names  # lines of the summary lead to sections
+    assert [link for link in page.links if not link.startswith("#") and not (report / link).is_file()] == []
     assert page.without_alt == 0
+
+
+def test_the_lead_states_draws_and_patients_as_they_are(pair: tuple[Store, Store]) -> None:
+    moments = [image_moments(store.images((40, 32)), store.bits) for store in pair]
+    design = ResamplingDesign(np.arange(40) // 2, 20, draws=100, splits=20)
+    known, unknown = (
+        " ".join(lead(Comparison(*moments, design, known=known), pair, (40, 32), images=True))
+        for known in (True, False)
+    )
+    assert "from 100 random halves" in known
+    assert "Scores of features have 80 random halves and 20 splits, those of texture 8 and 8." in known
+    assert "No patient is on both sides of a ceiling." in known
+    assert "No patient" not in unknown
+    assert "The patients of the real images are not known" in unknown
 
 
 def test_every_score_has_an_interval_a_ceiling_and_their_ratio(report: Path) -> None:
