@@ -21,6 +21,7 @@ FARTHER, NEARER = "farther than real images", "nearer than real images"  # from 
 DIFFERS, AGREES, NOTE = "differs", "agrees", "note"  # status of a line
 BY_CHANCE = 0.05  # share of images that are nearer to the training set than 95 % of real images
 LEVEL = 0.05  # of P values
+DECIBELS = 1.0  # of power by which fine frequencies must differ to be called blur or noise
 BITS = 0.5  # by which the gray levels used must differ to be called different
 Values = Mapping[str, Value]
 # Questions of a comparison by name: the section with the evidence, and patterns of keys of ratios whose groups name the
@@ -139,14 +140,16 @@ def alignment_summary(values: Values, n: int, size: str) -> list[Line]:
     kinds = {answer.name: answer.link for answer in apart}
     if any(line.status == DIFFERS for line in levels):
         kinds["number of gray levels"] = "levels"
-    case = "differ" if kinds else "copies" if nearer or copies.status == DIFFERS else "alike"
-    if copies.status == DIFFERS:  # they make every other number too good, and are to be looked at first
+    repeated = copies.status == DIFFERS
+    case = "differ" if kinds else "copies" if repeated else "nearer" if nearer else "alike"
+    if repeated:  # they make every other number too good, and are to be looked at first
         kinds = {"copies": copies.link, **kinds}
     first = next(iter(kinds.values()), "none")
     place = LINKS.get(first, first)
     facts = {"n": n, "size": size, "rows": sum(len(answer.rows) for answer in given), "named": ", ".join(kinds)}
     farther, near = (sum(len(answer.outside[where]) for answer in given) for where in (FARTHER, NEARER))
     facts |= {"farther": farther, "nearer": near, "rare": 100 * min(3 / n, 1.0)}  # the rule of three
+    facts["authentic"] = quoted(values.get("memorization.authenticity", Value(0)))
     scores = [value for answer in given if answer.name == "gray levels" for value in answer.rows.values()]
     facts["spread"] = 100 * float(np.median([np.ptp(value.interval or (0.0,)) / 2 for value in scores] or [0.0]))
     return [
@@ -173,7 +176,8 @@ def _difference(answer: Answer, values: Values, text: Mapping[str, str]) -> Line
         parts.append(filled(text["brightness"], **medians))
     if answer.name == "texture" and "spectrum.top" in values:
         top = float(values["spectrum.top"].value)
-        parts.append(filled(text["finer"] if top > 0 else text["coarser"], top=abs(top)))
+        kind = "finer" if top >= DECIBELS else "coarser" if top <= -DECIBELS else ""
+        parts += [filled(text[kind], top=abs(top))] if kind else []
     return Line(DIFFERS, " ".join(parts), answer.link)
 
 

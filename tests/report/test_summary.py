@@ -113,6 +113,18 @@ def test_one_pair_of_fifteen_is_chance_and_a_tenth_of_a_bit_is_little() -> None:
     assert alignment_summary(like_real(**little), 60, "40 x 32")[0].status == AGREES
 
 
+def test_sets_that_are_too_alike_are_not_called_alike() -> None:
+    copied = alignment_summary(like_real(memorization__authenticity=Value(0.0, (0.0, 0.1))), 60, "40 x 32")
+    assert copied[0].text.startswith("Too alike: the synthetic images repeat real ones, and only 0.00 (0.00 to 0.10)")
+    near = alignment_summary(like_real() | dict.fromkeys(PAIRS, Value(1.5, (1.4, 1.6))), 60, "40 x 32")
+    assert near[0].text.startswith("Too alike: 15 of 22 numbers are nearer")
+
+
+def test_a_little_less_power_is_not_called_blur() -> None:
+    far = {"spectrum__ratio": Value(9.0, (4.1, 16.3)), "spectrum__top": Value(-0.6)}
+    assert "blur" not in texts(like_real(**far))
+
+
 def test_copies_come_first_where_everything_differs() -> None:
     worst = dict.fromkeys(SCORES, Value(0.1, (0.0, 0.2))) | dict.fromkeys(DISTANCES, Value(7.0, (6.0, 8.0)))
     values = like_real() | worst | {SHARES[0]: Value(0.1, (0.0, 0.2)), "levels.difference": Value(-2.0, (-2.1, -1.9))}
