@@ -84,6 +84,11 @@ def stage_files(executed: Path, stage: str, profile: str = "smoke", keys: tuple[
             ramp(folder / "figures" / "points" / frame["file"])
         (folder / "figures" / "points" / "frames.json").write_text(json.dumps(frames))
         (folder / "data" / "hyperparameters.csv").write_text("a,b,c,d,e\n1,2,3,4,5\n")
+    if chapter == "readers":
+        (folder / "data" / "tolerances.csv").write_text("a,b,c\n1,2,3\n")
+        (folder / "data" / "works.csv").write_text("a,b,c,d,e,f\n1,2,3,4,5,6\n")
+        (folder / "data" / "since.csv").write_text("a,b\n1,2\n")
+        ramp(folder / "figures" / "since.png")
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, executed / f"{stage}.ipynb")
     files = [folder / "results.json", *(folder / "data").glob("*.csv")]
@@ -121,7 +126,8 @@ def whole_book(folder: Path) -> Path:
     shutil.copy(ROOT / "_toc.yml", folder / "_toc.yml")
     text = "\n".join(path.read_text() for path in (folder / "book").rglob("*.*") if path.suffix in (".md", ".yaml"))
     keys = set(re.findall(r"\{val\}`([\w.-]+)", text)) | set(re.findall(r"\{compare\} (\S+)", text))
-    keys |= {p for claim in yaml.safe_load((folder / "book" / "claims.yaml").read_text()) for p in claim["evidence"]}
+    for claim in yaml.safe_load((folder / "book" / "claims.yaml").read_text()):
+        keys |= {*claim.get("evidence", []), *(condition.split()[0] for condition in claim.get("provided", []))}
     labels = re.findall(r"\{numref\}`(fig-[\w-]+)`", text)
     for stage in STAGES:
         chosen = tuple(sorted(key.replace("*", "x") for key in keys))

@@ -9,9 +9,9 @@ Roles and directives (also inside notebooks and figure captions)::
     {csv}`alignment/moments`            link to the data of a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
     ```{summary} alignment.summary      lines of a summary, each with a link to its section, a label such as (texture)=
-    ```{claims} claims.yaml             claims of the paper, with the evidence for each and the cost of running it again
+    ```{claims} claims.yaml             claims of the paper, with verdicts, evidence and the cost of running it again
     ```{api} mammogan.metrics           reference of the modules of a package, from their docstrings
-    ```{benchmarks} ingest              table of benchmarks/results; without a name, all that the page does not name
+    ```{benchmarks} ingest              table of benchmarks/results; without a name, all that no page names
 
 An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
 Other modules: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import operator
 import re
 import sys
 from importlib import import_module
@@ -67,6 +68,12 @@ def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -
     return f"{text}\N{NO-BREAK SPACE}{entry['unit']}" if unit and entry.get("unit") else text
 
 
+def format_paper(entry: dict[str, Any]) -> str:
+    """Return the number of the paper, with the digits that it prints."""
+    value = float(entry["paper"])
+    return format_value(value, entry | {"format": "" if value.is_integer() else "g"})
+
+
 def format_interval(entry: dict[str, Any]) -> str:
     """Return the 95 % interval in words."""
     low, high = (format_value(bound, entry, unit=False) for bound in entry["interval"])
@@ -96,9 +103,10 @@ def load(app: Sphinx) -> None:
             target.update(content if name == "results" else {stage: content})
     for key, entry in results.items():
         # A verdict that does not follow from its own numbers was written by hand, or by earlier rules.
-        if entry.get("verdict") != rules.verdict(entry["value"], entry.get("paper"), entry.get("tolerance")):
+        numbers = entry["value"], entry.get("paper"), entry.get("tolerance"), entry.get("basis", "images")
+        if entry.get("verdict") != rules.verdict(*numbers):
             logger.warning("the verdict of %s does not follow from its numbers: run its notebook again", key)
-        if entry.get("verdict") == rules.INCOMPARABLE and not entry.get("how"):
+        if "paper" in entry and entry.get("tolerance") is None and not entry.get("how"):
             logger.warning("%s cannot be compared, and its `how` does not give the reason", key)
     results |= costs(provenance)
     for file in MEASURED.values():
@@ -164,7 +172,7 @@ class ValueRole(SphinxRole):
         if part == "interval":
             text = format_interval(entry)
         else:
-            text = format_value(entry["paper"] if part == "paper" else entry["value"], entry)
+            text = format_paper(entry) if part == "paper" else format_value(entry["value"], entry)
         return [nodes.inline(self.text, text, classes=["val"])], []
 
 
@@ -240,7 +248,7 @@ class Compare(SphinxDirective):
                 here += f" ({format_interval(entry)})"
             tolerance = entry["tolerance"]
             stated = "none" if tolerance is None else "exact" if tolerance == 0 else f"\N{PLUS-MINUS SIGN}{tolerance:g}"
-            texts = [entry["label"], format_value(entry["paper"], entry), here, stated]
+            texts = [entry["label"], format_paper(entry), here, stated]
             cells: list[list[nodes.Node]] = [[nodes.Text(text)] for text in texts]
             rows.append([*cells, [_verdict(entry["verdict"])], [nodes.Text(entry["how"])]])
         if not rows:
@@ -276,19 +284,38 @@ class Summary(SphinxDirective):
         return list(holder.children[0].children)
 
 
-def combine(verdicts: list[str]) -> str:
-    """Return the verdict on a claim from those on its evidence.
+CLAIMS = ("supported", "not supported", "open", "not tested")  # verdicts on a claim
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
-    One failure is enough; the claim cannot be compared only where none of its numbers can.
+
+def arithmetic(entries: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the verdict on the printed numbers of a claim, and how many of them it holds for.
+
+    One slip is enough. Numbers that were measured on images say nothing about print.
     """
-    for verdict in (rules.NOT_REPRODUCED, rules.REPRODUCED):
-        if verdict in verdicts:
-            return verdict
-    return rules.INCOMPARABLE
+    ranks = [rules.VERDICTS[e["basis"]].index(e["verdict"]) for e in entries if e.get("basis") in ("print", "text")]
+    within, beyond, _ = (ranks.count(rank) for rank in range(3))
+    rank = 1 if beyond else 0 if within else 2
+    return rules.VERDICTS["print"][rank], f" ({beyond or within} of {within + beyond})" if within + beyond else ""
+
+
+def holds(condition: str, results: dict[str, dict[str, Any]]) -> bool:
+    """Return whether a condition on a result holds: "KEY <= NUMBER"; a text in place of a number meets none.
+
+    Raises:
+        KeyError: there is no such result.
+        ValueError: the condition is not of that form.
+    """
+    key, sign, bound = condition.split()
+    value = results[key]["value"]
+    return not isinstance(value, str) and bool(COMPARISONS[sign](float(value), float(bound)))
 
 
 class Claims(SphinxDirective):
-    """Table of the claims of the paper: where, evidence here, verdict computed from it, cost of running it again."""
+    """Table of the claims of the paper: verdicts on its arithmetic and on the claim, what we found, evidence, cost.
+
+    The verdict on a claim is `verdict` where all conditions under `provided` hold, and `otherwise` where one does not.
+    """
 
     required_arguments = 1
     has_content = False
@@ -298,28 +325,45 @@ class Claims(SphinxDirective):
         self.env.note_dependency(str(path))
         rows = []
         for claim in yaml.safe_load(path.read_text(encoding="utf-8")):
-            entries = []
-            for pattern in claim["evidence"]:
-                _note_dependency(self.env, pattern)
-                named = [e for k, e in self.env.mammogan_results.items() if fnmatch.fnmatchcase(k, pattern)]
-                if not named or not (claim.get("judged") or any("verdict" in entry for entry in named)):
-                    logger.warning("no result with a verdict matches %r", pattern, location=self.get_location())
-                entries += [entry["verdict"] for entry in named if "verdict" in entry]
             stage = STAGES[claim["chapter"]]
-            count = f" ({entries.count(rules.REPRODUCED)} of {len(entries)} numbers)" if entries else " (judged)"
-            verdict = claim.get("judged") or combine(entries)
+            text, count = arithmetic([entry for pattern in claim.get("evidence", []) for entry in self.named(pattern)])
             rows.append(
                 [
-                    self.inline(claim["claim"]),
-                    [nodes.Text(claim["paper"])],
-                    self.inline(f"{{doc}}`/{EXECUTED}/{stage}`, {claim['where']}"),
-                    [_verdict(verdict), nodes.Text(count if verdict != rules.INCOMPARABLE else "")],
+                    [*self.inline(claim["claim"]), nodes.inline("", claim["paper"], classes=["claim-place"])],
+                    [_verdict(text), nodes.Text(count)],
+                    [_verdict(self.decide(claim))],
                     self.inline(claim["comment"]),
-                    [nodes.Text(self.cost(stage))],
+                    [
+                        *self.inline(f"{{doc}}`/{EXECUTED}/{stage}`, {claim['where']}"),
+                        nodes.Text(f". {self.cost(stage)}"),
+                    ],
                 ]
             )
-        header = ["Claim of the paper", "Where", "Evidence here", "Verdict", "Meaning", "Cost of running again"]
-        return _table(header, [30, 14, 18, 16, 36, 14], rows, "claims")
+        header = ["Claim of the paper", "Arithmetic", "Claim", "What we found", "Evidence here, and its cost"]
+        return _table(header, [28, 13, 13, 44, 22], rows, "claims")
+
+    def named(self, pattern: str) -> list[dict[str, Any]]:
+        """Return the results with a verdict whose keys match a pattern."""
+        _note_dependency(self.env, pattern)
+        results = self.env.mammogan_results.items()
+        entries = [entry for key, entry in results if fnmatch.fnmatchcase(key, pattern) and "verdict" in entry]
+        if not entries:
+            logger.warning("no result with a verdict matches %r", pattern, location=self.get_location())
+        return entries
+
+    def decide(self, claim: dict[str, Any]) -> str:
+        """Return the verdict on a claim."""
+        verdict = claim["verdict"]
+        try:
+            for condition in claim.get("provided", []):
+                _note_dependency(self.env, condition.split()[0])
+                if not holds(condition, self.env.mammogan_results):
+                    verdict = claim["otherwise"]
+        except (KeyError, ValueError) as error:
+            logger.warning("the condition of a claim names no result: %s", error, location=self.get_location())
+        if verdict not in CLAIMS:
+            logger.warning("%r is not a verdict on a claim", verdict, location=self.get_location())
+        return verdict
 
     def inline(self, text: str) -> list[nodes.Node]:
         """Return MyST text as the children of a paragraph."""
@@ -395,7 +439,7 @@ def imported(app: Sphinx, what: str, _name: str, obj: Any, _skip: bool, _options
 
 
 class Benchmarks(SphinxDirective):
-    """Table of benchmarks/results by its name; without a name, every table that this page does not name."""
+    """Table of benchmarks/results by its name; without a name, every table that no page names."""
 
     optional_arguments = 1
     has_content = False
@@ -410,8 +454,8 @@ class Benchmarks(SphinxDirective):
             holder = nodes.container()
             self.read(path, holder)
             return list(holder.children)
-        page = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
-        named = set(re.findall(r"\{benchmarks\} (\S+)", page))
+        pages = (path.read_text(encoding="utf-8") for path in sorted(Path(self.env.srcdir, "book").rglob("*.md")))
+        named = {name for page in pages for name in re.findall(r"\{benchmarks\} (\S+)", page)}
         sections = []
         for path in sorted(folder.glob("*.md")):
             if path.stem not in named:

@@ -24,6 +24,15 @@ class Quote(NamedTuple):
     fmt: str = ""  # format specification
 
 
+class Tolerance(NamedTuple):
+    """A difference from a printed number that counts as agreement."""
+
+    value: float
+    of: str  # what is compared
+    why: str
+
+
+TOLERANCES = {key: Tolerance(**facts) for key, facts in _PRINTED["tolerances"].items()}
 QUOTES = tuple(Quote(key, **facts) for key, facts in _PRINTED["quotes"].items())
 # Name in Figure 5, size in pixels, key of the reference in book/references.bib.
 RESOLUTIONS = tuple((name, Size(height, width), key) for name, height, width, key in _PRINTED["resolutions"])

@@ -232,7 +232,8 @@ def search_nonradiologists(radiologists: np.ndarray) -> tuple[np.ndarray, dict[s
     no score above 8; the P of all attempts is ignored.
 
     Returns:
-        Attempts (m, 2, 11), and how many histograms meet which P values (and have no score above 8: "text").
+        Attempts (m, 2, 11), and how many histograms meet which P values (and have no score above 8: "text"). "nines" is
+        the least number of scores above 8 in a histogram that meets both.
     """
     every, repeated = histograms_of(group("Nonradiologists").sums), radiologists[ALL] - radiologists[FIRST]
     repeats = histograms_of(group("Repeated efforts").sums - Sums(*(int(repeated @ SCORES**k) for k in range(3))))
@@ -241,7 +242,7 @@ def search_nonradiologists(radiologists: np.ndarray) -> tuple[np.ndarray, dict[s
     likely = histograms.chi_square(every + radiologists[ALL]) <= stats.chi2.isf(CHI_SQUARE_P - 0.0005, QUESTIONS)
     count = {"all": len(every), "p_all": int(as_printed.sum()), "p_all, text": int((as_printed & low).sum())}
     count |= {"p_first": 0, "both": 0, "both, text": 0, "chi_square": int(likely.sum())}
-    solutions = []
+    solutions, nines = [], [len(every)]
     for repeated in repeats:
         first = every - repeated
         agrees = (first >= 0).all(1)
@@ -249,5 +250,6 @@ def search_nonradiologists(radiologists: np.ndarray) -> tuple[np.ndarray, dict[s
         count["p_first"] += int(agrees.sum())
         count["both"] += int((agrees & as_printed).sum())
         count["both, text"] += int((agrees & as_printed & low).sum())
+        nines += every[agrees & as_printed, 9:].sum(1).tolist()
         solutions.append(np.stack([every, first], 1)[agrees & low])
-    return np.concatenate(solutions), count
+    return np.concatenate(solutions), count | {"nines": min(nines)}

@@ -19,8 +19,8 @@ def implied_neighbors(total: int, information: np.ndarray = TABLE2_INFORMATION) 
 
 
 def compatible_totals() -> tuple[int, int]:
-    """Return the lowest and highest N of `TOTALS` whose `implied_neighbors` round to all printed figures."""
-    fits = TOTALS[_agreement(0).all(1)]
+    """Return the lowest and highest N of `TOTALS` that agree with all five pairs of `totals_by_entry` at once."""
+    fits = TOTALS[_agreement().all(1)]
     return int(fits[0]), int(fits[-1])
 
 
@@ -28,11 +28,12 @@ def totals_by_entry() -> pd.DataFrame:
     """Return the numbers of images that agree with each printed pair of information and neighbors, up to rounding.
 
     The printed m is known to half a unit of its second decimal and I to half of its fifth (see `implied_neighbors`).
+    The largest of `TOTALS` means that many or more.
 
     Returns:
         One row per moment: moment, low, high (of `TOTALS`).
     """
-    fits = [TOTALS[agrees] for agrees in _agreement(5e-6).T]
+    fits = [TOTALS[agrees] for agrees in _agreement().T]
     rows = [(moment, int(totals[0]), int(totals[-1])) for moment, totals in zip(MOMENT_NAMES, fits, strict=True)]
     return pd.DataFrame(rows, columns=["moment", "low", "high"])
 
@@ -42,14 +43,14 @@ def _constant(total: int | np.ndarray) -> np.ndarray:
     return digamma(total) - digamma(np.asarray(total) / 2) + digamma(NEIGHBORS_K)
 
 
-def _agreement(slack: float) -> np.ndarray:
-    """Return which `TOTALS` give which printed m, up to its rounding and a slack of the information; (N, 5)."""
+def _agreement() -> np.ndarray:
+    """Return which `TOTALS` give which printed m, up to the rounding of m and of the information; (N, 5)."""
     psi = _constant(TOTALS)[:, None] - TABLE2_INFORMATION
     low, high = (digamma(TABLE2_NEIGHBORS + half) for half in (-0.005, 0.005))
-    return (low <= psi + slack) & (psi - slack <= high)
+    return (low <= psi + 5e-6) & (psi - 5e-6 <= high)
 
 
-def chance_information(n: int = 1000, draws: int = 400, seed: int = 0) -> pd.DataFrame:
+def chance_information(n: int = 1000, draws: int = 5000, seed: int = 0) -> pd.DataFrame:
     """Compare Table 2 with chance: the same estimate between two samples of one distribution.
 
     Args:

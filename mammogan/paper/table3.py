@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from mammogan.paper.printed import ATTEMPTS, KRUSKAL_P, QUESTIONS, TABLE3, group
+from mammogan.paper.printed import ATTEMPTS, KRUSKAL_P, QUESTIONS, TABLE3, TOLERANCES, group
 
 
 def conover_p(difference: np.ndarray, successes: np.ndarray, attempts: int = ATTEMPTS) -> np.ndarray:
@@ -51,7 +51,7 @@ class Search(NamedTuple):
     space: int  # number of vectors that the search covers
 
 
-def search_table3(tolerance: float = 0.0016, attempts: int = ATTEMPTS) -> Search:
+def search_table3(tolerance: float = TOLERANCES["search"].value, attempts: int = ATTEMPTS) -> Search:
     """Search for all ten counts of successes that give the 45 P values of Table 3, by branch and bound.
 
     A P value depends on the difference of two questions and on the pooled variance v of all answers. Each printed value
@@ -131,7 +131,7 @@ def reconstruct(search: Search | None = None) -> np.ndarray:
     """
     total = group("Radiologists").sums.total + group("Nonradiologists").sums.total
     solutions = [row for row in (search or search_table3()).solutions if row.sum() == total]
-    solutions = [row for row in solutions if abs(kruskal_p(row) - KRUSKAL_P) <= 0.005]
+    solutions = [row for row in solutions if abs(kruskal_p(row) - KRUSKAL_P) <= TOLERANCES["kruskal"].value]
     if len(solutions) != 1:
         raise ValueError(f"Tables 3 and 4 leave {len(solutions)} solutions; one was expected.")
     return solutions[0]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mammogan.atomic import make_folder, replacing_text
+from mammogan.data.phantom.patient import are_phantoms
 from mammogan.data.quality import FLAGS
 from mammogan.data.store import MANIFEST, REPORT, Store
 from mammogan.errors import REASONS
 from mammogan.report.html import Part, Table, write_page
+from mammogan.report.numbers import filled, keep, words
+from mammogan.report.results import Results
+from mammogan.types import Size
 
 COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", "split"]  # of files.csv
 
@@ -55,6 +61,49 @@ def splits(store: Store) -> pd.DataFrame:
     """Count images and patients per split ("-" where there is none)."""
     images = store.manifest.fillna({"split": "-"})
     return images.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
+
+
+def image_set(results: Results, store: Store, reference: str = "") -> pd.DataFrame:
+    """Describe the images that the later chapters rest on.
+
+    Args:
+        results: keeps name, origin, images, patients and views.
+        store: store of this chapter.
+        reference: folder of a published run that the later chapters show instead of the store; "" for none.
+
+    Returns:
+        one row per item: item, here.
+    """
+    drawn = are_phantoms(store.manifest)
+    if reference:
+        facts = json.loads((Path(reference) / "provenance.json").read_text(encoding="utf-8"))
+        name, limits, source = facts["data"], facts["limits"], facts["attribution"] or "drawn by this project"
+        images, patients, views = facts["real_images"], facts["patients"], facts["views"]
+        size, bits, trained = Size(facts["height"], facts["width"]), facts["bits"], facts["training_images"]
+    else:
+        name = "phantoms of this project" if drawn else "the images in the data folder"
+        limits, source = words("image_set")["drawn" if drawn else "given"], "drawn by this project" if drawn else "DATA"
+        images, patients = len(store), int(store.manifest["patient"].nunique())
+        views, size, bits = store.manifest["view"].value_counts().to_dict(), store.sizes[-1], store.bits
+        trained = images  # the default of `Config.split`
+    counts = ", ".join(f"{count} {view}" for view, count in sorted(views.items()))
+    keep(results, {"set.name": name, "set.images": images, "set.patients": patients, "set.views": counts})
+    keep(results, {"set.limits": filled(limits)})
+    rows = {
+        "Images": name,
+        "Origin and license": source,
+        "Accepted": f"{images} images of {patients} patients ({counts})",
+        "Shown to the discriminator": f"{trained} images",
+        "Held out": f"{images - trained} images, of other patients" if trained < images else "none",
+        "Size and gray levels": f"{size} pixels, {bits} bits",
+        "What they can and cannot show": filled(limits),
+    }
+    ages = store.manifest.drop_duplicates("patient")["age"].dropna()
+    if not reference and not drawn and len(ages) > 1:  # that of a phantom is drawn by the program
+        error = 1.96 * ages.std(ddof=1) / np.sqrt(len(ages))
+        keep(results, {"age": [ages.mean(), ages.mean() - error, ages.mean() + error]})
+        rows["Mean age"] = f"{ages.mean():.1f} years ({ages.mean() - error:.1f} to {ages.mean() + error:.1f})"
+    return pd.DataFrame(rows.items(), columns=["Item", "Here"])
 
 
 def write_report(store: Store) -> Path:

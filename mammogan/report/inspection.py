@@ -109,10 +109,12 @@ def paper_rates(results: Results) -> None:
     counts, total = printed.ARTIFACTS, printed.INSPECTED
     for view, rate in (("CC", 6.4), ("MLO", 13.6)):
         _, low, high = exact_interval(counts[view], total)
-        value = Value(100 * counts[view] / total, (100 * low, 100 * high), rate, 0.05)
+        value = Value(
+            100 * counts[view] / total, (100 * low, 100 * high), rate, printed.TOLERANCES["artifacts"].value, "print"
+        )
         keep(results, {f"paper.{view}": value}, count=counts[view], inspected=total)
     p = float(stats.fisher_exact([[counts[view], total - counts[view]] for view in ("MLO", "CC")]).pvalue)
-    ratio = Value(counts["MLO"] / counts["CC"], paper=2, tolerance=0.5)
+    ratio = Value(counts["MLO"] / counts["CC"], paper=2, tolerance=printed.TOLERANCES["ratio"].value, basis="print")
     keep(results, {"paper.ratio": ratio, "paper.fisher": p})
 
 
@@ -150,9 +152,16 @@ def flagged_figure(flags: pd.DataFrame) -> Figure:
 
 
 def ranked(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the synthetic images by surprise, greatest first, with the detector that is most surprised as `by`."""
-    by = scores[list(DETECTORS)].to_numpy().argmax(1)
-    return scores.assign(by=np.array(DETECTORS)[by]).iloc[scores["any"].to_numpy().argsort()[::-1]]
+    """Return the synthetic images by the sum of their surprises, greatest first.
+
+    The surprise to a single detector is the same for many images where one fault is common, and would not rank them.
+
+    Returns:
+        `scores` with the columns by (the detector that is most surprised) and total (sum over the detectors).
+    """
+    surprises = scores[list(DETECTORS)].to_numpy(float)
+    ranks = scores.assign(by=np.array(DETECTORS)[surprises.argmax(1)], total=surprises.sum(1))
+    return ranks.sort_values("total", ascending=False, kind="stable")
 
 
 def random_images(images: ImageStack, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -203,7 +212,7 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
     for name, part in rows.items():
         pictures = []
         for row in part.itertuples():
-            pictures.append((images[int(row.index)], f"{name}: surprise {row.any:.1f}, distance {row.ratio:.2f}"))
+            pictures.append((images[int(row.index)], f"{name}: surprises {row.total:.1f}, distance {row.ratio:.2f}"))
             if real is not None:
                 pictures.append((real[int(row.nearest)], "nearest real image"))
         parts.append(gallery(name, pictures, bits))
@@ -229,7 +238,7 @@ def spots_compared(results: Results, tables: dict[str, pd.DataFrame], seed: int)
     counts, spots = (dict(iter(tables[name].groupby("set"))) for name in ("counts", "spots"))
     real, synthetic = (counts[kind]["spots"].to_numpy(int) for kind in COLORS)
     table = compare_blobs(real, synthetic, counts["real"]["patient"].to_numpy(int), seed=seed)
-    keep(results, {"spots.smallest": float(tables["counts"]["smallest_mm"].min())})
+    keep(results, {"spots.smallest": float(tables["counts"]["smallest_mm"].min()), "field": FIELD_MM})
     means, shares = (table[[name, f"{name}_low", f"{name}_high"]].astype(float) for name in ("mean", "share"))
     for kind in COLORS:
         numbers = {f"spots.{kind}": means.loc[kind], f"spots.{kind}.share": 100 * shares.loc[kind]}

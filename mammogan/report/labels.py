@@ -68,7 +68,7 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
         seed: random seed of the bootstrap.
     """
     if not inspection:
-        keep(results, {"observers": "none yet"})
+        keep(results, {"observers": "none yet", "observed": words("labels")["unobserved"]})
         unknown = "nobody has labeled these images yet"
         return pd.DataFrame({"labels": [unknown]}), pd.DataFrame({"detectors": [unknown]})
     judged = tables(Path(inspection), sorted(Path(inspection).glob("labels*.csv")), seed)
@@ -77,10 +77,17 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     rate = judged["rates"]
     observers = rate["observer"].unique()
     keep(results, {"observers": ", ".join(observers)})
+    whole = rate[(rate["observer"] == observers[0]) & (rate["artifact"] == ANY) & (rate["view"] == "all")]
+    kinds = {row.kind: row for row in whole.itertuples()}
+    keep(results, {f"observed.{kind}": [100 * row.rate, 100 * row.low, 100 * row.high] for kind, row in kinds.items()})
+    keep(results, {"observed": filled(words("labels")["observed"], observer=observers[0], **kinds)})
     who = ["observer"] if len(observers) > 1 else []
     columns = [*who, "kind", "view", "artifact", "found", "shown", "rate", "low", "high"]
     rate = rate.loc[(rate["found"] > 0) | (rate["artifact"] == ANY), columns].set_index("kind")
     if "detection" not in judged:
         return rate, pd.DataFrame({"detectors": ["the inspection has no candidates"]})
     columns = [*who, "detector", "images", "artifacts", "auc", "precision", "recall"]
-    return rate, judged["detection"][columns].set_index("detector").dropna(axis=1, how="all")
+    detection = judged["detection"][columns].set_index("detector").dropna(axis=1, how="all")
+    # Where every image has an artifact, every flag is right.
+    every = (detection["images"] == detection["artifacts"]).all()
+    return rate, detection.drop(columns="precision", errors="ignore") if every else detection

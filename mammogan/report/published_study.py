@@ -11,15 +11,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from mammogan.paper import readers, table3, table4
-from mammogan.paper.histograms import BY_GUESSING, SCORES
+from mammogan.paper import printed, readers, table3, table4
+from mammogan.paper.histograms import BY_GUESSING, SCORES, chi_square_p, histograms_of, kruskal_h
 from mammogan.paper.printed import ATTEMPTS, CHI_SQUARE_P, INSPECTED, QUESTIONS, READERS, TABLE3, TABLE4, group
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results, Value
 from mammogan.stats import equivalence, proportions, rank_tests
 
 TRIALS = QUESTIONS * ATTEMPTS
+RATE = printed.TOLERANCES["rate"].value
 
 
 def table3_solutions(results: Results, search: table3.Search) -> pd.DataFrame:
@@ -70,9 +72,9 @@ def table4_rates(results: Results, total: int, margin: float) -> pd.DataFrame:
     effect = deviation**2 * n / (n - 1) / binomial
     samples = zip(table["rate"], table["trials"], effect, n - 1, strict=True)
     table[["low (clusters)", "high (clusters)"]] = [proportions.EffectiveSample(*row).bounds() for row in samples]
-    for row, printed in zip(table.itertuples(), TABLE4, strict=True):
+    for row, in_print in zip(table.itertuples(), TABLE4, strict=True):
         key, counted = f"table4.{row.group.split()[0].lower()}", f"{row.successes} of {row.trials}"
-        value = Value(row.rate, (row.low, row.high), printed.rate, 0.0005)
+        value = Value(row.rate, (row.low, row.high), in_print.rate, RATE, "print")
         keep(results, {key: value}, name=row.group, counts=counted, p=row.p_equivalence)
     spread = {"smallest": table["p_spread"].min(), "all": table["p_spread"][0], "effect": effect[0]}
     keep(results, {f"spread.{key}": number for key, number in spread.items()})
@@ -90,7 +92,7 @@ def first_row(results: Results) -> None:
     whole = radiologists + others  # attempts, right answers and squared scores add up
     for key, (n, right, squares) in {"all": whole, "first": whole - repeats}.items():
         deviation = float(np.sqrt(squares / n - (right / n) ** 2)) / QUESTIONS
-        keep(results, {f"deviation.{key}": Value(deviation, None, TABLE4[0].deviation, 0.0005)}, n=n)
+        keep(results, {f"deviation.{key}": Value(deviation, None, TABLE4[0].deviation, RATE, "print")}, n=n)
 
 
 def chi_square_by_guessing(results: Results, simulations: int, seed: int) -> None:
@@ -107,6 +109,66 @@ def chi_square_by_guessing(results: Results, simulations: int, seed: int) -> Non
     as_good = 100 * float((p >= CHI_SQUARE_P - 0.0005).mean())
     numbers = {"chi_square.as_good": as_good, "chi_square.on_shares": float(p_shares.min())}
     keep(results, numbers, simulations=simulations)
+
+
+def specialists(results: Results, margin: float) -> None:
+    """Test each side of equivalence for breast specialists: better than 1/2 + margin, and worse than 1/2 - margin."""
+    row = group("Specializing in breast")
+    right, trials = row.sums.total, QUESTIONS * row.attempts
+    better = float(stats.binomtest(right, trials, 0.5 + margin, "less").pvalue)
+    worse = float(stats.binomtest(right, trials, 0.5 - margin, "greater").pvalue)
+    rate = [100 * bound for bound in proportions.exact_interval(right, trials)]
+    keep(results, {"specialists.rate": rate, "specialists.right": right, "specialists.answers": trials})
+    keep(results, {"specialists.better": better, "specialists.worse": worse})
+
+
+def radiologists_against_others(results: Results, whole: np.ndarray, nines: int, margin: float) -> None:
+    """Compute the Kruskal-Wallis and chi-square P values that Table 4 allows, and what its rates say of the two groups.
+
+    The means and deviations of Table 4 do not determine these P values. Given the radiologists, every histogram of the
+    nonradiologists with the sums of their row has P values of its own.
+
+    Args:
+        results: keeps the numbers.
+        whole: (11,) reconstructed histogram of the radiologists, all attempts.
+        nines: fewest nonradiologists with nine or ten right that both printed P values against them leave.
+        margin: margin of equivalence.
+    """
+    first, second = group("Radiologists"), group("Nonradiologists")
+    every = histograms_of(second.sums)
+    p = stats.chi2.sf(kruskal_h(whole, every + whole), 1)
+    median, low, high = np.quantile(p, [0.5, 0.05, 0.95])
+    in_print = readers.ALL_RADIOLOGISTS.agrees(whole, every + whole)
+    pairs = len(readers.P_VALUES) * len(TABLE4)
+    counts = [first.sums.total, QUESTIONS * first.attempts, second.sums.total, QUESTIONS * second.attempts]
+    compared = test_proportions_2indep(*counts, value=margin, compare="diff", alternative="smaller")
+    ends = confint_proportions_2indep(*counts, compare="diff", method="newcomb")
+    rates = 100 * np.array([first.sums.total / counts[1] - second.sums.total / counts[3], *ends])
+    numbers = {
+        "stratum": Value(float(median), (float(low), float(high)), printed.RADIOLOGISTS_P, basis="print"),
+        "strata.histograms": len(every),
+        "strata.lowest": float(p.min()),
+        "strata.highest": float(p.max()),
+        "strata.equal": int(in_print.sum()),
+        "strata.near": 100 * float((np.abs(p - printed.RADIOLOGISTS_P) <= 0.05).mean()),
+        "strata.coincidence": 100 * (1 - (1 - 1e-4) ** pairs),
+        "strata.nines": nines,
+        "strata.difference": rates.tolist(),
+        "strata.better": float(compared.pvalue),
+        "chi_square": Value(
+            float(chi_square_p(every + whole).max()),
+            paper=CHI_SQUARE_P,
+            tolerance=printed.TOLERANCES["chi_square"].value,
+            basis="print",
+        ),
+    }
+    keep(results, numbers)
+
+
+def tolerances() -> pd.DataFrame:
+    """Return the tolerances of comparisons with print: compared, tolerance, reason."""
+    rows = [(one.of, f"{one.value:g}", one.why) for one in printed.TOLERANCES.values()]
+    return pd.DataFrame(rows, columns=["compared", "tolerance", "reason"])
 
 
 def tie_structures(results: Results, draws: int, seed: int) -> None:

@@ -19,22 +19,28 @@ from PIL import Image
 
 from mammogan.atomic import make_folder, write_json
 
-REPRODUCED, NOT_REPRODUCED, INCOMPARABLE = "reproduced", "not reproduced", "cannot be compared"
+# Verdicts on a number by what it rests on: within the tolerance, beyond it, and where there is no tolerance.
+VERDICTS = {
+    "images": ("reproduced", "not reproduced", "cannot be compared"),  # measured again
+    "print": ("follows from print", "slip in print", "not checkable"),  # computed from other printed numbers
+    "text": ("agree", "contradict", "not checkable"),  # two statements of the paper
+}
 
 
-def verdict(value: float | str, paper: float | None, tolerance: float | None) -> str | None:
-    """Return whether a number of the paper was reproduced; None where the paper has no such number.
+def verdict(value: float | str, paper: float | None, tolerance: float | None, basis: str = "images") -> str | None:
+    """Return how a number relates to that of the paper, a word of `VERDICTS`; None where the paper has no such number.
 
-    The tolerance is the largest absolute difference that counts as reproduced, stated before the run. None says that
-    the two are not measurements of the same thing (other images, another resolution).
+    The tolerance is the largest absolute difference that rounding or chance explains, stated before the run. None says
+    that the two are not measurements of the same thing (other images, another resolution).
     """
     if paper is None:
         return None
+    within, beyond, incomparable = VERDICTS[basis]
     if tolerance is None:
-        return INCOMPARABLE
+        return incomparable
     # A difference of exactly the tolerance is within it, whatever binary rounding makes of it.
     close = abs(float(value) - paper) <= tolerance * (1 + 1e-9) + 1e-12
-    return REPRODUCED if close else NOT_REPRODUCED
+    return within if close else beyond
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Value:
         interval: 95 % interval of the number.
         paper: number that the paper prints, where there is one.
         tolerance: see `verdict`.
+        basis: what the number rests on, a key of `VERDICTS`.
         unit: unit to print after the number, as "%", "s", "bits".
         fmt: format specification of the number, as ".3f"; by default integers are printed whole and other numbers to
             three significant digits.
@@ -57,6 +64,7 @@ class Value:
     interval: Sequence[float] | None = None
     paper: float | None = None
     tolerance: float | None = None
+    basis: str = "images"
     unit: str = ""
     fmt: str = ""
     label: str = ""
@@ -84,8 +92,8 @@ class Value:
         if self.interval is not None:
             entry["interval"] = [float(bound) for bound in self.interval]
         if self.paper is not None:
-            met = verdict(self.plain, self.paper, self.tolerance)
-            entry |= {"paper": self.paper, "tolerance": self.tolerance, "verdict": met}
+            met = verdict(self.plain, self.paper, self.tolerance, self.basis)
+            entry |= {"paper": self.paper, "tolerance": self.tolerance, "basis": self.basis, "verdict": met}
         return entry
 
 

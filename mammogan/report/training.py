@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from mammogan.data.images import Subset
+from mammogan.data.pairs import patients
 from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
@@ -26,6 +29,9 @@ from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.schedule import Schedule
 from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserstein
+from mammogan.metrics.resampling import ResamplingDesign, shuffled
+from mammogan.parallel import in_threads
+from mammogan.report.fidelity import DRAWS
 from mammogan.report.numbers import words
 from mammogan.report.style import REAL, SYNTHETIC
 from mammogan.types import Size
@@ -55,6 +61,13 @@ def _text(value: object) -> str:
         runs = [(item, len(list(same))) for item, same in groupby(value)]
         return ", ".join(f"{count} x {item}" if count > 1 else str(item) for item, count in runs)
     return f"{value:,}".replace(",", " ") if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def images_trained_on(store: Store | None, config: Config, published: str) -> int:
+    """Return the number of real images that D sees: of the store, or of the folder of a published run."""
+    if store is None:
+        return int(json.loads((Path(published).parent / "provenance.json").read_text())["training_images"])
+    return int((store.manifest["split"] == config.split).sum()) if config.split else len(store)
 
 
 def read_log(run: Path) -> pd.DataFrame:
@@ -124,18 +137,20 @@ def distances(
     """Compute the sliced Wasserstein distance (x 1000) of each kept generator from the real images, by pyramid band.
 
     All are compared at the final size of the run; smaller images are enlarged pixel by pixel, so that a band falls when
-    the level that draws it is trained. The distance between real images is that between two halves of them.
+    the level that draws it is trained. The protocol is that of `distances.sliced_wasserstein_table` at the number of
+    images of its ceiling: medians over splits of the real images by patient, normalized by the real set.
 
     Args:
         run: folder of the run.
         store: its real images.
-        count: largest number of images per set.
+        count: largest number of images per side.
         projections: random projections, see `sliced_wasserstein`.
-        seed: random seed of projections, patches and choice of images.
+        seed: random seed of projections, patches, splits and choice of images.
         device: device to draw on.
 
     Returns:
-        images, trained ("10 x 8"), band ("40 x 32"), distance, real (distance between real images).
+        images, trained ("10 x 8"), band ("40 x 32"), distance, real (between real images of different patients),
+        real_low and real_high (its central 95 % over splits), n (images per side).
 
     Raises:
         RunError: the run kept no generator.
@@ -144,22 +159,28 @@ def distances(
     if not kept:
         raise RunError(f"{run} kept no generators during training; distances need those that `mammogan train` keeps.")
     size = Sampler.open(run, at=max(kept)).size
-    chosen = np.random.default_rng(seed).permutation(len(store))
-    half = min(count, len(store) // 2)
-    array = store.images(size)
-    real, other = (np.stack([array[int(i)] for i in part]) for part in (chosen[:half], chosen[half : 2 * half]))
-    first = patches(real, store.bits, seed=seed)
+    patient = patients(store)
+    chosen = np.sort(shuffled(patient, np.random.default_rng([seed, 9]))[: 2 * count])
+    design = ResamplingDesign(patient[chosen], count, seed=seed, splits=DRAWS)
+    splits = design.ceilings()
+    first = patches(Subset(store.images(size), chosen), store.bits, seed=seed)
 
-    def bands(images: np.ndarray) -> list[float]:
-        pairs = zip(first, patches(images, store.bits, seed=seed), strict=True)
-        return [sliced_wasserstein(a, b, projections=projections, seed=seed)["real"] for a, b in pairs]
+    def distance(pair: tuple[np.ndarray, np.ndarray]) -> float:
+        return sliced_wasserstein(*pair, projections=projections, seed=seed)["real"]
 
-    names, floor, rows = [str(level) for level in laplacian_sizes(*size)], bands(other), []
+    def over_splits(level: int, others: np.ndarray, side: int) -> np.ndarray:
+        return np.array(in_threads(distance, [(first[level][split[0]], others[split[side]]) for split in splits]))
+
+    floors = [over_splits(level, first[level], 1) for level in range(len(first))]
+    real = [(np.median(floor), *np.quantile(floor, [0.025, 0.975])) for floor in floors]
+    rows = []
     for images in kept:
         sampler = Sampler.open(run, device, at=images)
-        drawn = enlarge(np.stack(list(sampler.draw(half, seed + 1))), size)
-        rows += [(images, str(sampler.size), *row) for row in zip(names, bands(drawn), floor, strict=True)]
-    return pd.DataFrame(rows, columns=["images", "trained", "band", "distance", "real"])
+        drawn = patches(enlarge(np.stack(list(sampler.draw(count, seed + 1))), size), store.bits, seed=seed)
+        for level, band in enumerate(laplacian_sizes(*size)):
+            score = float(np.median(over_splits(level, drawn[level], 2)))
+            rows.append((images, str(sampler.size), str(band), score, *real[level], design.half))
+    return pd.DataFrame(rows, columns=["images", "trained", "band", "distance", "real", "real_low", "real_high", "n"])
 
 
 def level_by_level(table: pd.DataFrame) -> pd.DataFrame:
@@ -261,11 +282,18 @@ def training_curves(log: pd.DataFrame) -> Figure:
 
 
 def distance_curves(table: pd.DataFrame, log: pd.DataFrame) -> Figure:
-    """Draw the sliced Wasserstein distance of each band by images seen, and dashed that between real images."""
+    """Draw the sliced Wasserstein distance of each band by images seen; dashed, that between real images and its range.
+
+    Runs that were published before the range was kept have no columns real_low and real_high.
+    """
     figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
     look = {"x": "images", "hue": "band", "palette": "viridis", "ax": axis}
     sns.lineplot(table, y="distance", marker="o", **look)
     sns.lineplot(table, y="real", ls="--", lw=0.9, legend=False, **look)
+    if "real_low" in table:
+        for (_, band), color in zip(table.groupby("band", sort=False), axis.lines, strict=False):
+            low, high = band["real_low"], band["real_high"]
+            axis.fill_between(band["images"], low, high, color=color.get_color(), alpha=0.12, lw=0)
     axis.set(yscale="log", ylabel="sliced Wasserstein distance x 1000")
     shade(axis, log)
     return figure

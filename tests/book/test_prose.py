@@ -30,9 +30,10 @@ SETTINGS = {"95 %", "97 %", "99 %", "90 %", "6 %", "5 %", "99.99", "0.5", "0.9",
 def printed() -> set[float]:
     """Every number that the paper prints and the library holds: prose may quote it."""
     from mammogan.paper import printed as paper
+    from mammogan.paper.readers import P_VALUES
 
     found = {quote.value for quote in paper.QUOTES} | {paper.RADIOLOGISTS_P, paper.CHI_SQUARE_P, paper.KRUSKAL_P}
-    found |= {group.rate for group in paper.TABLE4} | set(paper.TABLE3.values())
+    found |= {group.rate for group in paper.TABLE4} | set(paper.TABLE3.values()) | {split.p for split in P_VALUES}
     for table in (paper.TABLE1, paper.TABLE2_INFORMATION, paper.TABLE2_NEIGHBORS):
         found |= set(np.ravel(table).tolist())
     return {round(float(value), 6) for value in found}

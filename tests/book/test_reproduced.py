@@ -126,11 +126,29 @@ def test_one_stale_number_alone_fails_a_build(source: Path) -> None:
     assert build(source).returncode != 0
 
 
-def test_verdict_of_a_claim() -> None:
-    assert reproduced.combine(["reproduced", "cannot be compared"]) == "reproduced"
-    assert reproduced.combine(["reproduced", "not reproduced"]) == "not reproduced"
-    assert reproduced.combine(["cannot be compared"]) == "cannot be compared"
-    assert reproduced.combine([]) == "cannot be compared"
+def test_arithmetic_of_a_claim() -> None:
+    """One slip is enough, in print or in the text; what was measured on images says nothing about print."""
+    follows, slip = ({"basis": "print", "verdict": verdict} for verdict in ("follows from print", "slip in print"))
+    agree, contradict = ({"basis": "text", "verdict": verdict} for verdict in ("agree", "contradict"))
+    unchecked, measured = {"basis": "print", "verdict": "not checkable"}, {"basis": "images", "verdict": "reproduced"}
+    assert reproduced.arithmetic([follows, agree, unchecked, measured]) == ("follows from print", " (2 of 2)")
+    assert reproduced.arithmetic([follows, slip, contradict]) == ("slip in print", " (2 of 3)")
+    assert reproduced.arithmetic([measured, unchecked]) == ("not checkable", "")
+    assert reproduced.arithmetic([]) == ("not checkable", "")
+
+
+def test_condition_of_a_claim() -> None:
+    results = {"a.p": {"value": 0.03}, "a.name": {"value": "nobody"}}
+    assert reproduced.holds("a.p <= 0.05", results) and not reproduced.holds("a.p > 0.05", results)
+    assert not reproduced.holds("a.name >= 0", results)
+    with pytest.raises(KeyError):
+        reproduced.holds("a.q < 1", results)
+
+
+def test_the_number_of_the_paper_has_the_digits_in_print() -> None:
+    entry = {"format": ".4f", "unit": "", "value": 0.4875}
+    assert reproduced.format_paper({**entry, "paper": 0.488}) == "0.488"
+    assert reproduced.format_paper({**entry, "paper": 117.0, "unit": "%"}) == "117\N{NO-BREAK SPACE}%"
 
 
 def test_durations_and_energy() -> None:

@@ -23,11 +23,9 @@ def test_table_2_and_chance() -> None:
 
 
 def test_totals_agree_with_the_inverse_digamma() -> None:
-    # The entries allow for the rounding of the information, too: their range is a little wider.
     entries = table2.totals_by_entry()
-    low, high = table2.compatible_totals()
-    assert entries["low"].max() <= low < high <= entries["high"].min()
-    assert low - entries["low"].max() < 0.05 * low and entries["high"].min() - high < 0.05 * high
+    # What fits all five fits each: one rule of rounding for both.
+    assert table2.compatible_totals() == (entries["low"].max(), entries["high"].min())
     row = entries.set_index("moment").loc["M2"]
     for total, fits in ((row["low"], True), (row["low"] - 200, False)):
         m = table2.implied_neighbors(int(total))[1]

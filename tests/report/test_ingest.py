@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store, StoreWriter
 from mammogan.errors import Reason
-from mammogan.report.ingest import devices, outcomes, splits, write_report
+from mammogan.report.ingest import devices, image_set, outcomes, splits, write_report
+from mammogan.report.provenance import ROOT
+from mammogan.report.results import Results
 
 
 def test_the_report_names_every_file_and_reason(phantoms: Path, tmp_path: Path) -> None:
@@ -66,3 +69,20 @@ def test_devices_by_number_of_images(store: Store) -> None:
     ]
     assert first["images"] == len(rows)
     assert first["median center"] == rows["window_center"].median()
+
+
+def test_the_images_of_a_published_run_are_described(store: Store, tmp_path: Path) -> None:
+    """Its counts are those of its record, not those of the phantoms that the chapter draws."""
+    reference = ROOT / "reference" / "cdd-cesm"
+    facts = json.loads((reference / "provenance.json").read_text())
+    results = Results(tmp_path / "published", "preprocessing")
+    table = image_set(results, store, str(reference)).set_index("Item")["Here"]
+    assert results.entries["set.images"]["value"] == facts["real_images"]
+    assert f"{facts['training_images']} images" in table["Shown to the discriminator"]
+    assert str(facts["real_images"] - facts["training_images"]) in table["Held out"]
+    assert "age" not in results.entries
+    own = Results(tmp_path / "own", "preprocessing")
+    image_set(own, store)
+    assert own.entries["set.images"]["value"] == len(store)
+    assert "phantoms" in own.entries["set.name"]["value"]
+    assert "age" not in own.entries  # drawn by the program

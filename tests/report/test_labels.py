@@ -39,6 +39,8 @@ def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
     results = Results(tmp_path / "out", "artifacts")
     rates, detected = observed(results, str(labeled), 0)
     assert results.entries["observers"]["value"] == "Ada, Bo"
+    assert results.entries["observed.synthetic"]["value"] == 50
+    assert results.entries["observed"]["value"].startswith("An observer, Ada, found an artifact in 10 of 20 synthetic")
     assert set(rates["observer"]) == {"Ada", "Bo"}
     assert rates.loc["synthetic"].query("observer == 'Bo' and view == 'all' and artifact == 'any'")["found"].item() == 8
     assert "no candidates" in detected.iloc[0, 0]
@@ -46,3 +48,4 @@ def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
     nobody = Results(tmp_path / "none", "artifacts")
     assert "nobody" in observed(nobody, "", 0)[0].iloc[0, 0]
     assert nobody.entries["observers"]["value"] == "none yet"
+    assert "Nobody" in nobody.entries["observed"]["value"]

@@ -31,3 +31,15 @@ def test_verdict() -> None:
     assert verdict(1.0, 1.2, 0.1) == "not reproduced"
     assert verdict(1.0, 1.2, None) == "cannot be compared"
     assert verdict(1.0, None, 0.1) is None
+
+
+def test_a_verdict_says_what_the_number_rests_on(tmp_path: Path) -> None:
+    """Arithmetic on printed numbers reproduces nothing."""
+    assert [verdict(1.0, 1.05, tolerance, "print") for tolerance in (0.1, 0.01, None)] == [
+        "follows from print",
+        "slip in print",
+        "not checkable",
+    ]
+    assert verdict(1.0, 1.05, 0.1, "text") == "agree" and verdict(1.0, 1.05, 0.01, "text") == "contradict"
+    entry = Value(1.0, paper=1.05, tolerance=0.1, basis="print").entry("a")
+    assert (entry["basis"], entry["verdict"]) == ("print", "follows from print")

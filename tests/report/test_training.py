@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.pairs import patients
+from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.schedule import Schedule
 from mammogan.gan.training import Run
+from mammogan.metrics.distances import sliced_wasserstein_table
+from mammogan.metrics.resampling import ResamplingDesign, shuffled
 from mammogan.report import training
 from mammogan.report.results import Results
 
@@ -23,6 +28,14 @@ SETTINGS = {
     "levels": 3, "latent": 8, "fmap_base": 64, "fmap_max": 8, "stable_images": 64, "fade_images": 64,
     "total_images": 448, "batches": "8", "checkpoint_images": 0, "sample_images": 0, "ema": 0.9, "condition": "view",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Of six patients, so that each side of a split has eight images and more."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_population(folder, 24, seed=7, height=160, width=128)
+    return ingest([folder], tmp_path_factory.mktemp("stores") / "store", Settings(height=40, width=32))
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +101,16 @@ def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monk
     assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
     assert set(table["band"]) == {"20 x 16"}
     assert (table["distance"] > table["real"]).all()
+    assert (table["real_low"] <= table["real"]).all() and (table["real"] <= table["real_high"]).all()
     ends = training.level_by_level(table)
     assert ends.index.tolist() == ["5 x 4", "10 x 8", "20 x 16"]
     for size, images in zip(ends.index, (64, 192, 448), strict=True):
         assert ends["distance"][size] == table.loc[table["images"] == images, "distance"].mean()
     # Images of 5 x 4 drawn like the real ones keep no texture; those of 20 x 16 are the real ones themselves.
     real = {size: store.images(size)[:] for size in store.sizes}
-    monkeypatch.setattr(Sampler, "draw", lambda self, count, seed, start=0: iter(real[self.size][:count]))
+    monkeypatch.setattr(
+        Sampler, "draw", lambda self, count, seed, start=0: iter(np.resize(real[self.size], (count, *self.size)))
+    )
     perfect = training.distances(run, store, projections=32)["distance"]
     assert perfect.iloc[0] > perfect.iloc[1] > perfect.iloc[3]
     assert perfect.iloc[3] == perfect.iloc[6]
@@ -119,3 +135,21 @@ def test_every_setting_has_a_meaning_and_changes_are_marked() -> None:
     rows = training.hyperparameters(Config().changed({"latent": 8})).set_index("setting")
     assert rows.index[rows["changed"] == "yes"].tolist() == ["latent"]
     assert rows.loc["latent", ["original GAN", "here"]].tolist() == ["512", "8"]
+
+
+@pytest.mark.slow
+def test_both_chapters_have_one_protocol(run: Path, store: Store) -> None:
+    """The last generator is as far from the real images as the table of the alignment chapter says."""
+    table = training.distances(run, store, count=40, projections=16, seed=3)
+    sampler = Sampler.open(run, at=448)
+    drawn = np.stack(list(sampler.draw(40, 4)))
+    real = store.images(sampler.size)[:]
+    chosen = np.sort(shuffled(patients(store), np.random.default_rng([3, 9]))[:80])
+    design = ResamplingDesign(patients(store)[chosen], 40, seed=3, draws=2, splits=8)
+    rows = sliced_wasserstein_table(real[chosen], drawn, store.bits, design, projections=64)
+    (expected,) = rows[rows["normalization"] == "real"].itertuples()
+    last = table[table["images"] == 448].iloc[0]
+    assert last["distance"] == pytest.approx(expected.score_n)
+    assert last["real"] == pytest.approx(expected.ceiling)
+    assert (last["real_low"], last["real_high"]) == pytest.approx((expected.ceiling_low, expected.ceiling_high))
+    assert last["n"] == expected.n_ceiling
