@@ -42,8 +42,8 @@ def element(keyword: str) -> str:
 def view_of(dataset: Dataset) -> str | None:
     """Return CC or MLO by View Code Sequence (0054,0220), else View Position (0018,5101); refuse any other view.
 
-    A code decides; then the meaning of an item without a known code; then the position. None where none of them is
-    known: an empty item or a private code says nothing.
+    A code decides; then the meaning of an item without a known code; then the position, or Patient Orientation
+    (0020,0020), where CBIS-DDSM has it. None where none of them is known: an empty item or a private code says nothing.
     """
     items = sequence_items(dataset, "ViewCodeSequence")
     coded = [code for item in items if (code := matching_code(item, KNOWN_VIEWS))]
@@ -51,7 +51,9 @@ def view_of(dataset: Dataset) -> str | None:
         named = [("ViewCodeSequence", VIEWS.get(code, OTHER)) for code in coded]
     else:
         named = [("ViewCodeSequence", parse_view(text(item, "CodeMeaning"))[0]) for item in items]
-        named.append(("ViewPosition", parse_view(text(dataset, "ViewPosition"))[0]))
+        named += [
+            (keyword, parse_view(text(dataset, keyword))[0]) for keyword in ("ViewPosition", "PatientOrientation")
+        ]
     stated = [(keyword, view) for keyword, view in named if view]
     if accepted := [view for _, view in stated if view != OTHER]:
         return accepted[0]

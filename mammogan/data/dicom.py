@@ -23,12 +23,11 @@ from mammogan.data.averaging import LookUp
 from mammogan.data.decoders import decoded
 from mammogan.data.display import display, stored_values
 from mammogan.data.exclusions import check_exclusions
-from mammogan.data.geometry import resize
-from mammogan.data.manifest import Facts
+from mammogan.data.geometry import squared
+from mammogan.data.manifest import Facts, Label
 from mammogan.errors import Reason, Refused
 
 LONG = 2**20  # bytes; no other element than pixels has so long a value
-SQUARE = 0.01  # pixels whose sides differ by a larger share are made square
 
 
 @dataclass
@@ -99,7 +98,7 @@ def read_mammogram(
     window: int | str = 0,
     allow_processing: bool = False,
     allow_synthetic: bool = False,
-    label: Facts | None = None,
+    label: Label | None = None,
 ) -> Mammogram:
     """Read a full-field digital mammogram.
 
@@ -109,7 +108,7 @@ def read_mammogram(
             hardware that made the image (PS3.3 C.11.2.1.2.1).
         allow_processing: accept FOR PROCESSING images too.
         allow_synthetic: accept images whose header states that a program drew them.
-        label: facts from a table (view, laterality, age, density, patient) that the header does not state.
+        label: facts from a table (view, laterality, age, density, patient, modality) that the header does not state.
 
     Raises:
         Refused: the file is not DICOM, not a mammogram of the kind that the paper trained on, or not decodable.
@@ -122,42 +121,13 @@ def read_mammogram(
             if not is_dicom(content) or not (dataset := _parsed(content)):
                 raise Refused(Reason.NOT_DICOM, "The file is not a DICOM file.")
         with refusing(Reason.MALFORMED, "The DICOM header cannot be read"):
+            if not text(dataset, "Modality") and "modality" in label:
+                dataset.Modality = label["modality"]
             flags = check_exclusions(dataset, allow_processing=allow_processing, allow_synthetic=allow_synthetic)
-            view = attributes.view_of(dataset) or label.get("view")
-            if not view:
-                missing = f"{element('ViewCodeSequence')} and {element('ViewPosition')} state no known view"
-                raise Refused(Reason.VIEW, f"{missing}; give the view in a table of labels.")
-            if view not in attributes.VIEWS.values():
-                raise Refused(Reason.VIEW, f"The view in the table of labels {attributes.OTHER_VIEW}")
-            laterality = attributes.laterality_of(dataset) or label.get("laterality")
-        if "PixelRepresentation" not in dataset:
-            dataset.PixelRepresentation = 0  # nearly all mammograms are unsigned
-        with refusing(Reason.UNDECODABLE, f"{element('PixelData')} cannot be decoded"):
-            stored = stored_values(dataset, decoded(dataset))
-        with refusing(Reason.DISPLAY, "The display transform cannot be applied"):
-            image, window_facts = display(dataset, stored, window)
-            aspect = attributes.aspect_of(dataset)
-            if abs(aspect - 1) > SQUARE:
-                rows, columns = image.shape
-                image = resize(image, rows, max(round(columns * aspect), 1))
-                flags.append("aspect")
-        age = attributes.age_of(dataset)
-        facts: Facts = {
-            "view": view,
-            "laterality": laterality,
-            "age": label.get("age") if age is None else age,
-            "density": label.get("density"),
-            "spacing_mm": attributes.spacing_of(dataset),
-            "manufacturer": plain(text(dataset, "Manufacturer")),
-            "model": plain(text(dataset, "ManufacturerModelName")),
-            "source_rows": int(stored.values.shape[0]),
-            "source_columns": int(stored.values.shape[1]),
-            "photometric": str(dataset.PhotometricInterpretation),
-            "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
-            "flags": flags + ["text"] * (text(dataset, "BurnedInAnnotation").upper() == "YES"),
-            **window_facts,
-        }
-        facts["window_explanation"] = plain(facts.get("window_explanation") or "") or None
+            stated = _facts(dataset, label)
+        image, shown = _displayed(dataset, window, trusted="synthetic" in flags)
+        flags += shown["flags"] + ["text"] * (text(dataset, "BurnedInAnnotation").upper() == "YES")
+        facts: Facts = {**stated, **shown, "flags": flags}
         # Without an identifier a file is its own patient: splitting too finely is better than a patient across splits.
         instance = text(dataset, "SOPInstanceUID") or hashlib.sha256(content).hexdigest()
         patient = label.get("patient") or text(dataset, "PatientID") or text(dataset, "StudyInstanceUID") or instance
@@ -165,3 +135,43 @@ def read_mammogram(
         capture = text(dataset, "SOPClassUID") == SecondaryCaptureImageStorage
         film = capture or text(dataset, "ConversionType").upper() == "DF"
         return Mammogram(image, facts, patient, instance, film)
+
+
+def _facts(dataset: FileDataset, label: Label) -> Facts:
+    """Return what the header states, and the label where it states nothing; refuse other views than CC and MLO."""
+    view = attributes.view_of(dataset) or label.get("view")
+    if not view:
+        missing = f"{element('ViewCodeSequence')} and {element('ViewPosition')} state no known view"
+        raise Refused(Reason.VIEW, f"{missing}; give the view in a table of labels.")
+    if view not in attributes.VIEWS.values():
+        raise Refused(Reason.VIEW, f"The view in the table of labels {attributes.OTHER_VIEW}")
+    age = attributes.age_of(dataset)
+    return {
+        "view": view,
+        "laterality": attributes.laterality_of(dataset) or label.get("laterality"),
+        "age": label.get("age") if age is None else age,
+        "density": label.get("density"),
+        "spacing_mm": attributes.spacing_of(dataset),
+        "manufacturer": plain(text(dataset, "Manufacturer")),
+        "model": plain(text(dataset, "ManufacturerModelName")),
+        "photometric": str(dataset.PhotometricInterpretation),
+        "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
+    }
+
+
+def _displayed(dataset: FileDataset, window: int | str, trusted: bool) -> tuple[np.ndarray | LookUp, Facts]:
+    """Return displayed gray values with square pixels, and how they were made, with flags of all corrections.
+
+    What a program drew is `trusted`: bad images of a generator must not be mended.
+    """
+    if "PixelRepresentation" not in dataset:
+        dataset.PixelRepresentation = 0  # nearly all mammograms are unsigned
+    with refusing(Reason.UNDECODABLE, f"{element('PixelData')} cannot be decoded"):
+        stored = stored_values(dataset, decoded(dataset))
+    with refusing(Reason.DISPLAY, "The display transform cannot be applied"):
+        image, facts = display(dataset, stored, window, trusted=trusted)
+        facts["window_explanation"] = plain(facts.get("window_explanation") or "") or None
+        facts["source_rows"], facts["source_columns"] = stored.values.shape
+        image, corrected = squared(image, attributes.aspect_of(dataset))
+        facts["flags"] += corrected
+    return image, facts

@@ -206,7 +206,8 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     if modality != "MG":
         # Any other text may be a name that a broken length moved here.
         stated = modality if re.fullmatch("[A-Z0-9]{2,6}", modality) else "missing"
-        raise Refused(Reason.MODALITY, f"{element('Modality')} is {stated}; that of a mammogram is MG.")
+        advice = "" if modality else "; if these files are mammograms, add --assume modality=MG"
+        raise Refused(Reason.MODALITY, f"{element('Modality')} is {stated}; that of a mammogram is MG{advice}.")
     if "PixelData" not in dataset:
         raise Refused(Reason.NO_PIXELS, f"{element('PixelData')} is missing.")
     if sop_class and sop_class not in SOP_CLASSES:

@@ -1,10 +1,15 @@
 """Bring an image of any size to the grid of the store: not stretched, not aliased, the breast at its edge."""
 
+from typing import TypeVar
+
 import numpy as np
 from PIL import Image
 
 from mammogan.data.averaging import LookUp, area_average
 from mammogan.data.segmentation import chest_side
+
+Image_ = TypeVar("Image_", bound=np.ndarray | LookUp)
+SQUARE = 0.01  # pixels whose sides differ by a larger share are made square
 
 
 def resize(image: np.ndarray | LookUp, height: int, width: int) -> np.ndarray:
@@ -18,6 +23,14 @@ def resize(image: np.ndarray | LookUp, height: int, width: int) -> np.ndarray:
         return area_average(image, height, width)
     grown = Image.fromarray(np.asarray(image, np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(grown), 0, 1)
+
+
+def squared(image: Image_, aspect: float) -> tuple[Image_ | np.ndarray, list[str]]:
+    """Make pixels square that are `aspect` times as wide as high; return the image and ["aspect"] if it has changed."""
+    if abs(aspect - 1) <= SQUARE:
+        return image, []
+    rows, columns = image.shape
+    return resize(image, rows, max(round(columns * aspect), 1)), ["aspect"]
 
 
 def fit(image: np.ndarray | LookUp, height: int, width: int, side: str = "") -> np.ndarray:

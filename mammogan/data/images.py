@@ -92,27 +92,25 @@ def open_images(path: str | Path, size: tuple[int, int] | None = None, *, allow_
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give a store, or a folder of DICOM files or pictures.")
     files = list(walk([path]))
-    labels = Labels([file for file in files if file.suffix.lower() == ".csv" and is_labels(file)])
+    labels = Labels([file for file in files if is_labels(file)])
     pixels, views, patients = [], [], []
     for file in files:
         label = labels.get(file) or {}
         try:
             content = read_content(file)
             if file.suffix.lower() in SUFFIXES and not is_dicom(content):
-                # A picture of a generator has no view: any will do to pass the reader.
-                mammogram, view = (
-                    read_picture(content, {"view": "CC", **label}, allow_synthetic=allow_synthetic),
-                    label.get("view"),
-                )
+                mammogram = read_picture(content, label, unlabeled=True, allow_synthetic=allow_synthetic)
             else:
                 mammogram = read_mammogram(content, label=label, allow_synthetic=allow_synthetic)
-                view = mammogram.facts["view"]
+            view = mammogram.facts["view"] or ""
         except Refused:
+            continue
+        if view not in ("", "CC", "MLO"):
             continue
         gray = mammogram.pixels
         size = size or (gray.shape[0], gray.shape[1])
         pixels.append(quantize(gray if gray.shape == size else fit(gray, *size), BITS))
-        views.append(view or "")
+        views.append(view)
         patients.append(mammogram.patient)
     if not pixels:
         raise InputError(f"There is no image in {path}; give a store, or a folder of DICOM files or gray pictures.")

@@ -20,8 +20,9 @@ from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
 from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
-from mammogan.data.manifest import Facts
-from mammogan.data.metadata import Labels, LabelSource, is_labels
+from mammogan.data.manifest import Facts, Label
+from mammogan.data.metadata import TABLES, Labels, LabelSource, is_labels, why_no_labels
+from mammogan.data.plausibility import CERTAIN, DOUBTFUL, turning
 from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import chest_side
@@ -112,7 +113,7 @@ class Seen:
 
 
 def read_source(
-    path: Path, label: Facts | None, settings: Settings, refused: Refused | None = None
+    path: Path, label: Label | None, settings: Settings, refused: Refused | None = None
 ) -> Accepted | Refused:
     """Read one file into an image of the store, or return why not, with the facts known so far.
 
@@ -207,7 +208,12 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
     check_breast(gray)
     if spacing := facts.get("spacing_mm"):
         facts["spacing_mm"] = spacing / min(settings.height / gray.shape[0], settings.width / gray.shape[1])
-    side = chest_side(overview(gray))
+    small = overview(gray)
+    turn = turning(small)
+    if turn > CERTAIN:
+        raise Refused(Reason.TURNED, "The chest wall is at the top or bottom of the image; turn it.")
+    flags += ["direction"] * (turn > DOUBTFUL)
+    side = chest_side(small)
     image = fit(gray, settings.height, settings.width, side)
     if facts["laterality"] not in (side, None):
         flags.append("side")
@@ -267,19 +273,18 @@ def ingest(
     """
     settings, labels, store = settings or Settings(), labels or LabelSource(), Path(store)
     roots = [Path(source) for source in sources]
-    for path in roots:
-        if not path.exists():
-            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
-        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise InputError(f"The folder {path} cannot be read; correct its permissions.")
-    tables = [labels.table] if labels.table else tables_below(roots, store)
+    _check_sources(roots)
+    tables = [labels.table] if labels.table else tables_below(roots, store, labels)
     table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
     paths = hashlib.sha256(b"\n".join(os.fsencode(os.path.realpath(path)) for path in roots)).hexdigest()[:16]
     made_by = {"by": "ingest", "sources": paths, **settings.record()}
     with StoreWriter(store, settings.height, settings.width, settings.bits, made_by) as writer, closing(Seen()) as seen:
         files = (
-            (salted_hash(salt, f"{entry.number}/{entry.path.relative_to(roots[entry.number])}"), entry)
+            (
+                salted_hash(salt, f"{entry.number}/{entry.path.relative_to(roots[entry.number])}"),
+                _without_table(entry, labels),
+            )
             for entry in survey(roots, skip=[store])
             if entry.path not in tables
         )
@@ -309,11 +314,15 @@ def ingest(
         write_examples(refused_path(store), counts, examples)
         if not counts[ACCEPTED]:
             writer.abandon()
-            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
-            detail = f" of {counts.total()} files ({reasons})" if reasons else ": the folder is empty"
-            listed = f"; {refused_path(store)} names files of each reason" if reasons else ""
-            raise NothingAcceptedError(f"No usable mammogram was found{detail}{listed}; give a folder that holds some.")
+            raise _nothing_accepted(store, counts)
     return Store.open(store)
+
+
+def _nothing_accepted(store: Path, counts: Counter[str]) -> NothingAcceptedError:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
+    detail = f" of {counts.total()} files ({reasons})" if reasons else ": the folder is empty"
+    listed = f"; {refused_path(store)} names files of each reason" if reasons else ""
+    return NothingAcceptedError(f"No usable mammogram was found{detail}{listed}; give a folder that holds some.")
 
 
 def refused_path(store: Path) -> Path:
@@ -331,9 +340,25 @@ def write_examples(path: Path, counts: Counter[str], examples: Mapping[str, list
             rows.writerows((reason, count, name) for name in examples.get(reason, []))
 
 
-def tables_below(roots: Sequence[Path], store: Path) -> list[Path]:
+def tables_below(roots: Sequence[Path], store: Path, labels: LabelSource) -> list[Path]:
     """Return the tables of labels among the sources of a store."""
-    return [path for path in walk(roots, skip=[store]) if path.suffix.lower() == ".csv" and is_labels(path)]
+    return [path for path in walk(roots, skip=[store]) if is_labels(path, labels)]
+
+
+def _check_sources(roots: Sequence[Path]) -> None:
+    for path in roots:
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}; give a folder of DICOM files or pictures.")
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise InputError(f"The folder {path} cannot be read; correct its permissions.")
+
+
+def _without_table(entry: Entry, labels: LabelSource) -> Entry:
+    """Return an entry of the sources, refused if it is a table that is not used."""
+    if entry.refused or entry.path.suffix.lower() not in TABLES:
+        return entry
+    why = why_no_labels(entry.path, labels) or "The table is not the one that --labels names."
+    return entry._replace(refused=Refused(Reason.TABLE, why))
 
 
 def _skip_committed(

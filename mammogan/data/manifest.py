@@ -38,6 +38,12 @@ class Facts(TypedDict, total=False):
     transfer_syntax: str
 
 
+class Label(Facts, total=False):
+    """Facts about a file from a table; those of the header have precedence where it states them."""
+
+    modality: str
+
+
 _ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), list[str]: pa.list_(pa.string())}
 SCHEMA = pa.schema(
     [(name, _ARROW.get(kind) or _ARROW[get_args(kind)[0]]) for name, kind in get_type_hints(Facts).items()]

@@ -1,27 +1,40 @@
 """Read facts about images without a DICOM header from tables in CSV."""
 
+import codecs
 import csv
+import itertools
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import BinaryIO, cast
 
-from mammogan.data.attributes import LATERALITIES, parse_view
-from mammogan.data.manifest import Facts
+from mammogan.data.attributes import LATERALITIES, parse_view, plain
+from mammogan.data.manifest import Label
 from mammogan.errors import ParameterError, TableError
 
-# The facts that a table may state, and the column names that are recognized for each.
+# The facts that a table may state, and the columns that are recognized for each, in small letters and without spaces:
+# those of this project, RSNA, VinDr-Mammo, CBIS-DDSM, CDD-CESM, CMMD, EMBED, INbreast, CSAW-CC and MIAS.
 COLUMNS = {
-    "file": ("file", "file_name", "filename", "path", "image"),
-    "view": ("view", "view_position", "image_view"),
-    "laterality": ("laterality", "side", "left_or_right"),
-    "patient": ("patient", "patient_id"),
-    "age": ("age",),
-    "density": ("density", "breast_density"),
+    "file": "file filename filepath path image imagename imagefile imagefilename imagefilepath imagepath imageid"
+    " anondicompath dicompath pngpath anonfilename refnum",
+    "view": "view viewposition imageview",
+    "laterality": "laterality side imagelaterality imagelateralityfinal leftorrightbreast leftorright leftright",
+    "patient": "patient patientid empianon anonpatientid id1 studyid",
+    "age": "age patientage ageatstudy xage",
+    "density": "density breastdensity breastdensityacr acr tissueden",
+    "modality": "modality",
 }
+SEPARATORS = ",;\t"
+TABLES = (".csv", ".tsv")
+MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # Excel
+# A table without a header begins with data, which may name patients: numbers, files, views.
+DATA = re.compile(r"\d{3}|\^|\.\w{3,4}$|^\W*$|^(l|r|left|right|[lr]?(cc|mlo))$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class Labels:
         for table in tables:
             for file, stated in _rows_of(table, columns or {}, self.assume):
                 # Two files of one name in different folders: the bare name names neither.
-                for key in {file, PurePosixPath(file).name}:
+                for key in {file, PurePosixPath(file).name} - {""}:
                     self._rows.execute(
                         "INSERT INTO rows VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET facts ="
                         " CASE WHEN facts = excluded.facts THEN facts ELSE NULL END",
@@ -68,19 +81,19 @@ class Labels:
                     )
         self._rows.commit()
 
-    def get(self, path: Path) -> Facts | None:
+    def get(self, path: Path) -> Label | None:
         """Return the facts of the row whose file is the longest end of the path; None without one.
 
-        Tables often leave out the suffix; the name with its suffix is tried first.
+        Tables often leave out the suffix, or all after a "_" (INbreast); the name with its suffix is tried first.
         """
         # A name that is not UTF-8 is of the time of Latin-1.
         parts = tuple(_readable(part) for part in path.parts)
-        for start in range(max(len(parts) - 8, 0), len(parts)):
-            end = "/".join(parts[start:]).lstrip("/")
-            for name in (end, end.removesuffix(_readable(path.suffix))):
-                row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
-                if row and row[0]:
-                    return json.loads(row[0])
+        ends = ["/".join(parts[start:]).lstrip("/") for start in range(max(len(parts) - 8, 0), len(parts))]
+        names = [name for end in ends for name in (end, end.removesuffix(_readable(path.suffix)))]
+        for name in (*names, parts[-1].partition("_")[0]):
+            row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
+            if row and row[0]:
+                return json.loads(row[0])
         return self.assume.copy() or None
 
 
@@ -92,37 +105,106 @@ def _readable(name: str) -> str:
         return encoded.decode("latin-1")
 
 
-def _rows_of(table: Path, columns: Mapping[str, str], assume: Facts) -> Iterator[tuple[str, str]]:
-    """Yield (file, facts as JSON) of every row of a table."""
+@contextmanager
+def _opened(table: Path) -> Iterator[Iterator[list[str]]]:
+    """Open a table as spreadsheets write it, in UTF-8, Latin-1 or marked UTF-16; the first row is the header.
+
+    Raises:
+        TableError: the file cannot be read, or is a workbook.
+    """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            names = {**COLUMNS, **{fact: (name,) for fact, name in columns.items()}}
-            named = {fact: next((name for name in names[fact] if name in header), None) for fact in COLUMNS}
-            lacking = [fact for fact in ("file", "view") if not named[fact] and fact not in assume]
-            if lacking:
-                missing = f"The table {table.name} has no column {' and '.join(lacking)} (it has {', '.join(header)})"
-                raise TableError(f"{missing}; name it with --column {lacking[0]}=NAME.")
-            for row in reader:
-                stated = {fact: row.get(name) or "" for fact, name in named.items() if name}
-                name = stated.pop("file").replace("\\", "/").removeprefix("./").strip("/")
-                yield name, json.dumps({**assume, **facts_of(stated)}, sort_keys=True)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with table.open("rb") as raw:
+            head = raw.read(4)
+            if head.startswith(WORKBOOKS):
+                raise TableError(f"The table {table.name} is a workbook of Excel; save it as CSV.")
+            encoding = MARKS.get(head[:2]) or _encoding(raw)
+        with table.open(newline="", encoding=encoding) as file:
+            first = file.readline()
+            if first.lower().startswith("sep="):  # a line for spreadsheets
+                first = file.readline()
+            separator = max(SEPARATORS, key=first.count)
+            yield csv.reader(itertools.chain([first], file), delimiter=separator, skipinitialspace=True)
+    except (OSError, UnicodeError, csv.Error) as error:
         raise TableError(f"The table {table.name} cannot be read ({type(error).__name__}); give a CSV.") from None
 
 
-def is_labels(table: Path) -> bool:
-    """Return True for a CSV with columns that `Labels` recognizes as file and view."""
+def _encoding(raw: BinaryIO) -> str:
+    """Return UTF-8 if all of a file can be decoded so, else Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    raw.seek(0)
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            header = set(next(csv.reader(file), []))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return bool(header & set(COLUMNS["file"])) and bool(header & set(COLUMNS["view"]))
+        while block := raw.read(2**20):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
 
 
-def facts_of(stated: Mapping[str, str]) -> Facts:
+def _normal(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _named(header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
+    """Return {fact: position of its column} of a header."""
+    positions = {_normal(name): position for position, name in reversed(list(enumerate(header)))}
+    exact = {name: position for position, name in enumerate(header)}
+    named = {}
+    for fact, known in COLUMNS.items():
+        wanted = columns.get(fact)
+        if wanted is not None:
+            position = exact.get(wanted, positions.get(_normal(wanted)))
+        else:
+            position = next((positions[name] for name in known.split() if name in positions), None)
+        if position is not None:
+            named[fact] = position
+    return named
+
+
+def _lacking(header: list[str], named: Mapping[str, int], assume: Label) -> str:
+    """Return what to say of a table of labels that lacks columns, or "" of one that lacks none."""
+    lacking = [fact for fact in ("file", "view") if fact not in named and fact not in assume]
+    if not lacking:
+        return ""
+    shown = ", ".join(plain(name) for name in header)
+    is_header = bool(named) or not any(map(DATA.search, header))
+    seen = f"it has {shown}" if is_header else "it begins with data"
+    advice = f"name it with --column {lacking[0]}=NAME"
+    if lacking == ["view"]:
+        advice += ", or state it for all files, as --assume view=MLO"
+    return f"has no column {' and '.join(lacking)} ({seen}); {advice}."
+
+
+def _rows_of(table: Path, columns: Mapping[str, str], assume: Label) -> Iterator[tuple[str, str]]:
+    """Yield (file, facts as JSON) of every row of a table."""
+    with _opened(table) as rows:
+        header = [name.strip() for name in next(rows, [])]
+        named = _named(header, columns)
+        if lacking := _lacking(header, named, assume):
+            raise TableError(f"The table {table.name} {lacking}")
+        for row in rows:
+            stated = {fact: row[position].strip() for fact, position in named.items() if position < len(row)}
+            name = stated.pop("file", "").replace("\\", "/").removeprefix("./").strip("/")
+            yield name, json.dumps({**assume, **facts_of(stated)}, sort_keys=True)
+
+
+def is_labels(table: Path, source: LabelSource | None = None) -> bool:
+    """Return True for a table with columns that `Labels` recognizes as file and view, or whose view is assumed."""
+    return table.suffix.lower() in TABLES and not why_no_labels(table, source or LabelSource())
+
+
+def why_no_labels(table: Path, source: LabelSource) -> str:
+    """Return a sentence on why a table is not one of labels, or ""; without its name, which may name a patient."""
+    try:
+        with _opened(table) as rows:
+            header = [name.strip() for name in next(rows, [])]
+    except TableError as error:
+        return str(error).replace(f" {table.name}", "")
+    lacking = _lacking(header, _named(header, source.columns), facts_of(source.assume))
+    return f"The table {lacking}" if lacking else ""
+
+
+def facts_of(stated: Mapping[str, str]) -> Label:
     """Convert values of a table to the store's terms, without those that cannot be interpreted.
 
     View "CC" or "MLO" (others are kept, to be refused by name), laterality "L" or "R", density "A" to "D" (also from
@@ -130,17 +212,19 @@ def facts_of(stated: Mapping[str, str]) -> Facts:
     """
     value = {fact: str(text).strip() for fact, text in stated.items()}
     parsed, side = parse_view(value.get("view", ""))
-    view, density, age = value.get("view", "").upper(), value.get("density", "").upper(), value.get("age", "")
+    view, age = value.get("view", "").upper(), value.get("age", "")
     try:
-        years = float(age)
+        years = float(age.removesuffix("Y"))
     except ValueError:
         years = 0.0
-    density = dict(zip("1234", "ABCD", strict=True)).get(density[:1], density)
+    # "C", "3", "3.0", "DENSITY C", "ACR c" or "3 - heterogeneously dense".
+    graded = re.search(r"(?:^|[ _-])([A-D1-4])(?!\w)", value.get("density", "").upper())
     facts = {
         "view": parsed if parsed in ("CC", "MLO") else view,
         "laterality": LATERALITIES.get(value.get("laterality", "").upper()) or side,
         "patient": value.get("patient"),
         "age": years if 0 < years < 120 else None,
-        "density": density if density in ("A", "B", "C", "D") else None,
+        "density": dict(zip("1234", "ABCD", strict=True)).get(graded[1], graded[1]) if graded else None,
+        "modality": value.get("modality", "").upper(),
     }
-    return cast(Facts, {fact: converted for fact, converted in facts.items() if converted})
+    return cast(Label, {fact: converted for fact, converted in facts.items() if converted})

@@ -91,3 +91,12 @@ def test_pixels_that_are_not_square_are_made_so() -> None:
     del dataset.ImagerPixelSpacing
     dataset.PixelAspectRatio = ["2", "1"]
     assert read_mammogram(as_bytes(dataset)).pixels.shape == (70, 45)
+
+
+def test_cbis_states_the_view_as_an_orientation() -> None:
+    dataset = build(PIXELS, HEADER)
+    dataset.ViewPosition, dataset.ViewCodeSequence, dataset.PatientOrientation = "", [], "CC"
+    assert read_mammogram(as_bytes(dataset)).facts["view"] == "CC"
+    dataset.PatientOrientation = ["A", "R"]
+    with pytest.raises(Refused, match="state no known view"):
+        read_mammogram(as_bytes(dataset))

@@ -17,7 +17,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from mammogan.data.averaging import LookUp
 from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import Encoding, build
-from mammogan.data.display import Stored, _transform, apply_window, display, padding_of
+from mammogan.data.display import Reading, Stored, _transform, apply_window, display, padding_of
 from mammogan.errors import Refused
 
 
@@ -73,7 +73,7 @@ def test_a_look_up_has_the_bits_of_the_transform(low: int, high: int, dtype: str
     values[0, :2] = low, high
     image, _ = display(dataset, Stored(values, low, high))
     assert isinstance(image, LookUp) == (high - low < 2**16)
-    np.testing.assert_array_equal(np.asarray(image), _transform(dataset, values, 0)[0])
+    np.testing.assert_array_equal(np.asarray(image), _transform(dataset, values, Reading(0))[0])
 
 
 def test_window_of_width_one_is_a_threshold() -> None:

@@ -308,7 +308,7 @@ def test_nothing_accepted_leaves_reasons_and_does_not_block(phantoms: Path, tmp_
 def test_real_archive(real_data: Path, tmp_path: Path) -> None:
     store = ingest([real_data], tmp_path / "s", Settings(height=80, width=64))
     assert len(store) == 253
-    assert set(store.refused["reason"]) <= {"modality", "not_dicom", "archive", "malformed"}
+    assert set(store.refused["reason"]) <= {"modality", "not_dicom", "archive", "malformed", "table"}
     # Every left breast has its chest wall at the left edge.
     images = store.images((20, 16))[:].astype(float)
     left = (store.manifest["laterality"] == "L").to_numpy()
