@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mammogan.types import Size
 
 STATIC = Path(__file__).parent / "static"
 BROWSER_SESSIONS = 64  # sessions of a study that runs without a server
+IMPORT = re.compile(r'^import (?:{[^}]*} from )?"\./([a-z_]+\.js)";\n', re.MULTILINE)
 
 
 def viewer_files() -> tuple[Path, Path]:
@@ -35,6 +37,23 @@ def own_files() -> list[Path]:
     return sorted(path for path in STATIC.iterdir() if path.is_file())
 
 
+def one_script(name: str = "app.js") -> str:
+    """Return a module of the application with all that it imports, as one classic script.
+
+    A browser loads no modules from files. Names at the top of a module are therefore unique in the application, and an
+    import renames nothing; otherwise the script is refused by the browser, which a test opens it in.
+    """
+    order: list[str] = []
+
+    def visit(name: str) -> str:
+        text = (STATIC / name).read_text(encoding="utf-8")
+        before = "".join(visit(found) for found in IMPORT.findall(text) if found not in order)
+        order.append(name)
+        return before + re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
+
+    return f'"use strict";\n{visit(name)}'
+
+
 def write_application(study: ReaderStudy, public: Path, size: Size, browser: bool) -> None:
     """Write the files of the application to the folder `public`, and study.js with what it may know.
 
@@ -43,8 +62,14 @@ def write_application(study: ReaderStudy, public: Path, size: Size, browser: boo
         browser: the application runs without a server; study.js then holds sessions with their truth.
     """
     script, license_text = viewer_files()
-    for path in (*own_files(), script):
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    if browser:
+        page = page.replace('type="module"', "defer")
+        (public / "app.js").write_text(one_script(), encoding="utf-8")
+    modules = [] if browser else STATIC.glob("*.js")
+    for path in (*modules, STATIC / "study.css", script):
         shutil.copyfile(path, public / path.name)
+    (public / "index.html").write_text(page, encoding="utf-8")
     shutil.copyfile(license_text, public / "openseadragon.LICENSE.txt")
     facts: dict[str, str | int] = {
         "mode": "browser" if browser else "server",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def test_a_study_for_a_browser_alone_holds_its_sessions(stores: tuple[Path, Path
     sessions = json.loads(base64.b64decode(facts["sessions"]))
     assert facts["note"] == "hello"
     assert [Pair(**pair) for pair in sessions[7]] == study.session(7)
+
+
+def test_the_modules_make_one_script(study: ReaderStudy) -> None:
+    """No import remains, no name is declared twice, and each module is there once."""
+    script = browser.one_script()
+    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+    names = re.findall(r"^(?:async )?(?:const|let|class|function) (\w+)", script, re.MULTILINE)
+    assert len(names) == len(set(names)) > 40
+    comments = [path.read_text().splitlines()[0] for path in browser.STATIC.glob("*.js")]
+    assert [script.count(comment) for comment in comments] == [1] * len(comments)
+    public = study.folder / "public"
+    assert {path.name for path in browser.STATIC.glob("*.js")} < {path.name for path in public.iterdir()}
 
 
 def test_the_viewer_of_a_package_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,14 @@ pytestmark = [
 ]
 SIZES = {"iPad": (834, 1194), "iPad on its side": (1194, 834), "phone": (390, 844), "phone on its side": (844, 390)}
 PAIRS = 4
+# What the modules of the page export, once the page has loaded them.
+MODULES = """async () => {
+    if (document.readyState !== "complete") return null;
+    const names = ["state", "viewer", "only_window", "cover", "clock"];
+    const parts = await Promise.all(names.map((name) => import(new URL(`${name}.js`, document.baseURI))));
+    const { state, study, save, viewers, mine, covered, seconds } = Object.assign({}, ...parts);
+    return EXPRESSION;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,10 @@ class Tablet:
         page.click("#start")
         self.pair(1)
 
+    def js(self, expression: str) -> Any:
+        """Evaluate an expression of what the modules of the page export; None while the page is being loaded."""
+        return self.page.evaluate(MODULES.replace("EXPRESSION", expression))
+
     def until(self, condition: str) -> None:
         """Wait for a condition. (Playwright's own function needs eval, which the page's policy forbids.)"""
         from playwright.sync_api import Error
@@ -101,7 +113,7 @@ class Tablet:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
-                if self.page.evaluate(f"Boolean({condition})"):
+                if self.js(f"Boolean({condition})"):
                     return
             except Error:  # the page is being loaded
                 pass
@@ -110,10 +122,9 @@ class Tablet:
 
     def pair(self, number: int) -> None:
         """Wait until a pair can be answered."""
-        self.until(
-            f"document.querySelector('#pairs-title').textContent === 'Pair {number} of {PAIRS}'"
-            " && viewers.left && viewers.left.ready && viewers.right.ready"
-        )
+        self.page.locator("#pairs-title", has_text=f"Pair {number} of {PAIRS}").wait_for()
+        for side in ("left", "right"):
+            self.page.locator(f"#{side}[aria-busy=false]").wait_for()
 
     def answer(self, number: int, side: str) -> None:
         self.pair(number)
@@ -127,10 +138,9 @@ class Tablet:
 
     def view(self, side: str) -> dict[str, float]:
         """Return zoom, relative to the whole image, and center of one viewer."""
-        return self.page.evaluate(
-            "(side) => { const v = viewers[side].osd.viewport, c = v.getCenter();"
-            " return { zoom: v.getZoom() / v.getHomeZoom(), x: c.x, y: c.y }; }",
-            side,
+        return self.js(
+            f"(() => {{ const v = viewers.{side}.osd.viewport, c = v.getCenter();"
+            " return { zoom: v.getZoom() / v.getHomeZoom(), x: c.x, y: c.y }; })()"
         )
 
 
@@ -290,7 +300,7 @@ def test_by_keyboard_alone(browser: Any, study: ReaderStudy) -> None:
         def tab_to(condition: str) -> None:
             for _ in range(40):
                 page.keyboard.press("Tab")
-                if page.evaluate(f"(() => {{ const e = document.activeElement; return Boolean({condition}); }})()"):
+                if tablet.js(f"((e) => Boolean({condition}))(document.activeElement)"):
                     return
             raise AssertionError(f"not reached by the tab key: {condition}")
 
@@ -322,9 +332,7 @@ def test_by_keyboard_alone(browser: Any, study: ReaderStudy) -> None:
                 assert right == pytest.approx(left, abs=0.02)  # linked
                 for key in ("r", "f"):  # neither turns nor flips
                     page.keyboard.press(key)
-                assert page.evaluate(
-                    "[viewers.left.osd.viewport.getRotation(), viewers.left.osd.viewport.flipped]"
-                ) == [
+                assert tablet.js("[viewers.left.osd.viewport.getRotation(), viewers.left.osd.viewport.flipped]") == [
                     0,
                     False,
                 ]
@@ -372,12 +380,12 @@ def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
         other.page.wait_for_timeout(2500)
         assert other.page.is_visible("#cover")
         assert page.is_hidden("#cover")
-        assert page.evaluate("state.answers.length") == 3
+        assert tablet.js("state.answers.length") == 3
         other.page.click("#cover-go")
         other.pair(3)
         tablet.until("covered === 'elsewhere'")
         other.page.click("#next")
-        page.evaluate("state.answers = []; save()")  # whatever a covered window does, it does not overwrite
+        tablet.js("(state.answers = [], save())")  # whatever a covered window does, it does not overwrite
         other.page.reload()
         other.pair(4)
         other.page.close()
@@ -389,7 +397,7 @@ def test_reloads_and_a_second_tab(browser: Any, study: ReaderStudy) -> None:
         page.wait_for_selector("#details", state="visible")
         page.click("#again")
         page.wait_for_selector("#begin")
-        assert page.evaluate("state.answers.length") == 0
+        assert tablet.js("state.answers.length") == 0
         tablet.context.close()
         assert tablet.troubles == []
     assert answers(study) == [(1, 1, "right"), (1, 2, "left"), (1, 3, "left"), (1, 4, "right")]
@@ -440,7 +448,7 @@ def test_a_double_tap_is_one_step(browser: Any, study: ReaderStudy) -> None:
             page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             page.wait_for_timeout(120)
         page.wait_for_timeout(300)
-        assert page.evaluate("[state.answers.length, state.locked]") == [1, True]
+        assert tablet.js("[state.answers.length, state.locked]") == [1, True]
         page.tap("#next")  # waits until it can be pressed
         tablet.pair(2)
         tablet.context.close()
@@ -499,14 +507,14 @@ def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
         # Nobody touches the tablet: it asks, and the question survives a reload. The clock waits.
         page.check("#linked")
         page.check("input[name=side][value=right]")
-        page.evaluate("study.idle = 1.5")
+        tablet.js("study.idle = 1.5")
         tablet.until("covered === 'idle'")
-        spent = page.evaluate("seconds()")
+        spent = tablet.js("seconds()")
         assert axe(tablet) == []
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "cover-go"
         page.wait_for_timeout(1500)
-        assert page.evaluate("seconds()") == spent
+        assert tablet.js("seconds()") == spent
         page.route(
             "**/study.js",
             lambda route: route.fulfill(
@@ -517,7 +525,7 @@ def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
         tablet.until("covered === 'idle'")
         page.unroute("**/study.js")
         page.click("#cover-go")
-        page.evaluate("study.idle = 180")
+        tablet.js("study.idle = 180")
         tablet.pair(2)
         assert page.is_checked("input[name=side][value=right]")
         # The next reader gets nothing of the last one, and the last answer is still sent.
@@ -527,9 +535,9 @@ def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
         page.click("#pairs .new-reader")
         page.click("#cover-new")
         tablet.until("state.page === 'tutorial' && mine")
-        kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, state])")
+        kept = tablet.js("JSON.stringify([localStorage, sessionStorage, state])")
         assert "questionnaire" not in kept
-        assert page.evaluate("state.outbox.length") == 1
+        assert tablet.js("state.outbox.length") == 1
         page.unroute("**/api/answers")
         tablet.until("state.outbox.length === 0")
         assert not page.is_checked("#linked")
@@ -604,7 +612,8 @@ def test_without_a_server_from_a_file(browser: Any, store: Store, tmp_path: Path
         page.click("#download")
     table = read_responses(download.value.path())
     assert table["chosen_side"].tolist() == ["left", "right", "left", "right"]
-    pairs = study.session(int(page.evaluate("state.token")))
+    kept = json.loads(page.evaluate(f"localStorage.getItem('mammogan-study:{study.id}')"))
+    pairs = study.session(int(kept["token"]))
     assert table["real_side"].tolist() == [pair.real_side for pair in pairs]
     assert table["synthetic_id"].tolist() == [pair.synthetic_id for pair in pairs]
     assert set(table["trainee"]) == {"yes"}
@@ -623,7 +632,7 @@ def test_tiles_and_the_administrators_page(
     study = build(store.path, store.path, tmp_path / "study", StudySettings(secret=1, pairs=1))
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/")
-        tablet.page.evaluate("study.pairs = 1")
+        tablet.js("study.pairs = 1")
         fetched: list[str] = []
         tablet.page.on("response", lambda reply: fetched.append(f"{reply.status} {reply.url}"))
         tablet.page.click("#begin")
@@ -640,12 +649,11 @@ def test_tiles_and_the_administrators_page(
         ids = Store.open(store.path).manifest["id"].tolist()
         expected = float((whole[ids.index(pair.real_id)] > 1000).mean())
         # The tiles are drawn where they belong: as large a share of the picture is bright on the screen.
-        seen = tablet.page.evaluate(
-            """(side) => { const d = viewers[side].osd.drawer.canvas, o = document.createElement('canvas');
+        seen = tablet.js(
+            f"""(() => {{ const d = viewers.{pair.real_side}.osd.drawer.canvas, o = document.createElement('canvas');
             o.width = d.width; o.height = d.height; const p = o.getContext('2d'); p.drawImage(d, 0, 0);
             const i = p.getImageData(0, 0, o.width, o.height).data; let n = 0;
-            for (let k = 0; k < i.length; k += 4) n += i[k] > 62; return n / (o.height * o.height * 0.8); }""",
-            pair.real_side,
+            for (let k = 0; k < i.length; k += 4) n += i[k] > 62; return n / (o.height * o.height * 0.8); }})()"""
         )
         assert seen == pytest.approx(expected, abs=0.1)
         assert tablet.troubles == []

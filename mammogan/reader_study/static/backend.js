@@ -1,18 +1,17 @@
-"use strict";
 // Two sources of sessions that also receive the answers: a server, which keeps the truth, and this browser alone.
 
+import { randomHex } from "./dom.js";
+import { study } from "./state.js";
+
+export const LONGEST = 20000; // milliseconds between two attempts to send
+
 /** A request that failed. `retry`: the same request may succeed later; otherwise the message is the reason. */
-class Failed extends Error {
+export class Failed extends Error {
   constructor(message, retry, status) {
     super(message);
     this.retry = retry;
     this.status = status;
   }
-}
-
-/** Return `bytes` random bytes as hexadecimal digits. (crypto.randomUUID is missing on plain HTTP.) */
-function randomHex(bytes) {
-  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
 class ServerBackend {
@@ -97,8 +96,10 @@ class BrowserBackend {
   }
 }
 
+export const backend = study.mode === "server" ? new ServerBackend() : new BrowserBackend(study);
+
 /** Return a CSV with one row per answer, as `mammogan study analyse` reads it. */
-function responsesCsv(state, truth, study) {
+export function responsesCsv(state, truth, study) {
   const traits = ["radiologist", "board_certified", "trainee", "breast_specialist", "screening"];
   const header = [
     "session", "reader", "question", "pair", "left", "right", "real_side", "chosen_side", "correct", "seconds",

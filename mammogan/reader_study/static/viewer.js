@@ -1,4 +1,3 @@
-"use strict";
 // One picture that can be moved and zoomed by touch, mouse, keyboard and buttons; two of them can be linked.
 
 // OpenSeadragon would add its own style sheet, which the page's policy forbids and which hides the keyboard focus on a
@@ -7,12 +6,14 @@ const mark = document.createElementNS("urn:mark", "style");
 mark.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(mark);
 
-class Viewer {
+export const viewers = {}; // practice, left and right, as soon as they are seen
+
+export class Viewer {
   /** `name` is the name for screen readers: "left image". */
   constructor(element, name) {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.name = name;
-    this.ready = false;
+    this.element = element;
     // The buttons come first: they need room, and the picture is fitted into the rest.
     const tools = document.createElement("div");
     tools.className = "tools";
@@ -68,7 +69,7 @@ class Viewer {
 
   /** Show a picture. Resolves when it is visible, however long the network is lost. */
   open(source) {
-    this.ready = false;
+    this.setReady(false);
     const turn = (this.turn = {});
     return new Promise((resolve) => {
       const load = () => {
@@ -77,7 +78,8 @@ class Viewer {
           this.osd.removeAllHandlers("open-failed");
           if (this.turn !== turn) return;
           this.message.hidden = true;
-          this.ready = this.whole = true;
+          this.whole = true;
+          this.setReady(true);
           resolve();
         });
         this.osd.addOnceHandler("open-failed", () => {
@@ -92,6 +94,12 @@ class Viewer {
       this.osd.removeAllHandlers("open-failed");
       load();
     });
+  }
+
+  /** Note whether the picture is visible. */
+  setReady(ready) {
+    this.ready = ready;
+    this.element.setAttribute("aria-busy", String(!ready));
   }
 
   lead() {}
@@ -124,7 +132,7 @@ class Viewer {
 }
 
 /** Move two viewers together while `linked()` is true: the one that was touched last leads. */
-function link(viewers, linked) {
+export function link(viewers, linked) {
   let leader = null;
   viewers.forEach((viewer, i) => {
     const other = viewers[1 - i];
@@ -141,7 +149,7 @@ function link(viewers, linked) {
 }
 
 /** Return what OpenSeadragon opens for the blinded name of a picture: one file, or tiles. */
-function sourceOf(name, study) {
+export function sourceOf(name, study) {
   if (!study.tile) return { type: "image", url: `pictures/${name}.png`, buildPyramid: false };
   return {
     width: study.width,
@@ -155,7 +163,7 @@ function sourceOf(name, study) {
 }
 
 /** Return rings and bars to practice on. They are drawn here and reveal nothing of the study. */
-function practicePattern() {
+export function practicePattern() {
   const canvas = document.createElement("canvas");
   canvas.width = 800;
   canvas.height = 400;

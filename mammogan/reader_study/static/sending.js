@@ -1,0 +1,76 @@
+// Sending the answers, in order, until each is acknowledged.
+
+import { backend, Failed, LONGEST } from "./backend.js";
+import { say, sleep } from "./dom.js";
+import { mine } from "./only_window.js";
+import { pages } from "./pages.js";
+import { save, state, study } from "./state.js";
+
+let sending = false;
+
+/** Return the next answer to send: those of earlier readers come first. */
+function unsent() {
+  return mine && (state.outbox[0] || state.answers.find((answer) => !answer.sent));
+}
+
+/** Send the answers that are not acknowledged, in order, until all are. */
+export async function send() {
+  if (sending) return;
+  sending = true;
+  let pause = 1000;
+  let disputes = 0;
+  try {
+    for (let next; (next = unsent()); ) {
+      try {
+        const { question, chosen, seconds, key } = next;
+        const age = Math.max((Date.now() - next.at) / 1000, 0);
+        await backend.answer(next.token || state.token, { question, chosen, seconds, age, key });
+        next.sent = true;
+        state.outbox = state.outbox.filter((answer) => !answer.sent);
+        save();
+        say("");
+        pause = 1000;
+      } catch (error) {
+        if (!(error instanceof Failed)) throw error;
+        if (next.token && !error.retry) {
+          state.outbox.shift(); // the server has another answer, or nothing of this reader any more
+          save();
+        } else if (error.status === 409 && disputes < 3) {
+          disputes += 1;
+          if (await settle()) return;
+        } else if (error.retry || error.status === 409) {
+          say("No connection: your answers are kept here and sent when it is back. Please continue.");
+          await sleep(pause);
+          pause = Math.min(2 * pause, LONGEST);
+        } else {
+          say(`${error.message} Your answers are kept here; call the study's staff.`);
+          return;
+        }
+      }
+    }
+  } finally {
+    sending = false;
+  }
+  if (state.page === "result") pages.result();
+}
+
+/** Adopt the server's count of answers, which differs from this browser's. Return true if the page reloads. */
+async function settle() {
+  let session;
+  try {
+    session = await backend.state(state.token);
+  } catch {
+    return false;
+  }
+  state.answers.forEach((answer) => { answer.sent = answer.question <= session.answered; });
+  const ahead = session.answered > state.answers.length;
+  while (state.answers.length < session.answered) {
+    // Answered elsewhere under the same token; only the server knows the chosen side.
+    state.answers.push({ question: state.answers.length + 1, chosen: "", seconds: 0, at: 0, key: "", sent: true });
+  }
+  if (ahead) state.locked = false;
+  if (ahead && state.answers.length >= study.pairs) state.page = "result";
+  save();
+  if (ahead) location.reload();
+  return ahead;
+}

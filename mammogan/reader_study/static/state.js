@@ -1,0 +1,46 @@
+// The study, and the state of its reader. What must survive a reload is stored before it is shown or sent.
+
+import { randomHex, say } from "./dom.js";
+import { owns } from "./only_window.js";
+
+export const study = window.STUDY;
+const STORAGE_KEY = `mammogan-study:${study.id}`;
+
+// page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in
+// milliseconds. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
+// open pair was in sight. outbox: answers, with their tokens, of earlier readers of this tablet that are not sent yet.
+// active: time of the last touch, in milliseconds.
+export const state = {};
+
+export function fresh(outbox = []) {
+  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0, outbox };
+}
+
+/** Replace all of the state. */
+export function become(next) {
+  for (const name of Object.keys(state)) delete state[name];
+  Object.assign(state, next);
+}
+
+/** Return the stored state, or that of a new reader. */
+export function stored() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(STORAGE_KEY));
+    if (kept) return { outbox: [], ...kept };
+  } catch {} // nothing that can be read
+  return fresh();
+}
+
+export function save() {
+  if (!owns()) return;
+  try {
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(state));
+  } catch {
+    say("This browser stores no data: do not reload the page before the end.");
+  }
+}
+
+/** Return the position of the open pair. */
+export function current() {
+  return state.answers.length - (state.locked ? 1 : 0);
+}
