@@ -68,11 +68,12 @@ class Settings:
     # Pictures have the store's size and depth and are stored unchanged, in the order of their names, unlabeled ones and
     # copies too. Generated images must be stored so, lest the bad ones are left out.
     prepared: bool = False
+    fewer_bits: bool = False  # accept prepared pictures of fewer bits, whose gray levels are spread over the store's
     seed: int = 0  # random seed of the split by patient
 
     def record(self) -> dict[str, object]:
         """Return the settings as JSON; those that earlier versions lack only where they are not the default."""
-        late = {"allow_synthetic": False}
+        late = {"allow_synthetic": False, "fewer_bits": False}
         kept = {name: value for name, value in vars(self).items() if name not in late or value != late[name]}
         return {**kept, "refuse_flags": list(self.refuse_flags)}
 
@@ -203,7 +204,10 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
     if mammogram.film:
         gray = mammogram.pixels
         check_breast(gray)
-        gray, removed = remove_labels(crop_letterbox(crop_white_border(gray)))
+        gray = crop_white_border(gray)
+        if gray.shape != (settings.height, settings.width):  # a picture of the store's size was cropped before
+            gray = crop_letterbox(gray)
+        gray, removed = remove_labels(gray)
         flags += ["label_removed"] * bool(removed)
     check_breast(gray)
     if spacing := facts.get("spacing_mm"):
@@ -227,11 +231,11 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
 
 
 def unchanged_pyramid(mammogram: Mammogram, settings: Settings) -> list[np.ndarray]:
-    """Return the pyramid of a picture; refuse one that does not have the store's size or has fewer bits."""
+    """Return the pyramid of a picture; refuse one of another size than the store's, or of fewer bits unless allowed."""
     (height, width), size = mammogram.pixels.shape, Size(settings.height, settings.width)
     if (height, width) != size:
         raise Refused(Reason.GEOMETRY, f"The picture has {height} x {width} pixels, the store {size}.")
-    if mammogram.depth < settings.bits:
+    if mammogram.depth < settings.bits and not settings.fewer_bits:
         raise Refused(Reason.DEPTH, f"The picture has {mammogram.depth} bits per pixel, the store {settings.bits}.")
     return pyramid(mammogram.pixels, settings.bits)
 

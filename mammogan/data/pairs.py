@@ -56,6 +56,7 @@ def open_pair(
     *,
     size: Size | None = None,
     bits: int = 0,
+    fewer_bits: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress = no_progress,
@@ -69,6 +70,8 @@ def open_pair(
         out: the stores of folders are named after it, OUT.real.store and OUT.synthetic.store.
         size: size of DICOM files where the other set has no size either; None means 1280 x 1024.
         bits: gray levels run from 0 to 2^bits - 1; 0 means those of a store, or of the pictures, at most 12.
+        fewer_bits: accept pictures of fewer bits than the other set has. Their gray grid is coarser, which the caller
+            must take into account.
         workers, scheduler: see `parallel.guarded_map`.
         progress: counts "real files" and "synthetic files".
 
@@ -79,7 +82,8 @@ def open_pair(
     stores = [source for source in sources.values() if source.kind == "store"]
     depth = bits or (stores[0].bits if stores else min(12, *(source.bits for source in sources.values())))
     for name, source in sources.items():
-        if (source.kind == "store" and source.bits != depth) or source.bits < depth:
+        shallow = source.bits < depth and not (fewer_bits and source.kind == "pictures")
+        if (source.kind == "store" and source.bits != depth) or shallow:
             raise InputError(
                 f"The {name} images of {source.bits} bits cannot be compared at {depth} bits; give sets of one depth, "
                 "or folders with --bits."
@@ -102,6 +106,7 @@ def open_pair(
             depth,
             prepared=source.kind == "pictures",
             allow_synthetic=name == "synthetic",
+            fewer_bits=fewer_bits,
         )
         store = ingest(
             [source.path], path, settings, workers=workers, scheduler=scheduler, progress=progress, task=task

@@ -96,7 +96,9 @@ def build(
     seed = secrets.randbits(128) if settings.secret is None else settings.secret
     with replacing_folder(out) as aside:
         aside.chmod(0o700)  # nobody else may watch the pictures of a class being written
-        stores = open_pair(real, synthetic, aside / INGEST / "set", size=settings.size, bits=settings.bits)
+        # Pictures of fewer bits are welcome: `equalized` rounds both sets to the coarser of their gray grids.
+        sets = aside / INGEST / "set"
+        stores = open_pair(real, synthetic, sets, size=settings.size, bits=settings.bits, fewer_bits=True)
         size = compare_stores(*stores, settings.size)
         by_class = dict(zip(("real", "synthetic"), stores, strict=True))
         pools, excluded = _draw_pools(by_class, settings, seed if settings.seed is None else settings.seed)

@@ -159,12 +159,14 @@ class Database:
         """Begin a session, or find the one that the same request has begun already.
 
         Raises:
-            RequestRefused: the reader's code is unknown, or was used as often as the study allows.
+            RequestRefused: the reader's code is unknown, was used as often as the study allows, or belongs to a reader
+                who gave other answers.
         """
         digest = hashlib.sha256(key.encode()).hexdigest()
         row = self._row("SELECT number FROM sessions WHERE key = ?", digest)
         if row is None:
             reader = self._admit(reader)
+            self._check_traits(reader, questionnaire)
             row = self._row("SELECT coalesce(max(number), 0) + 1 FROM sessions")
             session = (*row, digest, reader, _utc(), *vars(questionnaire).values())
             self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
@@ -188,6 +190,16 @@ class Database:
             sentence = f"This code has begun {self.study.attempts} tests, as many as the study allows."
             raise RequestRefused(sentence, 422, "too many attempts")
         return reader
+
+    def _check_traits(self, reader: str, questionnaire: Questionnaire) -> None:
+        """Raise RequestRefused if the reader's first test that counts began with other answers; years may pass."""
+        query = (
+            f"SELECT {', '.join(TRAITS)} FROM sessions WHERE reader = ? AND number NOT IN (SELECT session FROM voids)"
+        )
+        row = self._row(f"{query} ORDER BY number", reader)
+        if row and row != tuple(getattr(questionnaire, name) for name in TRAITS):
+            sentence = "Your first test under this code has other answers about you; correct them, or the code."
+            raise RequestRefused(sentence, 422, "another reader")
 
     def state(self, number: int) -> Reply:
         """Return what a client may know of its session before the end."""

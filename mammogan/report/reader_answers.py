@@ -44,15 +44,31 @@ class StudyAnswers:
         """Return True where every one of these columns holds something."""
         return all(name in self.table and self.table[name].astype(str).str.len().gt(0).any() for name in columns)
 
+    def __post_init__(self) -> None:
+        first, kept = self.table.groupby("session").first(), self.sessions.sort_index()
+        differ = {
+            name: (first[name] - kept[name]).abs() > 1 if name == "years" else first[name] != kept[name]
+            for name in (*TRAITS, "years")
+            if name in self.table
+        }
+        for name, rows in differ.items():
+            if rows.any():
+                who = ", ".join(kept.loc[rows, "reader"].unique())
+                self.warnings.append(
+                    f"Attempts of one reader state different {name.replace('_', ' ')} ({who}); the first one counts."
+                )
+
     @property
     def sessions(self) -> pd.DataFrame:
-        """One row per session: right, answers, reader, first (attempt of its reader), and the traits."""
+        """One row per session: right, answers, reader, first (attempt of its reader), and traits of that attempt."""
         groups = self.table.groupby("session", sort=False)
         traits = {name: (name, "first") for name in (*TRAITS, "years") if name in self.table}
         columns = {"reader": ("reader", "first"), "right": ("correct", "sum"), "answers": ("correct", "size")}
         sessions = groups.agg(**columns, **traits)
         if "confirmed_at" in self.table:
             sessions = sessions.loc[groups["confirmed_at"].min().sort_values(kind="stable").index]
+        for name in traits:
+            sessions[name] = sessions.groupby("reader")[name].transform(lambda values: values.iloc[0])
         return sessions.assign(first=~sessions["reader"].duplicated())
 
     @property

@@ -310,19 +310,22 @@ def mixed_model(study: StudyAnswers) -> Iterator[Item]:
 
 def times(study: StudyAnswers) -> Iterator[Item]:
     """Summarize response times, and compare those of right and wrong answers."""
-    if not study.has("seconds"):
-        study.missing["response times"] = "there is no column seconds"
+    timed = study.has("seconds")
+    table = study.table.loc[study.table["seconds"] > 0, ["question", "seconds", "correct"]] if timed else study.table
+    if not timed or table.empty:
+        study.missing["response times"] = "no time is above 0" if timed else "there is no column seconds"
         yield "The answers carry no times."
         return
     yield "Readers who gave up show as times that fall to a few seconds."
-    table = study.table.loc[study.table["seconds"] > 0, ["question", "seconds", "correct"]]
     right, wrong = (table.loc[table["correct"] == k, "seconds"] for k in (1, 0))
     low, median, high = (float(q) for q in table["seconds"].quantile([0.25, 0.5, 0.75]))
     values, facts = {"seconds": median}, {"low": low, "high": high}
     if len(right) and len(wrong):
         values["seconds.p"] = float(stats.mannwhitneyu(right, wrong).pvalue)
         facts |= {"right": right.median(), "wrong": wrong.median()}
-    if table["question"].nunique() > 2:
+    if table["seconds"].nunique() == 1:
+        study.missing["the trend of times"] = "all times are alike"
+    elif table["question"].nunique() > 2:
         values["seconds.trend"], facts["p"] = map(float, stats.spearmanr(table["question"], table["seconds"]))
     yield drawn("times", reader_figures.response_times(table), table)
     yield numbers(values, "Times", **facts)

@@ -27,6 +27,7 @@ from pydicom.dataset import FileMetaDataset
 from mammogan.data import ingest as stage
 from mammogan.data.deidentify import salt_path
 from mammogan.data.ingest import Settings, ingest
+from mammogan.data.metadata import LabelSource
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.data.walk import walk
@@ -212,6 +213,19 @@ def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
     # A half ellipse of 3/4 of the grid's width: the letterbox is gone and the breast fills the height.
     assert store.images()[0].mean() == pytest.approx(40000 / 65535 * 4095 * np.pi / 4 * 30 / 32, rel=0.02)
     assert store.images()[0][20, 0] > 1000
+
+
+def test_pictures_of_the_size_of_the_store_are_not_resampled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:400, :320]
+    inside = ((rows - 200) / 170) ** 2 + (columns / 240) ** 2 < 1  # with black above, below and at the right
+    picture = np.where(inside, rng.integers(90, 200, inside.shape), 0).astype(np.uint8)
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture).save(tmp_path / "pictures" / "one.png")
+    store = ingest(
+        [tmp_path / "pictures"], tmp_path / "s", Settings(400, 320), labels=LabelSource(assume={"view": "MLO"})
+    )
+    np.testing.assert_array_equal(store.images()[0], np.rint(picture.astype(float) * 4095 / 255))
 
 
 def test_what_a_program_drew_is_refused_unless_asked_for(phantoms: Path, tmp_path: Path) -> None:

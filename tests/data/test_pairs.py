@@ -51,6 +51,9 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(pair: tuple[Store, S
     write_pngs(pair[1], tmp_path / "pngs", bits=8)
     with pytest.raises(InputError, match=r"8 bits .* compared at 12.*--bits"):
         open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "out")
+    _, made = open_pair(pair[0].path, tmp_path / "pngs", tmp_path / "fewer", fewer_bits=True)
+    gray = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "pngs").glob("*.png"))])
+    np.testing.assert_array_equal(made.images()[:], np.rint(gray.astype(float) * 4095 / 255))
     other = make_store(tmp_path / "other", 2, 3, size=(36, 28))
     with pytest.raises(InputError, match=r"36 x 28.*--height"):
         open_pair(pair[0].path, other.path, tmp_path / "out")

@@ -19,6 +19,14 @@ from mammogan.types import Size
 pytestmark = needs_viewer
 
 
+def test_pictures_of_8_bits_go_with_a_store_of_12(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "pngs").mkdir()
+    for number, image in enumerate(Store.open(stores[1]).images()[:]):
+        Image.fromarray(np.rint(image / 4095 * 255).astype(np.uint8)).save(tmp_path / "pngs" / f"{number:02d}.png")
+    study = build(stores[0], tmp_path / "pngs", tmp_path / "study", StudySettings())
+    assert len(study.synthetic) == 16
+
+
 def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = (Store.open(path).manifest["id"].tolist() for path in stores)
     labels, hand = tmp_path / "labels.csv", tmp_path / "hand.txt"
@@ -139,7 +147,7 @@ def test_the_advice_on_depths_names_an_option_of_build(stores: tuple[Path, Path]
     pictures.mkdir()
     Image.fromarray(np.zeros((160, 128), np.uint8)).save(pictures / "1.png")
     with pytest.raises(InputError, match="folders with --bits"):
-        build(stores[0], pictures, tmp_path / "study", StudySettings())
+        build(stores[0], pictures, tmp_path / "study", StudySettings(bits=8))
     command = typer.main.get_command(app).commands["build"]
     assert "--bits" in {option for parameter in command.params for option in parameter.opts}
 

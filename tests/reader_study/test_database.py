@@ -145,6 +145,21 @@ def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
     assert answer_rows(study) == []
 
 
+def test_a_code_stays_with_the_reader_who_described_himself_first(study: ReaderStudy) -> None:
+    database = Database(study)
+    keys = (f"{number:032x}" for number in range(9))
+    first = Questionnaire("yes", board_certified="yes", trainee="no", years=12)
+    code = database.start(next(keys), first, "")["reader"]
+    assert database.start(next(keys), replace(first, years=13), code)["reader"] == code
+    trainee = replace(first, board_certified="no", trainee="yes", years=1)
+    with pytest.raises(RequestRefused, match="other answers about you") as refused:
+        database.start(next(keys), trainee, code)
+    assert (refused.value.status, refused.value.kind) == (422, "another reader")
+    for session in ("S00001", "S00002"):  # what does not count does not bind
+        database.void(session, "the answers about the reader were wrong")
+    assert database.start(next(keys), trainee, code)["reader"] == code
+
+
 def test_one_call_that_fails_harms_no_other(study: ReaderStudy) -> None:
     async def outcomes() -> list[object]:
         database = Database(study)

@@ -484,6 +484,12 @@ def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         tablet = Tablet(browser, f"{address}/", SIZES["iPad"], touch=True)
         page = tablet.page
+        tablet.until("viewers.practice && viewers.practice.ready")
+        key = tablet.js("state.key")
+        page.tap("#tutorial .new-reader")
+        assert axe(tablet) == []
+        page.tap("#cover-new")
+        tablet.until(f"mine && state.key !== '{key}'")
         page.click("#begin")
         page.fill("#years", "9")
         page.fill("#reader", "ABC")

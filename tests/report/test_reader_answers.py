@@ -48,3 +48,17 @@ def test_questions_per_attempt_are_those_of_complete_attempts() -> None:
     gaps = study([np.arange(1, 20, 2)] * 6 + [np.arange(1, 10, 2)] * 20)
     assert (gaps.questions, len(gaps.complete), gaps.none_complete) == (10, 6, "")
     assert gaps.matrix().shape == (6, 10)
+
+
+def test_the_first_attempt_says_who_a_reader_is() -> None:
+    table = answers().astype(str)
+    again = table["session"] == table["session"].max()  # the second attempt of r0
+    said = table.assign(radiologist=table["radiologist"].where(~again, "yes"), years=table["years"].where(~again, "7"))
+    study = StudyAnswers(check_responses(said))
+    radiologists, others = split_by(study.sessions, "radiologist")
+    assert not set(radiologists["reader"]) & set(others["reader"])
+    assert set(study.sessions.loc[study.sessions["reader"] == "r0", "radiologist"]) == {"no"}
+    assert study.warnings == [
+        "Attempts of one reader state different radiologist (r0); the first one counts.",
+    ]
+    assert StudyAnswers(check_responses(table)).warnings == []

@@ -50,6 +50,16 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     assert "other.rate" in json.loads((tmp_path / "out" / "results.json").read_text())
 
 
+@pytest.mark.parametrize(("seconds", "missing"), [("5", "the trend of times"), ("0", "response times")])
+def test_times_that_are_all_alike_leave_out_what_needs_more(tmp_path: Path, seconds: str, missing: str) -> None:
+    study = StudyAnswers(check_responses(answers().astype(str).assign(seconds=seconds)), simulations=99)
+    analyse(study, tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert missing in study.missing
+    assert "study.seconds.trend" not in results
+    assert ("study.seconds" in results) == (seconds == "5")
+
+
 def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> None:
     tables = [check_responses(differing_images(size)) for size in (0.0, 0.9)]
     table = spread([StudyAnswers(t) for t in tables], [overall]).set_index("key")
