@@ -62,23 +62,26 @@ def write_application(study: ReaderStudy, public: Path, size: Size, browser: boo
         browser: the application runs without a server; study.js then holds sessions with their truth.
     """
     script, license_text = viewer_files()
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
-    if browser:
-        page = page.replace('type="module"', "defer")
-        (public / "app.js").write_text(one_script(), encoding="utf-8")
-    modules = [] if browser else STATIC.glob("*.js")
-    for path in (*modules, STATIC / "study.css", script):
+    omitted = {".js", ".webmanifest"} if browser else set()
+    files = [*(path for path in own_files() if path.suffix not in omitted), script]
+    for path in files:
         shutil.copyfile(path, public / path.name)
-    (public / "index.html").write_text(page, encoding="utf-8")
+    if browser:
+        page = (STATIC / "index.html").read_text(encoding="utf-8").replace('type="module"', "defer")
+        page = re.sub(r'<link rel="manifest".*\n', "", page)
+        (public / "index.html").write_text(page, encoding="utf-8")
+        (public / "app.js").write_text(one_script(), encoding="utf-8")
     shutil.copyfile(license_text, public / "openseadragon.LICENSE.txt")
-    facts: dict[str, str | int] = {
+    facts: dict[str, object] = {
         "mode": "browser" if browser else "server",
         **{name: getattr(study, name) for name in ("id", "title", "note", "pairs", "idle")},
         **size._asdict(),
         "tile": tile_size(*size),
     }
-    if browser:
+    if not browser:
+        facts["files"] = [*(path.name for path in files), "study.js"]  # for a start without a network
+    else:
         sessions = [[vars(pair) for pair in study.session(number)] for number in range(BROWSER_SESSIONS)]
         # Encoded against a glance, not against a reader who looks for it: without a server it cannot be kept secret.
         facts["sessions"] = base64.b64encode(json.dumps(sessions).encode()).decode()
-    (public / "study.js").write_text(f"window.STUDY = {json.dumps(facts, indent=1)};\n", encoding="utf-8")
+    (public / "study.js").write_text(f"globalThis.STUDY = {json.dumps(facts, indent=1)};\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from mammogan.data.store import Store
 from mammogan.errors import InputError, ParameterError, StudyError, TableError
 from mammogan.reader_study.browser import write_application
 from mammogan.reader_study.design import FORMAT, PICTURES, PUBLIC, RESPONSES, SECRET, ReaderStudy
-from mammogan.reader_study.pictures import equalized, grid_steps, write_picture
+from mammogan.reader_study.pictures import equalized, grid_steps, pad_pictures, write_picture
 from mammogan.types import Progress, Size, no_progress
 
 GRID = 64  # images of each set that the gray grid is estimated from
@@ -206,6 +206,7 @@ def _write_pictures(
         picture = equalized(np.asarray(images[name][position]), stores[name].bits, steps, rng)
         write_picture(picture, folder, blinded[turn])
         progress("pictures", done, len(members))
+    pad_pictures(folder, rng)
     record: dict[str, list[dict[str, str]]] = {name: [] for name in pools}
     for (name, position), code in zip(members, blinded, strict=True):
         record[name].append({"name": code, "id": stores[name].manifest["id"].iloc[position]})

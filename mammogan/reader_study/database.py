@@ -155,6 +155,30 @@ class Database:
             raise RequestRefused(FORGED, 401, "forged")
         return int(number)  # of digits, since its code is ours
 
+    def reserve(self, key: str) -> Reply:
+        """Give a tablet the session that it will begin with this key, so that it can fetch the pictures.
+
+        Returns:
+            The token, the names of the pictures, and whether the session may begin before the server knows the reader.
+        """
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        if (number := self._number(digest)) is None:
+            number = self._next()
+            self._connection.execute("INSERT INTO reservations VALUES (?, ?)", (number, digest))
+        invited = self._row("SELECT 1 FROM invitations") is not None
+        return {"token": self.token(number), "pairs": self._pairs(number), "open": not invited}
+
+    def _number(self, digest: str) -> int | None:
+        """Return the number of the session or the reservation of a key."""
+        query = "SELECT number FROM sessions WHERE key = :key UNION SELECT number FROM reservations WHERE key = :key"
+        row = self._connection.execute(query, {"key": digest}).fetchone()
+        return row and row[0]
+
+    def _next(self) -> int:
+        """Return the next number of a session."""
+        last = (f"(SELECT coalesce(max(number), 0) FROM {table})" for table in ("sessions", "reservations"))
+        return self._row(f"SELECT max({', '.join(last)}) + 1")[0]
+
     def start(self, key: str, questionnaire: Questionnaire, reader: str) -> Reply:
         """Begin a session, or find the one that the same request has begun already.
 
@@ -167,7 +191,7 @@ class Database:
         if row is None:
             reader = self._admit(reader)
             self._check_traits(reader, questionnaire)
-            row = self._row("SELECT coalesce(max(number), 0) + 1 FROM sessions")
+            row = (self._number(digest) or self._next(),)
             session = (*row, digest, reader, _utc(), *vars(questionnaire).values())
             self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
         return {"token": self.token(row[0]), **self.state(row[0])}
@@ -206,8 +230,11 @@ class Database:
         row = self._row("SELECT reader FROM sessions WHERE number = ?", number)
         if row is None:  # a good token whose session is not on disk: the database was replaced
             raise RequestRefused(FORGED, 401, "forged")
-        pairs = [[self._alias(number, name) for name in (p.left, p.right)] for p in self.study.session(number)]
-        return {"session": _name(number), "reader": row[0], "answered": self._answered(number), "pairs": pairs}
+        session = {"session": _name(number), "reader": row[0], "answered": self._answered(number)}
+        return session | {"pairs": self._pairs(number)}
+
+    def _pairs(self, number: int) -> list[list[str]]:
+        return [[self._alias(number, name) for name in (pair.left, pair.right)] for pair in self.study.session(number)]
 
     def _alias(self, number: int, name: str) -> str:
         """Return the name under which a session shows a picture; other sessions show it under other names."""
@@ -242,7 +269,10 @@ class Database:
         if question != answered + 1 or question > self.study.pairs:
             raise RequestRefused(f"Question {question} is not the next one.", 409, "out of order")
         row = (number, question, answer.key, answer.chosen, float(answer.seconds), _utc(answer.age), _utc())
-        self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        try:
+            self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError:  # the token of a reservation
+            raise RequestRefused("The session has not begun.", 409, "out of order") from None
         return {"answered": answered + 1, "again": False}
 
     def result(self, number: int) -> Reply:

@@ -1,13 +1,21 @@
 """Pictures of a reader study: 8-bit PNG at full resolution in the display window.
 
-Nothing outside the breast may tell the classes apart. All pictures pass through `equalized`, are stored uncompressed
-(the length of a file then depends on its size in pixels alone), and carry no metadata and one time stamp.
+Nothing outside the breast may tell the classes apart. All pictures pass through `equalized`, are compressed and padded
+to one length, and carry no metadata and one time stamp.
+
+Eight bits suffice for readers who window the picture: next to the noise of one gray level, the rounding error of 0.29
+gray levels makes the noise 4 % larger (the square root of 1 + 1/12).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import struct
+import zlib
+from collections import defaultdict
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +29,9 @@ FRAME = 320  # one pixel of black frame per so many rows
 PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
 STAMP = 946684800  # one time for all files: 2000-01-01
+# Chunks of PNG that no program shows (W3C PNG, 5.4: small letters are ancillary and private).
+SALT, PAD = b"saLt", b"paDd"
+HEAD = 33  # bytes of signature and IHDR, after which the salt of a file follows
 
 
 def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,6 +113,42 @@ def write_picture(picture: np.ndarray, folder: Path, name: str) -> None:
         level = level.resize((max((width + 1) // 2, 1), max((height + 1) // 2, 1)), Image.Resampling.BOX)
 
 
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def salted(content: bytes, name: str) -> bytes:
+    """Return a file with bytes that depend on the name under which it is sent; its length and its picture stay."""
+    if content[HEAD + 4 : HEAD + 8] != SALT:  # written by an earlier version
+        return content
+    salt = _chunk(SALT, hashlib.sha256(name.encode()).digest())
+    return content[:HEAD] + salt + content[HEAD + len(salt) :]
+
+
 def _save(image: Image.Image, path: Path) -> None:
-    image.save(path, format="PNG", compress_level=0)
-    os.utime(path, (STAMP, STAMP))
+    """Write a PNG with a salt and all of its pixels in one chunk: their number would tell how well they compress."""
+    file = BytesIO()
+    image.save(file, format="PNG", compress_level=6)
+    content, pixels, start = file.getvalue(), b"", HEAD
+    while start < len(content):
+        (length,) = struct.unpack(">I", content[start : start + 4])
+        if content[start + 4 : start + 8] == b"IDAT":
+            pixels += content[start + 8 : start + 8 + length]
+        start += length + 12
+    salt = _chunk(SALT, bytes(hashlib.sha256().digest_size))
+    path.write_bytes(content[:HEAD] + salt + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b""))
+
+
+def pad_pictures(folder: Path, rng: np.random.Generator) -> None:
+    """Bring all files in the folder of pictures that show the same part of a picture to one length and time."""
+    groups: dict[Path, list[Path]] = defaultdict(list)
+    for path in folder.rglob("*.png"):
+        groups[Path(*path.relative_to(folder).parts[1:])].append(path)
+    for paths in groups.values():
+        length = max(path.stat().st_size for path in paths)
+        for path in sorted(paths):
+            content = path.read_bytes()
+            end = len(content) - len(_chunk(b"IEND", b""))
+            pad = _chunk(PAD, rng.bytes(length - len(content)))
+            path.write_bytes(content[:end] + pad + content[end:])
+            os.utime(path, (STAMP, STAMP))

@@ -19,6 +19,12 @@ CREATE TABLE IF NOT EXISTS sessions (
     years REAL
 ) STRICT;
 
+-- Numbers of sessions whose pictures a tablet fetches while its reader has not begun yet.
+CREATE TABLE IF NOT EXISTS reservations (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE  -- as in sessions
+) STRICT;
+
 CREATE INDEX IF NOT EXISTS readers ON sessions (reader);
 
 CREATE TABLE IF NOT EXISTS answers (

@@ -29,7 +29,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +40,7 @@ from mammogan.reader_study.connections import LimitedConnection, raise_limit
 from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PICTURES, PUBLIC, ReaderStudy
 from mammogan.reader_study.password import COOKIE, Gate, hash_password
+from mammogan.reader_study.pictures import salted
 from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key
 
 PASSWORD = "MAMMOGAN_STUDY_PASSWORD"  # environment variable
@@ -104,6 +105,7 @@ class Server:
 
         routes = [
             Route("/api/sessions", self.start, methods=["POST"]),
+            Route("/api/reservations", self.reserve, methods=["POST"]),
             Route("/api/session", partial(self.read, self.database.state)),
             Route("/api/answers", self.answer, methods=["POST"]),
             Route("/api/result", partial(self.read, self.database.result)),
@@ -144,6 +146,13 @@ class Server:
         start = partial(self.database.start, body["key"], questionnaire, reader.upper())
         return JSONResponse(await self.database.submit(start))
 
+    async def reserve(self, request: Request) -> Response:
+        """Name the pictures of the session that a tablet will begin."""
+        body = await _body(request)
+        if not isinstance(body, dict) or set(body) != {"key"} or not is_key(body["key"]):
+            raise RequestRefused("A reservation has a key.")
+        return JSONResponse(await self.database.submit(partial(self.database.reserve, body["key"])))
+
     async def answer(self, request: Request) -> Response:
         """Store an answer."""
         number = self._session(request)
@@ -162,9 +171,13 @@ class Server:
         alias, _, tile = request.path_params["path"].partition("/")
         name = self.database.picture(alias if tile else alias.removesuffix(".png"))
         file = self.study.folder / PUBLIC / PICTURES / (f"{name}/{tile}" if tile else f"{name}.png")
-        if name is None or (tile and not TILES.fullmatch(tile)) or not await asyncio.to_thread(file.is_file):
+        try:
+            if name is None or (tile and not TILES.fullmatch(tile)):
+                raise FileNotFoundError
+            content = await asyncio.to_thread(file.read_bytes)
+        except OSError:
             return Response("There is no such picture.", 404)
-        return FileResponse(file)
+        return Response(salted(content, request.url.path), media_type="image/png")
 
     def _tablets(self, request: Request) -> dict[str, str]:
         """Return the address that tablets open, and its QR code: that of this request, which a proxy may have."""

@@ -1,11 +1,14 @@
-"""Two small stores, and a study of them."""
+"""Two small stores, a study of them, and a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from study import made_store, ovals
+from tablet import CHROMIUM
 
 from mammogan.data.store import StoreWriter
 from mammogan.reader_study.build import StudySettings, build
@@ -25,3 +28,15 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def study(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> ReaderStudy:
     return build(*stores, tmp_path_factory.mktemp("studies") / "study", StudySettings(secret=3))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()

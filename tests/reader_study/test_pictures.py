@@ -40,6 +40,14 @@ def test_large_pictures_are_tiled_and_fit_together(tmp_path: Path, monkeypatch: 
         whole[row * 32 : row * 32 + part.shape[0], column * 32 : column * 32 + part.shape[1]] = part
     np.testing.assert_array_equal(whole, picture)
     assert sorted(int(p.name) for p in (tmp_path / "name").iterdir()) == list(range(8))
+    # Another picture has tiles of the same lengths, though it is black and this one is noise.
+    pictures.write_picture(np.zeros_like(picture), tmp_path, "other")
+    lengths = [[p.stat().st_size for p in sorted((tmp_path / name).rglob("*.png"))] for name in ("name", "other")]
+    assert lengths[0] != lengths[1]
+    pictures.pad_pictures(tmp_path, np.random.default_rng(0))
+    lengths = [[p.stat().st_size for p in sorted((tmp_path / name).rglob("*.png"))] for name in ("name", "other")]
+    assert lengths[0] == lengths[1]
+    assert np.asarray(Image.open(tmp_path / "other" / "7" / "0_0.png")).max() == 0
     assert Image.open(tmp_path / "name" / "0" / "0_0.png").size == (1, 1)
     assert Image.open(tmp_path / "name" / "6" / "0_0.png").size == (32, 32)
     assert Image.open(tmp_path / "name" / "6" / "1_1.png").size == (6, 18)
@@ -116,6 +124,21 @@ def test_files_do_not_betray_the_class(
     equal = building.build(*betraying, tmp_path / "equal", StudySettings(secret=1))
     area, spread = auc(equal)
     assert area < 0.5 + 2.5 * spread, f"AUC {area:.2f}, SD {spread:.2f}"
+
+
+def test_no_harmless_change_hides_a_picture_from_a_program() -> None:
+    """Sessions send other bytes, not other pixels: whoever saves pictures finds them again whatever noise is added."""
+    rng = np.random.default_rng(0)
+    breasts = [equalized(np.rint(image * 4095).astype(np.uint16), 12, 4095, rng) for image in ovals(48, 320, 256, 3)]
+
+    def thumbnails(noise: float) -> np.ndarray:
+        noisy = (np.clip(b + noise * rng.standard_normal(b.shape), 0, 255).astype(np.uint8) for b in breasts)
+        return np.array([np.asarray(Image.fromarray(b).resize((16, 20), Image.Resampling.BOX), float) for b in noisy])
+
+    known = thumbnails(0)
+    for noise in (1, 16):  # gray levels; 16 are plainly visible
+        distances = ((thumbnails(noise)[:, None] - known) ** 2).sum((2, 3))
+        assert (distances.argmin(1) == np.arange(48)).all()
 
 
 def test_the_picture_stays_the_picture(stores: tuple[Path, Path]) -> None:

@@ -17,13 +17,17 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+from PIL import Image
 from study import ABOUT, PASSWORD, answer, answer_rows, begin, blank_study, call, needs_viewer, served
 
 from mammogan.errors import StudyError
+from mammogan.reader_study.build import StudySettings, build
 from mammogan.reader_study.database import Database, responses
 from mammogan.reader_study.design import ReaderStudy
 from mammogan.reader_study.server import serve
@@ -41,6 +45,45 @@ def refused(study: ReaderStudy) -> list[str]:
     """Return the kinds of the refusals that were logged."""
     lines = (study.folder / "refused.log").read_text().splitlines()
     return [json.loads(line)["refused"] for line in lines]
+
+
+def test_the_bytes_of_a_picture_differ_in_each_session(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    study = build(*stores, tmp_path / "study", StudySettings(secret=3))
+    with served(study.folder) as (address, _):
+        sent: dict[str, list[bytes]] = {}  # by the name of the picture in the study
+        for number in (1, 2):
+            names = [name for pair in study.session(number) for name in (pair.left, pair.right)]
+            aliases = [alias for pair in begin(address)["pairs"] for alias in pair]
+            for name, alias in dict(zip(names, aliases, strict=True)).items():
+                with urllib.request.urlopen(f"{address}/pictures/{alias}.png", timeout=60) as reply:
+                    assert reply.headers["content-type"] == "image/png"
+                    sent.setdefault(name, []).append(reply.read())
+    both = [contents for contents in sent.values() if len(contents) == 2]
+    assert len(both) > 3
+    for first, second in both:
+        assert first != second
+        assert len(first) == len(second)
+        np.testing.assert_array_equal(*(np.asarray(Image.open(BytesIO(content))) for content in (first, second)))
+    assert len({len(content) for contents in sent.values() for content in contents}) == 1
+
+
+def test_a_session_is_reserved_before_its_reader_is_known(study: ReaderStudy) -> None:
+    with served(study.folder) as (address, _):
+        key = secrets.token_hex(16)
+        status, reserved = call(address, "/api/reservations", {"key": key})
+        assert (status, reserved["open"]) == (200, True)
+        assert call(address, "/api/reservations", {"key": key}) == (200, reserved)
+        assert [row["refused"] for row in [answer(address, reserved["token"], 1)[1]]] == ["out of order"]
+        assert call(address, "/api/session", authorization=f"Bearer {reserved['token']}")[0] == 401
+        other = begin(address)
+        session = begin(address, key=key)
+        assert (other["session"], session["session"]) == ("S00002", "S00001")
+        assert {name: session[name] for name in ("token", "pairs")} == {n: reserved[n] for n in ("token", "pairs")}
+        assert answer(address, reserved["token"], 1)[0] == 200
+        for body in ({}, {"key": "x"}, {"key": key, "more": 1}, [key]):
+            assert call(address, "/api/reservations", body)[0] == 422
+        Database(study).invite(1)
+        assert call(address, "/api/reservations", {"key": secrets.token_hex(16)})[1]["open"] is False
 
 
 def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:

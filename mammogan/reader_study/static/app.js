@@ -7,6 +7,7 @@ import "./result.js";
 import { cover } from "./cover.js";
 import { run } from "./handover.js";
 import { shownElsewhere } from "./only_window.js";
+import { study } from "./state.js";
 
 // A page that is loaded again keeps its scale; another address of it starts at 1, and shows a lost reader all of it.
 const [navigation] = performance.getEntriesByType("navigation");
@@ -18,6 +19,9 @@ function startAtScale1() {
 addEventListener("load", () => setTimeout(startAtScale1));
 visualViewport.addEventListener("resize", startAtScale1);
 document.addEventListener("gesturestart", (event) => event.preventDefault()); // Safari's pinch, where it ignores the style
+
+// It starts without a network once it was loaded, where browsers allow it: over HTTPS and on the machine itself.
+if (study.mode === "server" && navigator.serviceWorker) navigator.serviceWorker.register("offline.js").catch(() => {});
 
 if (shownElsewhere()) cover("elsewhere");
 else run();

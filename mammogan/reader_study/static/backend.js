@@ -41,7 +41,11 @@ class ServerBackend {
     throw new Failed(content.sentence || "The server does not answer.", retry, response.status);
   }
 
-  start(key, questionnaire, reader) {
+  reserve(key) {
+    return this.call("POST", "api/reservations", null, { key });
+  }
+
+  start({ key, questionnaire, reader }) {
     return this.call("POST", "api/sessions", null, { key, questionnaire, reader });
   }
 
@@ -67,8 +71,13 @@ class BrowserBackend {
     this.reader = `${study.id}:reader`;
   }
 
-  async start() {
-    const number = crypto.getRandomValues(new Uint32Array(1))[0] % this.sessions.length;
+  /** Return the session of a key. */
+  async reserve(key) {
+    const number = parseInt(key.slice(0, 8), 16) % this.sessions.length;
+    return { token: `${number}`, pairs: this.sessions[number].map((pair) => [pair.left, pair.right]), open: true };
+  }
+
+  async start({ key }) {
     let reader = null;
     try {
       reader = localStorage.getItem(this.reader) || randomHex(4).toUpperCase();
@@ -76,8 +85,7 @@ class BrowserBackend {
     } catch {
       reader = reader || randomHex(4).toUpperCase();
     }
-    const pairs = this.sessions[number].map((pair) => [pair.left, pair.right]);
-    return { token: `${number}`, session: `B${randomHex(4)}`, reader, answered: 0, pairs };
+    return { ...(await this.reserve(key)), session: `B${randomHex(4)}`, reader, answered: 0 };
   }
 
   /** Forget the reader's code. */

@@ -8,7 +8,7 @@ import { claim, leave, mine, owns, resign, whenLost } from "./only_window.js";
 import { show } from "./pages.js";
 import { inSight } from "./pairs.js";
 import { send } from "./sending.js";
-import { become, fresh, save, state, stored, study } from "./state.js";
+import { become, fresh, freshWith, save, state, stored, study } from "./state.js";
 
 /** Show the test in this window. */
 export function run() {
@@ -31,8 +31,12 @@ function goOn() {
 
 /** Begin anew. Nothing of the last reader stays but the answers that are not sent yet. */
 function newReader(same = false) {
-  const unsent = state.answers.filter((answer) => !answer.sent).map((answer) => ({ ...answer, token: state.token }));
-  become(fresh([...state.outbox, ...unsent]));
+  if (state.questionnaire) {
+    const opening = state.opening ? [{ opening: state.opening }] : [];
+    const unsent = state.answers.filter((answer) => !answer.sent).map((answer) => ({ ...answer, token: state.token }));
+    become(fresh([...state.outbox, ...opening, ...unsent]));
+    if (window.caches) caches.delete(`pictures-${study.id}`); // see offline.js
+  } else become(freshWith(state));
   if (!same) backend.forget();
   save();
   for (const form of document.forms) form.reset();

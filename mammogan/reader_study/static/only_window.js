@@ -2,7 +2,7 @@
 
 import { randomHex } from "./dom.js";
 
-const WINDOW_KEY = `mammogan-study:${window.STUDY.id}:window`;
+const WINDOW_KEY = `mammogan-study:${globalThis.STUDY.id}:window`;
 const ALIVE = 3000; // milliseconds after which a window that says nothing is closed, or asleep
 const me = randomHex(8);
 let lost = () => {};

@@ -2,12 +2,13 @@
 
 import { runClock } from "./clock.js";
 import { covered } from "./cover.js";
-import { $, randomHex, sleep } from "./dom.js";
+import { $, randomHex } from "./dom.js";
 import { mine } from "./only_window.js";
 import { pages, show } from "./pages.js";
+import { onProgress, preload, progressOf, sourceOf } from "./pictures.js";
 import { send } from "./sending.js";
 import { current, save, state, study } from "./state.js";
-import { link, sourceOf, Viewer, viewers } from "./viewer.js";
+import { link, Viewer, viewers } from "./viewer.js";
 
 /** Return whether the reader sees an open pair. */
 export function inSight() {
@@ -20,7 +21,8 @@ pages.pairs = () => {
     viewers.left = new Viewer($("left"), "left image");
     viewers.right = new Viewer($("right"), "right image");
     link([viewers.left, viewers.right], () => $("linked").checked);
-    prefetch();
+    onProgress(sayProgress);
+    preload(state.pairs.slice(current()).flat());
   }
   $("progress").max = study.pairs;
   openPair();
@@ -29,7 +31,8 @@ pages.pairs = () => {
 function openPair() {
   const position = current();
   $("pairs-title").textContent = `Pair ${position + 1} of ${study.pairs}`;
-  const opened = ["left", "right"].map((side, i) => viewers[side].open(sourceOf(state.pairs[position][i], study)));
+  const opened = ["left", "right"].map((side, i) => viewers[side].open(sourceOf(state.pairs[position][i])));
+  sayProgress();
   Promise.all(opened).then(() => {
     if (position !== current()) return;
     runClock(inSight());
@@ -51,17 +54,9 @@ function refresh() {
   $("next").textContent = state.answers.length < study.pairs ? "Next pair" : "See the result";
 }
 
-/** Fetch all pictures of the session in advance, one after the other, so that the test survives a lost network. */
-async function prefetch() {
-  for (const name of state.pairs.slice(current()).flat()) {
-    if (study.tile) return; // tiles are many, and only those in view are needed
-    for (let loaded = false; !loaded; ) {
-      const image = new Image();
-      image.src = `pictures/${name}.png`;
-      loaded = await image.decode().then(() => true, () => false);
-      if (!loaded) await sleep(3000);
-    }
-  }
+/** Say how much of the open pair is here. */
+function sayProgress() {
+  ["left", "right"].forEach((side, i) => viewers[side].progress(progressOf(state.pairs[current()][i])));
 }
 
 $("choice").addEventListener("change", (event) => {

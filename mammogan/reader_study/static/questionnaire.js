@@ -1,13 +1,13 @@
 // The questions to the reader, after which the session is opened.
 
-import { backend, Failed, LONGEST } from "./backend.js";
-import { $, say, sleep } from "./dom.js";
-import { mine } from "./only_window.js";
-import { pages, show } from "./pages.js";
+import { $ } from "./dom.js";
+import { pages } from "./pages.js";
+import { begin, reserve } from "./session.js";
 import { save, state, study } from "./state.js";
 
 pages.questionnaire = () => {
   askRadiologists();
+  reserve();
   if (state.questionnaire) begin(); // a reload while the session was being opened
 };
 
@@ -30,32 +30,6 @@ function readQuestionnaire() {
     about.screening = form.get("screening");
   }
   return about;
-}
-
-/** Open the session. The key makes a repeated request harmless. */
-async function begin() {
-  $("start").disabled = true;
-  for (let pause = 1000; ; pause = Math.min(2 * pause, LONGEST)) {
-    try {
-      const { token, session, reader, pairs } = await backend.start(state.key, state.questionnaire, state.reader || "");
-      if (!mine) return;
-      say("");
-      Object.assign(state, { token, session, reader, pairs });
-      show("pairs");
-      return;
-    } catch (error) {
-      if (!(error instanceof Failed)) throw error;
-      if (!error.retry) {
-        delete state.questionnaire;
-        save();
-        $("start").disabled = false;
-        say(error.message);
-        return;
-      }
-      say("No connection yet; the test starts when there is one.");
-      await sleep(pause);
-    }
-  }
 }
 
 $("about").addEventListener("change", askRadiologists);

@@ -9,7 +9,7 @@ import { state, study } from "./state.js";
 pages.result = async () => {
   $("details").hidden = true;
   $("score").textContent = "Your last answers are being sent.";
-  if (state.answers.some((answer) => !answer.sent)) {
+  if (state.opening || state.answers.some((answer) => !answer.sent)) {
     send();
     return;
   }

@@ -8,9 +8,28 @@ import { save, state, study } from "./state.js";
 
 let sending = false;
 
-/** Return the next answer to send: those of earlier readers come first. */
+/** Return what to send next: that of earlier readers comes first, and a session before its answers. */
 function unsent() {
-  return mine && (state.outbox[0] || state.answers.find((answer) => !answer.sent));
+  const own = state.opening ? { opening: state.opening } : state.answers.find((answer) => !answer.sent);
+  return mine && (state.outbox[0] || own);
+}
+
+/** Send an answer, or open a session, and note that it is done. */
+async function deliver(item) {
+  if (item.opening) {
+    const { session, reader } = await backend.start(item.opening);
+    if (item === state.outbox[0]) state.outbox.shift();
+    else {
+      Object.assign(state, { session, reader });
+      delete state.opening;
+    }
+    return;
+  }
+  const { question, chosen, seconds, key } = item;
+  const age = Math.max((Date.now() - item.at) / 1000, 0);
+  await backend.answer(item.token || state.token, { question, chosen, seconds, age, key });
+  item.sent = true;
+  state.outbox = state.outbox.filter((answer) => !answer.sent);
 }
 
 /** Send the answers that are not acknowledged, in order, until all are. */
@@ -22,17 +41,13 @@ export async function send() {
   try {
     for (let next; (next = unsent()); ) {
       try {
-        const { question, chosen, seconds, key } = next;
-        const age = Math.max((Date.now() - next.at) / 1000, 0);
-        await backend.answer(next.token || state.token, { question, chosen, seconds, age, key });
-        next.sent = true;
-        state.outbox = state.outbox.filter((answer) => !answer.sent);
+        await deliver(next);
         save();
         say("");
         pause = 1000;
       } catch (error) {
         if (!(error instanceof Failed)) throw error;
-        if (next.token && !error.retry) {
+        if (next === state.outbox[0] && !error.retry) {
           state.outbox.shift(); // the server has another answer, or nothing of this reader any more
           save();
         } else if (error.status === 409 && disputes < 3) {

@@ -3,17 +3,24 @@
 import { randomHex, say } from "./dom.js";
 import { owns } from "./only_window.js";
 
-export const study = window.STUDY;
+export const study = globalThis.STUDY;
 const STORAGE_KEY = `mammogan-study:${study.id}`;
 
 // page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in
 // milliseconds. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
-// open pair was in sight. outbox: answers, with their tokens, of earlier readers of this tablet that are not sent yet.
-// active: time of the last touch, in milliseconds.
+// open pair was in sight. outbox: what of earlier readers of this tablet is not sent yet: answers with their tokens, and
+// {opening}. opening: the request that opens the session, if the server has not received it yet. token, pairs: those of
+// a reserved or begun session. open: a reserved session may begin before the server knows its reader. active: time of
+// the last touch, in milliseconds.
 export const state = {};
 
 export function fresh(outbox = []) {
   return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0, outbox };
+}
+
+/** Return the state of a new reader on a tablet whose last reader has not begun: the pictures are here already. */
+export function freshWith({ key, token, pairs, open, outbox }) {
+  return { ...fresh(outbox), key, token, pairs, open };
 }
 
 /** Replace all of the state. */

@@ -1,4 +1,6 @@
-// One picture that can be moved and zoomed by touch, mouse, keyboard and buttons; two of them can be linked.
+// One picture that can be moved, zoomed, flipped and windowed by touch, mouse, keyboard and buttons; two can be linked.
+
+import { dragWindow, GrayWindow } from "./gray_window.js";
 
 // OpenSeadragon would add its own style sheet, which the page's policy forbids and which hides the keyboard focus on a
 // tablet. It looks for its mark first; a mark that is not a style sheet prevents this.
@@ -6,49 +8,22 @@ const mark = document.createElementNS("urn:mark", "style");
 mark.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(mark);
 
+const KEYS = "arrow keys move it, plus and minus zoom, 0 shows all of it, 1 shows its pixels, H flips it; "
+  + "C and shift C change the contrast, B and shift B the brightness, R resets them";
+
 export const viewers = {}; // practice, left and right, as soon as they are seen
 
 export class Viewer {
   /** `name` is the name for screen readers: "left image". */
   constructor(element, name) {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.name = name;
     this.element = element;
-    // The buttons come first: they need room, and the picture is fitted into the rest.
-    const tools = document.createElement("div");
-    tools.className = "tools";
-    const buttons = [
-      ["+", "Zoom in", () => this.zoom(1.5)],
-      ["−", "Zoom out", () => this.zoom(1 / 1.5)],
-      ["⤢", "Show all", () => this.home()],
-    ];
-    for (const [sign, label, act] of buttons) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = sign;
-      button.setAttribute("aria-label", `${label}, ${name}`);
-      button.addEventListener("click", () => { this.lead(); act(); });
-      tools.append(button);
-    }
-    element.parentElement.append(tools);
-    this.osd = OpenSeadragon({
-      element,
-      drawer: "canvas", // pixels of file:// pages are barred from WebGL
-      showNavigationControl: false,
-      animationTime: still ? 0 : 0.3,
-      minZoomImageRatio: 1,
-      maxZoomLevel: 16, // times the width of the viewer, so that small pictures grow as well
-      visibilityRatio: 0.5,
-      constrainDuringPan: true,
-      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      gestureSettingsTouch: { pinchRotate: false, dblClickToZoom: true, flickEnabled: false },
-      gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
-      tileRetryMax: 1000,
-      tileRetryDelay: 2500,
-    });
+    this.stage = element.parentElement;
+    this.addTools();
+    this.osd = OpenSeadragon(settingsOf(element));
     const canvas = this.osd.canvas;
     canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-label", `${name}: arrow keys move it, plus and minus zoom, 0 shows all of it`);
+    canvas.setAttribute("aria-label", `${name}: ${KEYS}`);
     this.osd.addHandler("canvas-key", (event) => this.key(event));
     // A tablet that is turned shows the whole picture again if it showed the whole before.
     this.osd.addHandler("animation-finish", () => {
@@ -56,53 +31,106 @@ export class Viewer {
       this.whole = Math.abs(viewport.getZoom() / viewport.getHomeZoom() - 1) < 0.01;
     });
     this.osd.addHandler("resize", () => {
+      this.limitZoom();
       if (this.whole) requestAnimationFrame(() => this.osd.viewport.goHome(true));
     });
     // The mouse wheel over an image zooms the image and does not scroll the page.
     this.osd.addHandler("canvas-scroll", (event) => { event.preventDefault = true; });
-    this.message = document.createElement("p");
-    this.message.className = "failed";
-    this.message.hidden = true;
-    this.message.textContent = "This image waits for the connection.";
-    element.parentElement.append(this.message);
+    this.window = new GrayWindow(this.osd.drawer.canvas, () => this.windowChanged());
+    dragWindow(element, this.window, () => this.windowing, () => this.lead());
   }
 
-  /** Show a picture. Resolves when it is visible, however long the network is lost. */
-  open(source) {
+  /** Add the buttons and messages of the image. The buttons need room, and the picture is fitted into the rest. */
+  addTools() {
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    const button = (parent, sign, label, act) => {
+      const made = document.createElement("button");
+      made.type = "button";
+      made.textContent = sign;
+      if (label) made.setAttribute("aria-label", `${label}, ${this.name}`);
+      made.addEventListener("click", () => { this.lead(); act(); });
+      parent.append(made);
+      return made;
+    };
+    button(tools, "+", "Zoom in", () => this.zoom(1.5));
+    button(tools, "−", "Zoom out", () => this.zoom(1 / 1.5));
+    button(tools, "⤢", "Show all", () => this.home());
+    button(tools, "1:1", "Show pixel by pixel, 1:1", () => this.pixels());
+    button(tools, "⇋", "Flip", () => this.flip());
+    this.windowButton = button(tools, "◐", "Drag changes brightness and contrast", () => this.setWindowing(!this.windowing));
+    this.setWindowing(false);
+    this.resetButton = button(this.stage, "", "", () => this.window.reset());
+    this.resetButton.className = "reset";
+    this.resetButton.hidden = true;
+    this.message = document.createElement("p");
+    this.message.className = "waiting";
+    this.message.hidden = true;
+    this.stage.append(tools, this.message);
+  }
+
+  /** Show a picture, given as a promise of what OpenSeadragon opens. Resolves when all that is in view is visible. */
+  async open(opening) {
     this.setReady(false);
+    this.osd.close();
     const turn = (this.turn = {});
-    return new Promise((resolve) => {
-      const load = () => {
-        if (this.turn !== turn) return;
-        this.osd.addOnceHandler("open", () => {
-          this.osd.removeAllHandlers("open-failed");
-          if (this.turn !== turn) return;
-          this.message.hidden = true;
-          this.whole = true;
-          this.setReady(true);
-          resolve();
-        });
-        this.osd.addOnceHandler("open-failed", () => {
-          this.osd.removeAllHandlers("open");
-          if (this.turn !== turn) return;
-          this.message.hidden = false;
-          setTimeout(load, 2000);
-        });
-        this.osd.open(source);
-      };
-      this.osd.removeAllHandlers("open");
-      this.osd.removeAllHandlers("open-failed");
-      load();
+    const source = await opening;
+    if (this.turn !== turn) return;
+    await new Promise((resolve) => {
+      const { osd } = this;
+      for (const event of ["open", "open-failed"]) osd.removeAllHandlers(event);
+      osd.addOnceHandler("open-failed", () => this.say("This image is damaged; call the study's staff."));
+      osd.addOnceHandler("open", () => {
+        osd.viewport.setFlip(false);
+        this.limitZoom();
+        const picture = osd.world.getItemAt(0);
+        const done = () => { if (picture.getFullyLoaded()) resolve(); };
+        picture.addHandler("fully-loaded-change", done);
+        done();
+      });
+      osd.open(source);
     });
+    if (this.turn !== turn) return;
+    this.window.reset();
+    this.setWindowing(false);
+    this.whole = true;
+    this.setReady(true);
   }
 
   /** Note whether the picture is visible. */
   setReady(ready) {
     this.ready = ready;
     this.element.setAttribute("aria-busy", String(!ready));
+    if (ready) this.message.hidden = true;
+  }
+
+  /** Say how much of the picture is here, or that it waits. */
+  progress({ share, failed }) {
+    if (this.ready) return;
+    const percent = Math.floor(100 * share);
+    this.say(failed ? "This image waits for the connection." : `Loading … ${percent} %`);
+  }
+
+  say(text) {
+    this.message.textContent = text;
+    this.message.hidden = false;
   }
 
   lead() {}
+
+  windowChanged() {
+    const { center, width, whole } = this.window;
+    this.resetButton.hidden = whole;
+    this.resetButton.textContent = `Level ${Math.round(100 * center)}, width ${Math.round(100 * width)}: reset`;
+    this.windowMoved();
+  }
+
+  windowMoved() {}
+
+  setWindowing(on) {
+    this.windowing = on;
+    this.windowButton.setAttribute("aria-pressed", String(on));
+  }
 
   zoom(factor) {
     this.osd.viewport.zoomBy(factor);
@@ -113,72 +141,91 @@ export class Viewer {
     this.osd.viewport.goHome();
   }
 
+  /** Return the zoom at which a pixel of the picture is one of the screen. */
+  pixelZoom() {
+    return this.osd.world.getItemAt(0).imageToViewportZoom(1 / devicePixelRatio);
+  }
+
+  /** Allow to zoom out until all of the picture is seen, and pixel by pixel. */
+  limitZoom() {
+    const { viewport, world } = this.osd;
+    if (world.getItemCount()) viewport.minZoomLevel = Math.min(viewport.getHomeZoom(), this.pixelZoom());
+  }
+
+  pixels() {
+    this.osd.viewport.zoomTo(this.pixelZoom());
+    this.osd.viewport.applyConstraints();
+  }
+
+  flip() {
+    this.osd.viewport.toggleFlip();
+  }
+
   key(event) {
     event.preventDefaultAction = true; // OpenSeadragon would also turn and flip
-    const { key, ctrlKey, altKey, metaKey } = event.originalEvent;
-    if (ctrlKey || altKey || metaKey || !this.osd.viewport) return;
+    const { key, shiftKey, ctrlKey, altKey, metaKey } = event.originalEvent;
+    if (ctrlKey || altKey || metaKey || !this.osd.world.getItemCount()) return;
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const sign = shiftKey ? -1 : 1;
     this.lead();
     if (steps[key]) {
       const size = 0.15 / this.osd.viewport.getZoom();
-      this.osd.viewport.panBy(new OpenSeadragon.Point(steps[key][0] * size, steps[key][1] * size));
+      const [x, y] = steps[key];
+      this.osd.viewport.panBy(new OpenSeadragon.Point(x * size * (this.osd.viewport.getFlip() ? -1 : 1), y * size));
       this.osd.viewport.applyConstraints();
     } else if (key === "+" || key === "=") this.zoom(1.25);
     else if (key === "-" || key === "_") this.zoom(0.8);
     else if (key === "0") this.home();
+    else if (key === "1") this.pixels();
+    else if (key.toLowerCase() === "h") this.flip();
+    else if (key.toLowerCase() === "c") this.window.drag(-40 * sign, 0);
+    else if (key.toLowerCase() === "b") this.window.drag(0, -20 * sign);
+    else if (key.toLowerCase() === "r") this.window.reset();
     else return;
     event.originalEvent.preventDefault();
   }
 }
 
-/** Move two viewers together while `linked()` is true: the one that was touched last leads. */
-export function link(viewers, linked) {
+function settingsOf(element) {
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return {
+    element,
+    drawer: "canvas", // pixels of file:// pages are barred from WebGL
+    showNavigationControl: false,
+    animationTime: still ? 0 : 0.3,
+    minZoomImageRatio: 1,
+    maxZoomLevel: 16, // times the width of the viewer, so that small pictures grow as well
+    visibilityRatio: 0.5,
+    constrainDuringPan: true,
+    gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+    gestureSettingsTouch: { pinchRotate: false, dblClickToZoom: true, flickEnabled: false },
+    gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
+    tileRetryMax: 1000,
+    tileRetryDelay: 2500,
+  };
+}
+
+/** Move and window two viewers together while `linked()` is true: the one that was touched last leads. */
+export function link(pair, linked) {
   let leader = null;
-  viewers.forEach((viewer, i) => {
-    const other = viewers[1 - i];
+  pair.forEach((viewer, i) => {
+    const other = pair[1 - i];
+    const follows = () => leader === viewer && linked() && viewer.ready && other.ready;
     viewer.lead = () => { leader = viewer; };
     for (const event of ["canvas-press", "canvas-scroll", "canvas-pinch", "canvas-double-click"]) {
       viewer.osd.addHandler(event, viewer.lead);
     }
     viewer.osd.addHandler("viewport-change", () => {
-      if (leader !== viewer || !linked() || !viewer.ready || !other.ready) return;
-      other.osd.viewport.zoomTo(viewer.osd.viewport.getZoom(true), null, true);
-      other.osd.viewport.panTo(viewer.osd.viewport.getCenter(true), true);
+      if (!follows()) return;
+      const [from, to] = [viewer.osd.viewport, other.osd.viewport];
+      const center = from.getCenter(true);
+      if (from.getFlip() !== to.getFlip()) center.x = 1 - center.x; // two breasts that face alike
+      to.zoomTo(from.getZoom(true), null, true);
+      to.panTo(center, true);
     });
+    viewer.windowMoved = () => {
+      const { center, width } = viewer.window;
+      if (follows() && (other.window.center !== center || other.window.width !== width)) other.window.set(center, width);
+    };
   });
-}
-
-/** Return what OpenSeadragon opens for the blinded name of a picture: one file, or tiles. */
-export function sourceOf(name, study) {
-  if (!study.tile) return { type: "image", url: `pictures/${name}.png`, buildPyramid: false };
-  return {
-    width: study.width,
-    height: study.height,
-    tileSize: study.tile,
-    tileOverlap: 0,
-    minLevel: 0,
-    maxLevel: Math.ceil(Math.log2(Math.max(study.width, study.height))),
-    getTileUrl: (level, x, y) => `pictures/${name}/${level}/${x}_${y}.png`,
-  };
-}
-
-/** Return rings and bars to practice on. They are drawn here and reveal nothing of the study. */
-export function practicePattern() {
-  const canvas = document.createElement("canvas");
-  canvas.width = 800;
-  canvas.height = 400;
-  const pen = canvas.getContext("2d");
-  pen.fillStyle = "#111";
-  pen.fillRect(0, 0, 800, 400);
-  for (let ring = 24; ring > 0; ring -= 1) {
-    pen.fillStyle = `hsl(0 0% ${ring % 2 ? 70 : 15}%)`;
-    pen.beginPath();
-    pen.arc(230, 200, ring * 7, 0, 7);
-    pen.fill();
-  }
-  for (let bar = 0; bar < 36; bar += 1) {
-    pen.fillStyle = `hsl(0 0% ${bar * 2.8}%)`;
-    pen.fillRect(440 + bar * 9, 60, 9, 280);
-  }
-  return { type: "image", url: canvas.toDataURL("image/png"), buildPyramid: false };
 }
