@@ -50,6 +50,7 @@ STAGES = {
     "readers": "05_reader_statistics",
 }
 EXECUTED = origin.EXECUTED
+LONGEST_NUMBER = 30  # characters of a number with its interval; a longer text is words
 # Results of scripts, not of chapters: {first part of the key: file}.
 MEASURED = {name: f"benchmarks/results/{name}.json" for name in ("deviations", "ablation")}
 
@@ -173,7 +174,8 @@ class ValueRole(SphinxRole):
             text = format_interval(entry)
         else:
             text = format_paper(entry) if part == "paper" else format_value(entry["value"], entry)
-        return [nodes.inline(self.text, text, classes=["val"])], []
+        # A number and its unit stay on one line; a sentence does not.
+        return [nodes.inline(self.text, text, classes=["val"] if len(text) <= LONGEST_NUMBER else [])], []
 
 
 class PaperRole(SphinxRole):
@@ -384,11 +386,10 @@ class Claims(SphinxDirective):
 
 
 def duration(seconds: float) -> str:
-    """Return a wall time in words, with two digits at most."""
-    for unit, name in ((86400, "days"), (3600, "hours"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.2g} {name}"
-    return f"{seconds:.2g} s"
+    """Return a wall time in words, with two digits that count."""
+    units = ((86400, "days"), (3600, "hours"), (60, "min"), (1, "s"))
+    unit, name = next(((unit, name) for unit, name in units if seconds >= 2 * unit), units[-1])
+    return f"{float(f'{seconds / unit:.2g}'):g} {name}"
 
 
 class Api(SphinxDirective):

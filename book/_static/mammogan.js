@@ -147,7 +147,14 @@
     },
     { rootMargin: "400px" },
   );
-  const begin = () => document.querySelectorAll(".plot").forEach((place) => watch.observe(place));
+  const begin = () => {
+    document.querySelectorAll(".plot").forEach((place) => watch.observe(place));
+    // Names of what folds: the theme's hide the visible text of code, and are missing in the list of pages.
+    for (const summary of document.querySelectorAll("summary")) {
+      if (summary.textContent.trim()) summary.removeAttribute("aria-label");
+      else summary.setAttribute("aria-label", `Pages below ${summary.closest("li")?.querySelector("a")?.textContent.trim()}`);
+    }
+  };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();
 

@@ -32,7 +32,7 @@ from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserst
 from mammogan.metrics.resampling import ResamplingDesign, shuffled
 from mammogan.parallel import in_threads
 from mammogan.report.fidelity import DRAWS
-from mammogan.report.numbers import words
+from mammogan.report.numbers import filled, words
 from mammogan.report.style import REAL, SYNTHETIC
 from mammogan.types import Size
 
@@ -181,6 +181,18 @@ def distances(
             score = float(np.median(over_splits(level, drawn[level], 2)))
             rows.append((images, str(sampler.size), str(band), score, *real[level], design.half))
     return pd.DataFrame(rows, columns=["images", "trained", "band", "distance", "real", "real_low", "real_high", "n"])
+
+
+def protocol(table: pd.DataFrame | None) -> str:
+    """Return in words what `distances` compared, and how near its last generator is; "" where nothing was measured."""
+    if table is None:
+        return ""
+    texts = words("distances")
+    if "real_low" not in table:
+        return filled(texts["older"])
+    last = table[table["images"] == table["images"].max()]
+    near = int((last["distance"] <= last["real_high"]).sum())
+    return filled(texts["protocol"], n=last["n"].iloc[0], near=near, bands=len(last))
 
 
 def level_by_level(table: pd.DataFrame) -> pd.DataFrame:

@@ -154,6 +154,7 @@ def test_the_number_of_the_paper_has_the_digits_in_print() -> None:
 def test_durations_and_energy() -> None:
     assert reproduced.duration(3) == "3 s"
     assert reproduced.duration(150) == "2.5 min"
+    assert reproduced.duration(102) == "100 s"  # and not 1e+02
     assert reproduced.duration(3 * 86400) == "3 days"
     record = {"seconds": 3600.0, "device": "2 x NVIDIA H100"}
     cost = reproduced.costs({"02_progressive_training": record})
