@@ -30,7 +30,7 @@ PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
 STAMP = 946684800  # one time for all files: 2000-01-01
 # Chunks of PNG that no program shows (W3C PNG, 5.4: small letters are ancillary and private).
-SALT, PAD = b"saLt", b"paDd"
+SALT, PAD = b"saLt", b"fiLl"
 HEAD = 33  # bytes of signature and IHDR, after which the salt of a file follows
 
 
