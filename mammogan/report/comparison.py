@@ -159,8 +159,7 @@ def _write(
     for section in sections:
         section.keep(results)
     values = {key: value for section in sections for key, value in section.values.items()}
-    summary = alignment_summary(values, design.size, str(Size(*size)))
-    keep_lines(results, summary)
+    summary = keep_lines(results, alignment_summary(values, design.size, str(Size(*size))))
     results.save()
     shown = any(section.name == "memorization" for section in sections)
     before = [filled(words("lead")["shown"])] if shown else []

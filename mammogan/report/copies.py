@@ -88,7 +88,8 @@ def memorization_section(comparison: Comparison, copies: Memorization) -> Sectio
     numbers = {name: getattr(copies, name) for name in ("authenticity", "baseline", "nearer")}
     numbers |= {"distance": copies.distance_ratio, **facts, "seed": comparison.design.seed}
     owner = "patient" if comparison.known else "image"
-    control = f"each {owner} held out in turn" if trained.all() else f"other {owner}s"
+    others = "of other patients" if comparison.known else "whose patients are not known"
+    control = f"each {owner} held out in turn" if trained.all() else others
     values = described(
         "alignment",
         {f"memorization.{key}": number for key, number in numbers.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -40,6 +41,12 @@ def numbers(values: Mapping[str, Number], caption: str = "", **facts: object) ->
 def drawn(name: str, figure: Figure, data: pd.DataFrame, **facts: object) -> Picture:
     """Return a figure and its numbers with the words of a reader study."""
     return Picture(name, figure, filled(WORDS["captions"][name], **facts), data, WORDS["alt"][name])
+
+
+def marked(rates: pd.DataFrame) -> pd.DataFrame:
+    """Return rates with the column "outside", where their interval excludes one half."""
+    sides = np.select([rates["low"] > 0.5, rates["high"] < 0.5], ["above one half", "below one half"], "")
+    return rates.assign(outside=sides)
 
 
 def write_section(section: Section, study: StudyAnswers, results: Results, title: str = "") -> Part:

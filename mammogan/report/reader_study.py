@@ -19,7 +19,7 @@ from mammogan.report import reader_figures, reader_ratings, style
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.numbers import Number, filled
 from mammogan.report.reader_answers import CLUSTER_NAMES, IMAGES, TRAIT_NAMES, StudyAnswers, listed, split_by
-from mammogan.report.reader_items import WORDS, Item, Section, drawn, numbers, write_section
+from mammogan.report.reader_items import WORDS, Item, Section, drawn, marked, numbers, write_section
 from mammogan.report.results import Results
 from mammogan.report.summary import keep_lines, study_summary
 from mammogan.stats import equivalence, proportions, rank_tests
@@ -27,12 +27,6 @@ from mammogan.stats.mixed import mixed_logistic
 from mammogan.types import Progress, no_progress
 
 INTERVAL = ["rate", "low", "high"]
-
-
-def marked(rates: pd.DataFrame) -> pd.DataFrame:
-    """Return rates with the column "outside", where their interval excludes one half."""
-    sides = np.select([rates["low"] > 0.5, rates["high"] < 0.5], ["above one half", "below one half"], "")
-    return rates.assign(outside=sides)
 
 
 def demographics(study: StudyAnswers) -> Iterator[Item]:
@@ -78,8 +72,7 @@ def overall(study: StudyAnswers) -> Iterator[Item]:
         study.missing["an interval over clusters"] = "no two readers answered, or no reader or image has two answers"
     else:
         yield numbers(estimates(clustered, "clustered."), clusters=listed(study.clusters))
-    said = verdict(list(methods.values()), study.margin)
-    yield numbers({"verdict": said})
+    yield numbers({"verdict": (said := verdict(list(methods.values()), study.margin))})
     yield said
     yield warning
     yield filled(WORDS["reading"])
@@ -390,8 +383,7 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
         progress("sections", number, len(sections), title)
         parts.append(write_section(section, study, results, title))
         plt.close("all")
-    summary = study_summary(results.values(), study.missing)
-    keep_lines(results, summary)
+    summary = keep_lines(results, study_summary(results.values(), study.missing))
     results.save()
     adjustments = pd.DataFrame(WORDS["adjustment"].items(), columns=["family", "adjustment"])
     missing = pd.DataFrame(study.missing.items(), columns=["what", "why"])

@@ -160,10 +160,11 @@ def alignment_summary(values: Values, n: int, size: str) -> list[Line]:
     ][:MOST]
 
 
-def keep_lines(results: Results, lines: Iterable[Line]) -> None:
-    """Keep lines of a summary in the results of a chapter: `summary.1` and so on, with the section as the method."""
+def keep_lines(results: Results, lines: list[Line]) -> list[Line]:
+    """Keep lines of a summary in results, as `summary.01` and so on with the section as the method; return them."""
     for number, line in enumerate(lines, 1):
         results.value(f"summary.{number:02d}", line.text, label=line.status, how=line.link)
+    return lines
 
 
 def _difference(answer: Answer, values: Values, text: Mapping[str, str]) -> Line:
