@@ -19,11 +19,12 @@ from mammogan.atomic import replacing_text, temporary_databases
 from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
-from mammogan.data.geometry import crop_letterbox, crop_white_border, fit, overview
+from mammogan.data.film import clean_film
+from mammogan.data.geometry import fit, overview
 from mammogan.data.manifest import Facts, Label
 from mammogan.data.metadata import TABLES, Labels, LabelSource, is_labels, why_no_labels
 from mammogan.data.plausibility import CERTAIN, DOUBTFUL, turning
-from mammogan.data.quality import FLAGS, check_breast, flags_of, remove_labels
+from mammogan.data.quality import FLAGS, check_breast, check_image, flags_of
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
@@ -201,13 +202,10 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
         Its pyramid, uint16, coarse to fine; the facts flags, mirrored and spacing_mm are updated.
     """
     gray, flags = mammogram.image, list(facts["flags"])
-    if mammogram.film:
-        gray = mammogram.pixels
-        check_breast(gray)
-        gray = crop_white_border(gray)
-        if gray.shape != (settings.height, settings.width):  # a picture of the store's size was cropped before
-            gray = crop_letterbox(gray)
-        gray, removed = remove_labels(gray)
+    fill = 0.0
+    if mammogram.film and gray.shape != (settings.height, settings.width):
+        check_image(mammogram.pixels)
+        gray, removed, fill = clean_film(mammogram.pixels)
         flags += ["label_removed"] * bool(removed)
     check_breast(gray)
     if spacing := facts.get("spacing_mm"):
@@ -218,7 +216,7 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
         raise Refused(Reason.TURNED, "The chest wall is at the top or bottom of the image; turn it.")
     flags += ["direction"] * (turn > DOUBTFUL)
     side = chest_side(small)
-    image = fit(gray, settings.height, settings.width, side)
+    image = fit(gray, settings.height, settings.width, side, fill)
     if facts["laterality"] not in (side, None):
         flags.append("side")
     facts["mirrored"] = settings.laterality == "left" and side == "R"

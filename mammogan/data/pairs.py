@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from mammogan.data.ingest import Settings, ingest
+from mammogan.data.dicom import is_dicom
+from mammogan.data.ingest import HEAD, Settings, ingest
 from mammogan.data.raster import SUFFIXES
 from mammogan.data.store import Store, pyramid_sizes
 from mammogan.data.walk import walk
@@ -44,9 +45,17 @@ class Source:
                         return cls(path, "pictures", size, 16 if picture.mode.startswith("I") else 8)
                 except OSError:
                     continue  # the ingest will say what is wrong with it
-            elif file.suffix.lower() in ("", ".dcm", ".dicom", ".ima"):
+            elif _is_dicom(file):
                 return cls(path, "DICOM")
         raise InputError(f"The folder {path} holds no image; give a store, or a folder of DICOM files or pictures.")
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(HEAD))
+    except OSError:
+        return False
 
 
 def open_pair(

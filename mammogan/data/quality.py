@@ -4,7 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from mammogan.data.averaging import LookUp
-from mammogan.data.geometry import overview, resize
+from mammogan.data.film import RECTANGLE, extent
+from mammogan.data.geometry import enlarged, overview, resize
 from mammogan.data.segmentation import breast_mask, lit_threshold
 from mammogan.errors import Reason, Refused
 
@@ -50,11 +51,17 @@ def flags_of(gray: np.ndarray) -> list[str]:
     outside = ~near & (gray > 0.3 + lit_threshold(coarse))
     if outside.any():
         labels, _ = ndimage.label(outside, np.ones((3, 3)))
-        heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)]) / height
+        boxes = ndimage.find_objects(labels)
+        heights = np.array([box[0].stop - box[0].start for box in boxes]) / height
         if ((heights > 0.004) & (heights < 0.02)).sum() >= 6:
             flags.add("text")
-        if (heights >= 0.02).any():
-            flags.add("marker")
+        for number in np.flatnonzero(heights >= 0.02):
+            box = boxes[number]
+            # Near the picture's border, a piece of tissue apart from the breast is seen more often than a marker.
+            edge = height // 50
+            at_border = any(s.start <= edge or s.stop >= side - edge for s, side in zip(box, gray.shape, strict=True))
+            if not at_border or extent(labels[box] == number + 1) >= RECTANGLE:
+                flags.add("marker")
     return [flag for flag in FLAGS if flag in flags]
 
 
@@ -88,47 +95,17 @@ def _metal(gray: np.ndarray, breast: np.ndarray) -> tuple[set[str], np.ndarray]:
     return flags, metal
 
 
-def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a coarse mask on a finer grid of `shape`, by nearest neighbors."""
-    row = np.arange(shape[0]) * len(mask) // shape[0]
-    column = np.arange(shape[1]) * mask.shape[1] // shape[1]
-    return mask[row].take(column, axis=1)  # in the order of rows, unlike mask[row][:, column]
-
-
-def remove_labels(image: np.ndarray, rows: int = 320) -> tuple[np.ndarray, int]:
-    """Paint over the labels of a film (h, w) in [0, 1]; return a copy of it and the number of labels.
-
-    A label is a bright region apart from the breast, which is the largest one, in a coarse image of so many `rows`.
-    Regions more than a fifth as large as the breast are left alone.
-    """
-    h, w = image.shape
-    scale = min(rows / h, 1)
-    coarse = resize(image, max(round(h * scale), 1), max(round(w * scale), 1))
-    labels, count = ndimage.label(coarse > lit_threshold(coarse), np.ones((3, 3)))
-    if count < 2:
-        return image, 0
-    numbers = np.arange(1, count + 1)
-    areas = ndimage.sum_labels(labels > 0, labels, numbers)
-    background, bright = np.quantile(coarse, (0.02, 0.99))
-    brightest = ndimage.maximum(coarse, labels, numbers)
-    # Specks of a few pixels are dust, which all films have and readers recognize; a dim region may be skin.
-    foreign = (areas >= 6) & (areas < 0.2 * areas.max()) & (brightest > background + 0.4 * (bright - background))
-    if not foreign.any():
-        return image, 0
-    cover = ndimage.binary_dilation(np.isin(labels, numbers[foreign]), iterations=2)
-    cover &= ~np.isin(labels, numbers[~foreign])
-    cleaned = image.copy()
-    cleaned[enlarged(cover, image.shape)] = np.median(coarse[labels == 0])
-    return cleaned, int(foreign.sum())
+def check_image(gray: np.ndarray | LookUp) -> None:
+    """Refuse an image that is too small or blank."""
+    if min(gray.shape) < 64:
+        raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")
+    if float(overview(gray).std()) < 0.005:
+        raise Refused(Reason.BLANK, "The image is blank.")
 
 
 def check_breast(gray: np.ndarray | LookUp) -> None:
     """Refuse an image that is too small or blank, or whose largest bright region covers < 2 % or > 98 % of it."""
-    if min(gray.shape) < 64:
-        raise Refused(Reason.TOO_SMALL, "The image has a side shorter than 64 pixels.")
-    small = overview(gray)
-    if float(small.std()) < 0.005:
-        raise Refused(Reason.BLANK, "The image is blank.")
-    share = float(breast_mask(small).mean())
+    check_image(gray)
+    share = float(breast_mask(overview(gray)).mean())
     if not 0.02 <= share <= 0.98:
         raise Refused(Reason.NOT_A_BREAST, f"The bright region covers {share:.0%} of the image, unlike a breast.")

@@ -51,3 +51,19 @@ def test_a_white_border_is_cut_and_a_bright_breast_is_not() -> None:
     framed = np.pad(film, ((6, 4), (5, 9)), constant_values=1.0)
     np.testing.assert_array_equal(crop_white_border(framed), film)
     np.testing.assert_array_equal(crop_white_border(film), film)
+
+
+def test_faint_lines_do_not_keep_padding_and_thin_ends_are_kept() -> None:
+    image = np.zeros((300, 300), np.float32)
+    image[:, 100:200] = 0.5
+    image[150:152, 200:204] = 0.5  # a thin end, such as a nipple
+    lined = image.copy()
+    lined[290] = np.maximum(lined[290], 0.024)
+    lined[20, 20:22] = 0.03  # a speck
+    assert crop_letterbox(lined).shape == crop_letterbox(image).shape == (300, 104)
+
+
+def test_a_saturated_breast_at_the_edge_is_not_a_frame() -> None:
+    image = np.full((200, 160), 0.05)
+    image[5:195, :70] = np.linspace(1, 0.6, 70)
+    np.testing.assert_array_equal(crop_white_border(image), image)

@@ -36,6 +36,12 @@ def test_pictures_give_the_moments_of_the_store_that_they_came_from(pair: tuple[
     assert (len(partly), partly.refused["reason"].tolist()) == (23, ["geometry"])
 
 
+def test_a_folder_is_judged_by_its_images(pair: tuple[Store, Store], tmp_path: Path) -> None:
+    write_pngs(pair[1], tmp_path / "pngs")
+    (tmp_path / "pngs" / "A_NOTE").write_text("A file without a suffix is not a DICOM file.")
+    assert Source.at(tmp_path / "pngs").kind == "pictures"
+
+
 def test_only_the_synthetic_side_may_be_drawn_by_a_program(phantoms: Path, tmp_path: Path) -> None:
     for name in ("0.dcm", "1.png"):
         source = drawn(tmp_path / name)
