@@ -111,7 +111,7 @@ def check_log(run: Path) -> None:
 def test_torchrun_trains_as_the_help_says(store: Store, tmp_path: Path, processes: int) -> None:
     """The examples for clusters are tested with the book that they end with."""
     line = re.search(r"Several GPUs: (torchrun .*)", train.__doc__)[1]
-    given = {"N": str(processes), "STORE": str(store.path), "OUT": str(tmp_path / "run")}
+    given = {"N": str(processes), "STORE": str(store.path), "RUN": str(tmp_path / "run")}
     words = [given.get(word, word) for word in line.split()]
     torchrun = str(Path(sys.executable).with_name(words[0]))
     ended = subprocess.run([torchrun, "--standalone", *words[1:], *OPTIONS], capture_output=True, text=True)
