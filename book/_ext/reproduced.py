@@ -405,7 +405,7 @@ class Api(SphinxDirective):
         paths = sorted(folder.glob("*.py" if own else "**/*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
         sections = []
         for path in paths:
-            if path.stem in ("__init__", "__main__"):
+            if path.stem.startswith("_"):
                 continue
             self.env.note_dependency(str(path))
             inner = path.relative_to(folder.parent if not folder.is_dir() else folder).with_suffix("").parts
@@ -497,7 +497,7 @@ def deal(app: Sphinx, _env: Any, pages: list[str]) -> None:
     root = Path(app.config.mammogan_root)
     with mock(app.config.autodoc_mock_imports):
         for path in sorted(root.glob("mammogan/**/*.py")):
-            if path.stem not in ("__init__", "__main__"):
+            if not path.stem.startswith("_"):
                 import_module(".".join(path.relative_to(root).with_suffix("").parts))
     # To see whether a class has overloads, autodoc would import the real modules of bases that it mocks.
     for name in app.config.autodoc_mock_imports:

@@ -44,7 +44,7 @@ ARCHIVES = {
     b"Rar!": "rar",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-PRELOAD = ("mammogan.data.preload",)  # loaded once for all children
+PRELOAD = ("mammogan.data._preload",)  # loaded once for all children
 EXAMPLES = 3  # names of files per reason in the list of refused files
 ACCEPTED = "accepted"  # the outcome that is not a reason
 
