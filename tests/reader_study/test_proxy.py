@@ -36,10 +36,10 @@ def free_port() -> int:
 
 @contextmanager
 def proxied(folder: Path, port: str) -> Iterator[int]:
-    """Run the book's nginx.conf before the study at a port; yield the port of HTTPS."""
+    """Run book/examples/nginx.conf before the study at a port; yield the port of HTTPS."""
     subprocess.run(CERTIFICATE.format(host="127.0.0.1").split(), cwd=folder, check=True, capture_output=True)
     plain, secure = free_port(), free_port()
-    conf = (ROOT / "book" / "nginx.conf").read_text()
+    conf = (ROOT / "book" / "examples" / "nginx.conf").read_text()
     for printed, here in {
         "127.0.0.1:8000": f"127.0.0.1:{port}",
         "listen 80;": f"listen 127.0.0.1:{plain};",
