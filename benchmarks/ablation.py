@@ -19,7 +19,6 @@ import json
 import multiprocessing
 import platform
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -41,7 +40,7 @@ from mammogan.gan.device import configure_device
 from mammogan.gan.networks import Discriminator
 from mammogan.gan.sampling import Sampler
 from mammogan.gan.training import Run
-from mammogan.metrics.distances import patches, sliced_wasserstein
+from mammogan.metrics.distances import blockwise_distance, patches
 from mammogan.metrics.features import pixel_features
 from mammogan.metrics.memorization import audit
 from mammogan.metrics.spectrum import image_spectra, spectral_distance
@@ -93,21 +92,6 @@ NUMBERS = {
 }
 
 
-def blocks(images: np.ndarray, length: int) -> Iterator[np.ndarray]:
-    """Disjoint runs of `length` images."""
-    return (images[start : start + length] for start in range(0, len(images) - length + 1, length))
-
-
-def distances(held: np.ndarray, images: np.ndarray, bits: int) -> np.ndarray:
-    """Sliced Wasserstein distance (x 1000) from the held-out images per band, finest first; mean over blocks."""
-    real = patches(held, bits)
-    by_block = [
-        [sliced_wasserstein(a, b)["real"] for a, b in zip(real, patches(block, bits), strict=True)]
-        for block in blocks(images, len(held))
-    ]
-    return np.mean(by_block, 0)
-
-
 class Real:
     """The real images at a size: of the patients that are trained on, and of the others."""
 
@@ -128,7 +112,8 @@ class Real:
 
     def texture(self, images: np.ndarray) -> dict[str, float]:
         """Distances from held-out images, flagged shares (percent) and difference of spectra."""
-        bands, facts = distances(self.held, images, self.bits), facts_table(images, self.bits)
+        bands = blockwise_distance(patches(self.held, self.bits), patches(images, self.bits))
+        facts = facts_table(images, self.bits)
         flagged = {
             name: 100 * float(np.mean(facts[name] > np.quantile(self.facts[name], 0.99)))
             for name in ("lattice", "background")

@@ -18,6 +18,11 @@ export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$OUT"
+rm -rf "$OUT/.new"  # of a call that was cut off
+if [ -n "$RUN" ] && [ ! -f "$RUN/run.tar.00" ]; then
+    echo "$RUN holds no run of an earlier call (run.tar.00); give its OUT as RUN, or no RUN." >&2
+    exit 2
+fi
 
 if [ -f "$STORE" ]; then
     mkdir "$work/store"
@@ -50,6 +55,10 @@ tail -n 2 "$OUT/train.log"
 if [ "$status" != 0 ] && [ "$status" != 124 ] && [ "$status" != 143 ]; then exit "$status"; fi
 # Only the newest checkpoint travels.
 find "$work/run/checkpoints" -name '*.safetensors' | sort | head -n -1 | xargs -r rm
+# The files of the last call go only when the new ones are whole: RUN may be OUT.
+mkdir "$OUT/.new"
+tar -cf - -C "$work" run | split --bytes 15M --numeric-suffixes --suffix-length 2 - "$OUT/.new/run.tar."
 rm -f "$OUT"/run.tar.*
-tar -cf - -C "$work" run | split --bytes 15M --numeric-suffixes --suffix-length 2 - "$OUT/run.tar."
+mv "$OUT"/.new/run.tar.* "$OUT/"
+rmdir "$OUT/.new"
 ls -l "$OUT"

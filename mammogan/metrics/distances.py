@@ -147,6 +147,22 @@ def sliced_wasserstein(
     return {name: 1000 * value / projections for name, value in total.items()}
 
 
+def blockwise_distance(real: list[np.ndarray], synthetic: list[np.ndarray]) -> np.ndarray:
+    """Compute the distance of a large set from a small one: the mean over blocks as large as the small one.
+
+    Args:
+        real, synthetic: patches of each level, see `patches`; the synthetic set has as many images or more.
+
+    Returns:
+        one distance (x 1000) per level, normalized by the real set; see `sliced_wasserstein`.
+    """
+    n, count = len(real[0]), len(synthetic[0])
+    check_at_least("The number of synthetic images", count, n)
+    starts = range(0, count - n + 1, n)
+    each = [[sliced_wasserstein(a, b[k : k + n])["real"] for k in starts] for a, b in zip(real, synthetic, strict=True)]
+    return np.mean(each, axis=1)
+
+
 def sliced_wasserstein_table(
     real: ImageStack,
     synthetic: ImageStack,

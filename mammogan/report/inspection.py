@@ -19,6 +19,7 @@ from mammogan.artifacts.blobs import FIELD_MM, compare_blobs, count_blobs, scale
 from mammogan.artifacts.detectors import DETECTORS, Detectors
 from mammogan.artifacts.facts import facts_table
 from mammogan.artifacts.inspection import picture
+from mammogan.artifacts.labels import THRESHOLD
 from mammogan.data.images import Images
 from mammogan.metrics.spectrum import radial_power_spectrum
 from mammogan.paper import printed
@@ -32,7 +33,6 @@ from mammogan.types import ImageStack
 TABLES = ("synthetic", "real", "spectra", "spots", "counts")
 COLORS = {"real": REAL, "synthetic": SYNTHETIC}
 STEPS = {"hue": "set", "palette": COLORS, "stat": "percent", "common_norm": False, "element": "step", "fill": False}
-FLAGGED = 2.0  # surprise from which an image is flagged: that of one real image in a hundred
 
 
 def compare_images(
@@ -123,7 +123,7 @@ def flagged(results: Results, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for detector, kind in product((*DETECTORS, "any"), COLORS):
         surprise = tables[kind][detector]
-        number = int((surprise >= FLAGGED).sum())
+        number = int((surprise >= THRESHOLD).sum())
         rows.append((detector, kind, number, len(surprise), *exact_interval(number, len(surprise))))
     flags = pd.DataFrame(rows, columns=["detector", "kind", "flagged", "images", "share", "low", "high"])
     shares = 100 * flags.set_index(["detector", "kind"])[["share", "low", "high"]]

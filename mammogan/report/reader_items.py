@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -68,3 +69,20 @@ def write_section(section: Section, study: StudyAnswers, results: Results, title
                 results.table(item.name, item.frame)
             part.tables += [replace(item, folded=len(part.tables) > 0)] if item.caption else []
     return part
+
+
+def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.DataFrame:
+    """Compute how far the numbers of sections differ between studies, e.g. between data sets of one reconstruction.
+
+    Returns:
+        One row per number: key, number (its label), lowest, median, highest.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for study in studies:
+        blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Table)]
+        plt.close("all")
+        for key, value in (pair for block in blocks for pair in block.items() if pair[0] != "verdict"):
+            for end, number in zip(("", ", low", ", high"), (value.value, *(value.interval or ())), strict=False):
+                found.setdefault((key + end, value.label), []).append(float(number))
+    rows = [(*names, min(n), float(np.median(n)), max(n)) for names, n in found.items()]
+    return pd.DataFrame(rows, columns=["key", "number", "lowest", "median", "highest"])

@@ -6,7 +6,7 @@ Any table of answers with the columns reader, question and correct can be analyz
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -345,23 +345,6 @@ def next_study(study: StudyAnswers) -> Iterator[Item]:
 
 FUNCTIONS = (demographics, overall, distribution, over_questions, groups, mixed_model, times, next_study)
 SECTIONS: dict[str, Section] = {WORDS["sections"][section.__name__]: section for section in FUNCTIONS}
-
-
-def spread(studies: Iterable[StudyAnswers], chosen: Sequence[Section]) -> pd.DataFrame:
-    """Compute how far the numbers of sections differ between studies, e.g. between data sets of one reconstruction.
-
-    Returns:
-        One row per number: key, number (its label), lowest, median, highest.
-    """
-    numbers: dict[tuple[str, str], list[float]] = {}
-    for study in studies:
-        blocks = [item.values for section in chosen for item in section(study) if isinstance(item, Table)]
-        plt.close("all")
-        for key, value in (pair for block in blocks for pair in block.items() if pair[0] != "verdict"):
-            for end, number in zip(("", ", low", ", high"), (value.value, *(value.interval or ())), strict=False):
-                numbers.setdefault((key + end, value.label), []).append(float(number))
-    rows = [(*names, min(n), float(np.median(n)), max(n)) for names, n in numbers.items()]
-    return pd.DataFrame(rows, columns=["key", "number", "lowest", "median", "highest"])
 
 
 def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", progress: Progress = no_progress) -> Path:

@@ -9,19 +9,19 @@ import pandas as pd
 
 from mammogan.artifacts.detectors import Detectors
 from mammogan.artifacts.facts import facts_table
+from mammogan.artifacts.labels import THRESHOLD
 from mammogan.data.pairs import patients
 from mammogan.data.store import Store
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.sampling import Sampler
-from mammogan.metrics.distances import patches, sliced_wasserstein
+from mammogan.metrics.distances import blockwise_distance, patches
 
 RULE = (
     "Of the generators that the run kept after the fade-in of its last level, the one is published whose images have "
     "the smallest sliced Wasserstein distance from held-out real images, among those whose share of images that any "
     "detector flags is at most two standard errors above the lowest share."
 )
-FLAGGED = 0.05  # share of real images beyond the threshold of a flag
 
 
 def choose(measured: pd.DataFrame, count: int) -> int:
@@ -33,22 +33,7 @@ def choose(measured: pd.DataFrame, count: int) -> int:
     return int(eligible.loc[eligible["distance"].idxmin(), "images"])
 
 
-def _distance(real: list[np.ndarray], synthetic: list[np.ndarray]) -> float:
-    """Return the distance of two sets of patches, mean over bands and over blocks as large as the first set."""
-    n, count = len(real[0]), len(synthetic[0])
-    starts = range(0, max(count - n, 0) + 1, n)
-    return float(
-        np.mean(
-            [
-                sliced_wasserstein(a, b[start : start + n])["real"]
-                for start in starts
-                for a, b in zip(real, synthetic, strict=True)
-            ]
-        )
-    )
-
-
-def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 2, device: str = "cpu") -> pd.DataFrame:
+def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 2) -> pd.DataFrame:
     """Measure the generators that a run kept at its last level, and apply `RULE`.
 
     Args:
@@ -56,7 +41,6 @@ def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 
         store: its real images; those of the split that was trained on fit the detectors, the others are held out.
         count: images to draw from each generator.
         seed: random seed of the latent vectors; published tables must have another.
-        device: device to draw on.
 
     Returns:
         images (seen by D), flagged (share), distance (x 1000, mean over bands), chosen; one row per generator.
@@ -64,24 +48,24 @@ def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 
     Raises:
         RunError: no generator was kept at the last level, or no image is held out.
     """
-    samplers = [Sampler.open(run, device, images) for images in checkpoints.generators(run)]
+    samplers = [Sampler.open(run, at=images) for images in checkpoints.generators(run)]
     last = max((sampler.level for sampler in samplers), default=0)
     samplers = [sampler for sampler in samplers if sampler.level == last and sampler.alpha == 1]
     if not samplers:
         raise RunError(f"{run} kept no generator after the fade-in of its last level; train further.")
-    trained = (store.manifest["split"] == checkpoints.trained(run).config.split).to_numpy()
-    if not trained.any() or trained.all():
+    trained = store.in_split(checkpoints.trained(run).config.split)
+    if trained.all():
         raise RunError("The choice of a generator needs images that were not trained on; train with split=train.")
     images = store.images(samplers[0].size)[:]
     views = store.manifest["view"].fillna("").to_numpy()
     detectors = Detectors(facts_table(images[trained], store.bits), patients(store)[trained], views[trained])
-    threshold = np.quantile(detectors.own_scores()["any"], 1 - FLAGGED)
     held_out = patches(images[~trained], store.bits)
     rows = []
     for sampler in samplers:
         drawn = np.stack(list(sampler.draw(count, seed)))
         drawn_views = np.array([sampler.facts(seed, index)["view"] or "" for index in range(count)])
-        flagged = detectors.scores(facts_table(drawn, store.bits), drawn_views)["any"] > threshold
-        rows.append((sampler.images, flagged.mean(), _distance(held_out, patches(drawn, store.bits))))
+        flagged = detectors.scores(facts_table(drawn, store.bits), drawn_views)["any"] >= THRESHOLD
+        distance = blockwise_distance(held_out, patches(drawn, store.bits)).mean()
+        rows.append((sampler.images, flagged.mean(), float(distance)))
     table = pd.DataFrame(rows, columns=["images", "flagged", "distance"])
     return table.assign(chosen=table["images"] == choose(table, count))

@@ -55,8 +55,7 @@ class Contrast:
         mean_square: mean square of readers (of an AUC), or of tests by readers (of a difference).
         shared: covariance between readers that cases cause, Cov2, or Cov2 - Cov3; at least 0.
         own: rest of the error of one reader's value, Var - Cov2, or Var - Cov1 - (Cov2 - Cov3).
-        spread_df: degrees of freedom of the mean square.
-        tests: 1 for an AUC, 2 for a difference.
+        tests: tests that the mean square is taken over; 1 for an AUC, 2 or more for a difference.
         smallest: cases of the smaller class, for an AUC of 0 or 1.
     """
 
@@ -66,7 +65,6 @@ class Contrast:
     mean_square: float
     shared: float
     own: float
-    spread_df: int
     tests: int
     smallest: int
 
@@ -81,14 +79,15 @@ class Contrast:
     @property
     def error(self) -> float:
         """Standard error."""
-        return float(np.sqrt(self.tests * self.denominator / self.readers))
+        return float(np.sqrt(min(self.tests, 2) * self.denominator / self.readers))
 
     @property
     def df(self) -> float:
         """Degrees of freedom of the standard error (Hillis 2007)."""
         if self.mean_square <= 1e-12 * self.denominator:
             return np.inf
-        return float(self.denominator**2 / (self.mean_square**2 / self.spread_df))
+        of_mean_square = max(self.tests - 1, 1) * (self.readers - 1)
+        return float(self.denominator**2 / (self.mean_square**2 / of_mean_square))
 
     @property
     def variance_of_readers(self) -> float:
@@ -106,12 +105,12 @@ class Contrast:
             ParameterError: nothing varies, at another AUC.
         """
         if self.denominator <= 1e-12:
-            if self.tests == 2 or self.value not in (0.0, 1.0):
+            if self.tests > 1 or self.value not in (0.0, 1.0):
                 raise ParameterError("The ratings vary neither between readers nor cases; an interval needs both.")
             bound = ((1 - level) / 2) ** (1 / self.smallest)
             return Estimate(self.value, bound if self.value else 0.0, 1.0 if self.value else 1 - bound)
         step = stats.t.ppf(0.5 + level / 2, self.df) * self.error
-        if self.tests == 2:
+        if self.tests > 1:
             return Estimate(self.value, float(max(self.value - step, -1.0)), float(min(self.value + step, 1.0)))
         odds, slope = special.logit(self.value), self.value * (1 - self.value)
         low, high = special.expit([odds - step / slope, odds + step / slope])
@@ -139,9 +138,9 @@ class Contrast:
         """
         scale = self.cases / cases
         mean_square = self.variance_of_readers + scale * max(self.own, 0.0)
-        planned = replace(
-            self, readers=readers, mean_square=mean_square, shared=scale * self.shared, spread_df=readers - 1
-        )
+        # The planned study compares no more than two tests.
+        few = min(self.tests, 2)
+        planned = replace(self, readers=readers, mean_square=mean_square, shared=scale * self.shared, tests=few)
         # A mean square of 0 has infinitely many degrees of freedom, which SciPy's noncentral F does not take.
         df = min(planned.df, 1e6)
         critical = stats.f.isf(level, 1, df)
@@ -241,7 +240,7 @@ def obuchowski_rockette(aucs: ReaderAucs) -> Analysis:
         own = error - cov1 - shared
         components |= {"reader": (of_readers - mean_square) / t - cov1 + cov3, "test x reader": mean_square - own}
         components |= {"cov1": cov1, "cov3": cov3}
-        about = (j, aucs.cases, mean_square, shared, own, (t - 1) * (j - 1), 2, aucs.smallest)
+        about = (j, aucs.cases, mean_square, shared, own, t, aucs.smallest)
         for a, b in itertools.combinations(range(t), 2):
             value = float(aucs.auc[a].mean() - aucs.auc[b].mean())
             differences[aucs.tests[a], aucs.tests[b]] = Contrast(value, *about)
@@ -259,7 +258,7 @@ def _one_test(aucs: ReaderAucs, number: int) -> Contrast:
     shared = max(float(covariance.sum() - np.trace(covariance)) / (j * (j - 1)), 0.0)
     spread = float(np.var(auc, ddof=1))
     cases = aucs.cases_of_tests[number]
-    return Contrast(float(auc.mean()), j, cases, spread, shared, error - shared, j - 1, 1, aucs.smallest)
+    return Contrast(float(auc.mean()), j, cases, spread, shared, error - shared, 1, aucs.smallest)
 
 
 def cases_needed(contrast: Contrast, effect: float, readers: int, power: float, most: int = 20_000) -> int | None:

@@ -35,13 +35,18 @@ def test_the_script_measures_trains_and_goes_on(store: Store, tmp_path: Path) ->
     steps = (first / "steps.md").read_text()
     assert "5 x 4" in steps
     assert not list((ROOT / "benchmarks" / "results").glob("gpu-steps*"))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        call(store, second, 48, RUN=str(tmp_path))
+    assert "holds no run of an earlier call" in refused.value.stderr
     assert "48 images seen" in call(store, second, 48, RUN=str(first))
+    assert "64 images seen" in call(store, second, 64, RUN=str(second))
+    assert not (second / ".new").exists()
     assert (second / "steps.md").read_text() == steps
     parts = sorted(second.glob("run.tar.*"))
     assert all(part.stat().st_size < 16_000_000 for part in parts)
     archive = b"".join(part.read_bytes() for part in parts)
     subprocess.run(["tar", "-xf", "-", "-C", str(tmp_path)], input=archive, check=True)
     run = tmp_path / "run"
-    assert checkpoints.trained(run).state["images"] == 48
+    assert checkpoints.trained(run).state["images"] == 64
     assert len(checkpoints.checkpoints(run)) == 1
-    assert len((run / "stats.jsonl").read_text().splitlines()) == 48 // 16
+    assert len((run / "stats.jsonl").read_text().splitlines()) == 64 // 16

@@ -111,6 +111,14 @@ def test_interpolation_passes_through_the_images_of_the_seed(run: Path) -> None:
         assert between.facts(9, 4 * index + 2)["view"] == (first if first == second else None)
 
 
+def test_noise_between_two_images_is_a_mixture_of_theirs_of_the_same_strength(run: Path) -> None:
+    sampler = Sampler.open(run)
+    a, b = sampler.noise(9, range(2))(80, 64)
+    first, middle, last = replace(sampler, steps=2).noise(9, range(3))(80, 64)
+    assert torch.equal(first, a) and torch.equal(last, b)
+    torch.testing.assert_close(middle, (a + b) / 2**0.5)
+
+
 def test_formats_hold_the_same_gray_levels(run: Path, tmp_path: Path) -> None:
     drawn = Store.open(sample(run, tmp_path / "zarr", Draw(9, 5), "zarr"))
     assert (len(drawn), drawn.bits, drawn.sizes[-1]) == (9, 12, (20, 16))

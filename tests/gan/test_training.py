@@ -109,8 +109,9 @@ def test_images_for_the_critic_are_within_the_gray_levels(store: Store, tmp_path
     with torch.no_grad():
         run.generator.to_image[2].bias.fill_(-1.5)
     run.step(run.schedule.at(479))
+    drawn = seen[-1]  # by G for its own update
+    assert (drawn == -1).float().mean() > 0.25
     assert all(images.min() >= -1 and images.max() <= 1 for images in seen)
-    assert any((images == -1).any() for images in seen)
 
 
 def test_too_little_memory_says_what_to_do(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from mammogan.errors import ParameterError
 from mammogan.metrics.distances import (
     PATCH,
+    blockwise_distance,
     enlarge,
     laplacian_pyramid,
     laplacian_sizes,
@@ -122,6 +123,20 @@ def test_damage_shows_where_it_is() -> None:
     row = tables["none"].iloc[0]
     assert row["low"] < row["score"] < row["high"] and (row["n"], row["n_ceiling"]) == (64, 32)
     assert row["score_n"] == pytest.approx(row["ceiling"], rel=0.5)
+
+
+def test_a_large_set_is_compared_block_by_block() -> None:
+    rng = np.random.default_rng(3)
+    real, synthetic = ([rng.normal(size=(n, 8, 49)).astype(np.float32) for _ in range(2)] for n in (3, 8))
+    synthetic[1] += 1
+    expected = [
+        np.mean([sliced_wasserstein(a, b[start : start + 3])["real"] for start in (0, 3)])  # two are left over
+        for a, b in zip(real, synthetic, strict=True)
+    ]
+    np.testing.assert_allclose(blockwise_distance(real, synthetic), expected)
+    assert blockwise_distance(real, real).tolist() == [0, 0]
+    with pytest.raises(ParameterError, match="synthetic images"):
+        blockwise_distance(synthetic, real)
 
 
 def test_sliced_wasserstein_of_degenerate_sets() -> None:

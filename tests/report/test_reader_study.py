@@ -13,6 +13,7 @@ from answers import QUESTIONS, READERS, answers, differing_images
 from scipy import stats
 
 from mammogan.report.reader_answers import StudyAnswers
+from mammogan.report.reader_items import spread, write_section
 from mammogan.report.reader_study import (
     SECTIONS,
     analyse,
@@ -21,9 +22,7 @@ from mammogan.report.reader_study import (
     over_questions,
     overall,
     rates_by_question,
-    spread,
     verdict,
-    write_section,
 )
 from mammogan.report.results import Results
 from mammogan.stats.proportions import Clustered, exact_interval

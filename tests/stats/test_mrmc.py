@@ -49,11 +49,11 @@ def test_intervals_are_the_published_ones_of_delongs_covariances() -> None:
     shared = covariances["cov2"] - covariances["cov3"]
     mean_square = REFERENCE["MRMCaov"]["MS(T:R)"]
     printed = published["difference"]
-    difference = Contrast(printed["value"], 5, 114, mean_square, shared, 0.0, 4, 2, 45)
+    difference = Contrast(printed["value"], 5, 114, mean_square, shared, 0.0, 2, 45)
     assert tuple(difference.interval()) == pytest.approx([printed[k] for k in ("value", "low", "high")], abs=2e-7)
     assert difference.p() == pytest.approx(printed["p"], abs=2e-7)
     for name, printed in published["tests"].items():
-        auc = Contrast(printed["value"], 5, 114, REFERENCE["MRMCaov"]["MS(R)"][name], printed["cov2"], 0.0, 4, 1, 45)
+        auc = Contrast(printed["value"], 5, 114, REFERENCE["MRMCaov"]["MS(R)"][name], printed["cov2"], 0.0, 1, 45)
         assert (auc.error, auc.df) == pytest.approx((printed["error"], printed["df"]), rel=1e-6)
         step = stats.t.ppf(0.975, auc.df) * auc.error
         assert (auc.value - step, auc.value + step) == pytest.approx((printed["low"], printed["high"]), abs=1e-7)
