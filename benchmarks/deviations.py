@@ -33,7 +33,7 @@ from torch.utils.flop_counter import flop_registry
 from mammogan.data.store import Store
 from mammogan.gan import checkpoints
 from mammogan.gan.dataset import RealImages
-from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty, scores_of_both
+from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_losses, generator_loss, gradient_penalty, scores_of_both
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
 from mammogan.gan.sampling import Sampler
@@ -74,7 +74,8 @@ class Pair:
 
     def loss(self) -> Tensor:
         """The loss of D as it is computed here: real and generated images in one pass."""
-        return discriminator_loss(self.critic, self.real, self.fake, self.labels, self.mix)[0]
+        parts = discriminator_losses(self.critic, self.real, self.fake, self.labels, self.mix)
+        return sum((loss for loss, _ in parts), torch.zeros((), device=self.real.device))
 
     def loss_in_passes(self) -> Tensor:
         """The same, each set in a pass of its own, as the original does."""

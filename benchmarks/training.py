@@ -33,9 +33,10 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from mammogan.gan.config import Config
 from mammogan.gan.cost import count_step
 from mammogan.gan.dataset import RealImages
 from mammogan.gan.device import allow_tf32, configure_device
-from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_loss, generator_loss, gradient_penalty
+from mammogan.gan.losses import DRIFT, LAMBDA, discriminator_losses, generator_loss, gradient_penalty
 from mammogan.gan.networks import Architecture, Discriminator, Generator
 from mammogan.gan.ops.conv2d_gradfix import convolve, four_shifts
 from mammogan.gan.schedule import Schedule
@@ -107,7 +108,8 @@ class Step:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.g = Generator(architecture).to(device).to(memory_format=layout)
         self.d = Discriminator(architecture).to(device).to(memory_format=layout)
-        self.adams = [torch.optim.Adam(net.parameters(), 1e-3, betas=(0.0, 0.99)) for net in (self.d, self.g)]
+        adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.99), fused=not plain)
+        self.adams = [adam(net.parameters()) for net in (self.d, self.g)]
         self.z = torch.randn(batch, architecture.latent, device=device)
         self.real = torch.randn(batch, architecture.channels, *architecture.size(level), device=device)
         self.labels, self.mix = torch.zeros(batch, 0, device=device), torch.rand(batch, device=device)
@@ -117,23 +119,33 @@ class Step:
     def critic(self, images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         return self.d(images, self.level)
 
-    def loss_d(self, fake: torch.Tensor) -> torch.Tensor:
+    def losses_d(self, fake: torch.Tensor) -> Iterator[torch.Tensor]:
         if not self.plain:
-            return discriminator_loss(self.critic, self.real, fake, self.labels, self.mix)[0]
+            yield from (loss for loss, _ in discriminator_losses(self.critic, self.real, fake, self.labels, self.mix))
+            return
         real_scores, fake_scores = self.d(self.real, self.level), self.d(fake, self.level)
         penalty = gradient_penalty(self.critic, self.real, fake, self.labels, self.mix)
-        return (fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()).mean()
+        yield (fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()).mean()
+
+    def losses_g(self, fake: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield generator_loss(self.d(fake, self.level).float())
 
     def __call__(self) -> None:
         networks.convolve = plainly if self.plain else convolve
         for network, adam, of_d in ((self.d, self.adams[0], True), (self.g, self.adams[1], False)):
             self.d.requires_grad_(of_d)
             self.g.requires_grad_(not of_d)
-            with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.half):
-                fake = self.draw(self.z, self.level)
-                loss = self.loss_d(fake) if of_d else generator_loss(self.d(fake, self.level).float())
             network.zero_grad(set_to_none=True)
-            loss.backward()
+            autocast = partial(torch.autocast, self.device.split(":")[0], torch.bfloat16, enabled=self.half)
+            with autocast():
+                fake = self.draw(self.z, self.level)
+            parts = (self.losses_d if of_d else self.losses_g)(fake)
+            while True:
+                with autocast():
+                    loss = next(parts, None)
+                if loss is None:
+                    break
+                loss.backward()
             adam.step()
         if self.device != "cpu":
             torch.cuda.synchronize()

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from mammogan.gan.losses import discriminator_loss, generator_loss
+from mammogan.gan.losses import discriminator_losses, generator_loss
 from mammogan.gan.networks import GROUP, Architecture, Discriminator, Generator
 from mammogan.gan.ops.conv2d_gradfix import plain_convolutions
 from mammogan.gan.schedule import Schedule
@@ -95,8 +95,8 @@ def count_step(architecture: Architecture, level: int, batch: int, alpha: float 
         with counter:
             g.requires_grad_(False)
             fake = g(z, level, alpha, labels)
-            value, _ = discriminator_loss(lambda x, y: d(x, level, alpha, y), image, fake, labels, mix, loss)
-            value.backward()
+            for value, _ in discriminator_losses(lambda x, y: d(x, level, alpha, y), image, fake, labels, mix, loss):
+                value.backward()
             del fake, value
             used_d = _with_gradient(d)
             d.zero_grad(set_to_none=True)

@@ -44,7 +44,7 @@ class RealImages:
     ) -> None:
         self.array = store.images(size)
         self.rows = np.flatnonzero(store.in_split(split))
-        self.top = 2**store.bits - 1
+        self.bits = store.bits
         self.seed = seed
         self._labels = labels_of(store.manifest, conditions)
         # Low levels fit in memory; a large one is read image by image.
@@ -62,21 +62,23 @@ class RealImages:
 
         Images are (n, 1, h, w), float32 in [-1, 1], and labels (n, k), float32.
         """
+        gray, labels = self.gray_batch(images, count, positions)
+        return from_gray(gray, self.bits), labels
+
+    def gray_batch(self, images: int, count: int, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return `batch` with the gray levels of the store, uint16."""
         n = len(self.rows)
         offsets = range(count) if positions is None else positions.tolist()
         rows = [self._order((images + i) // n)[(images + i) % n] for i in offsets]
         pixels = self._pixels[rows] if self._pixels is not None else np.stack([self.array[row] for row in rows])
-        scaled = pixels[:, None].astype(np.float32)
-        scaled *= 2 / self.top
-        scaled -= 1
-        return torch.from_numpy(scaled), torch.from_numpy(self._labels[rows])
+        return torch.from_numpy(pixels[:, None]), torch.from_numpy(self._labels[rows])
 
     def next_batch(self, images: int, count: int, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `batch` and start to read the following one, so that training does not wait for the disk."""
+        """Return `gray_batch` and start to read the following one, so that training does not wait for the disk."""
         ready, self._ahead = self._ahead, None
         is_next = ready is not None and ready[:2] == (images, count)
-        batch = ready[2].result() if ready and is_next else self.batch(images, count, positions)
-        self._ahead = images + count, count, self._reader.submit(self.batch, images + count, count, positions)
+        batch = ready[2].result() if ready and is_next else self.gray_batch(images, count, positions)
+        self._ahead = images + count, count, self._reader.submit(self.gray_batch, images + count, count, positions)
         return batch
 
     def draw_labels(self, count: int, random: torch.Generator) -> Tensor:
@@ -113,6 +115,11 @@ def dequantize(images: Tensor, bits: int, seeds: Tensor) -> Tensor:
     shape, randoms = images.shape[1:], (torch.Generator().manual_seed(seed) for seed in seeds.tolist())
     noise = torch.stack([torch.rand(shape, generator=random) for random in randoms]).to(images)
     return (images + (noise - 0.5) * (2 / (2**bits - 1))).clamp(-1, 1)
+
+
+def from_gray(gray: Tensor, bits: int) -> Tensor:
+    """Convert gray levels 0 ... 2^bits - 1, uint16, to float32 from -1 to 1, where the images are."""
+    return gray.float().mul_(2 / (2**bits - 1)).sub_(1)
 
 
 def to_gray(images: np.ndarray, bits: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,9 +22,9 @@ def allow_tf32(use: bool) -> None:
 def configure_device(name: str = "") -> str:
     """Configure this process to compute reproducibly, and return the device to compute on.
 
-    Sets, for the whole process: deterministic algorithms of PyTorch, so that runs on a processor repeat bit for bit; no
-    TF32, so that float32 is float32; the environment variable CUBLAS_WORKSPACE_CONFIG, which deterministic products on
-    a GPU need; and options of the C library's malloc, so that freed memory is kept.
+    Sets, for the whole process: on a processor deterministic algorithms of PyTorch, so that runs repeat bit for bit,
+    and on a GPU, where they would be slower and runs differ by rounding anyway, the choice of the fastest convolution
+    by trying; no TF32, so that float32 is float32; and options of the C library's malloc, so that freed memory is kept.
 
     Args:
         name: "cpu", "cuda", "cuda:1"; empty chooses the best device of this machine.
@@ -36,13 +35,15 @@ def configure_device(name: str = "") -> str:
     """
     if name:
         _check_device(name)
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    on_gpu = name.startswith("cuda")
     allow_tf32(False)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(not on_gpu, warn_only=True)
+    torch.backends.cudnn.benchmark = on_gpu
     # Deterministic algorithms fill fresh memory before it is written, in case a program reads it too early.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_memory()
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+    return name
 
 
 def _check_device(name: str) -> None:

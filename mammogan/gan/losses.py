@@ -5,7 +5,7 @@ R1 is combined with the non-saturating loss (Mescheder et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +74,7 @@ def r1_penalty(critic: Critic, real: Tensor, labels: Tensor) -> Tensor:
         return _gradient(critic, _full(real), labels).square().sum((1, 2, 3))
 
 
-def discriminator_loss(
+def discriminator_losses(
     critic: Critic,
     real: Tensor,
     fake: Tensor,
@@ -82,21 +82,27 @@ def discriminator_loss(
     mix: Tensor,
     kind: str = "wgan-gp",
     every: int = 1,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of the discriminator, and {"real_score", "fake_score", "penalty"} detached.
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Yield the two parts of the discriminator's loss, of scores and of the penalty, which add up to it.
 
-    All are means over the minibatch; arguments as in `gradient_penalty`, `kind` one of `LOSSES`. The penalty
-    is multiplied by `every`, which is 0 where it is left out (lazy regularization, Karras et al. 2020, appendix B).
+    Each is computed when it is asked for: with a backward pass in between, their maps are not in memory together. Next
+    to each part are its {"real_score", "fake_score"} or {"penalty"}, detached. All are means over the minibatch;
+    arguments as in `gradient_penalty`, `kind` one of `LOSSES`. The penalty is multiplied by `every`, which is 0 where
+    it is left out (lazy regularization, Karras et al. 2020, appendix B).
     """
     real_scores, fake_scores = (_full(scores) for scores in scores_of_both(critic, real, fake, labels))
-    penalty = torch.zeros_like(real_scores)
+    means = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if kind == "wgan-gp":
-        if every:
-            penalty = every * gradient_penalty(critic, real, fake, labels, mix)
-        loss = fake_scores - real_scores + LAMBDA * penalty + DRIFT * real_scores.square()
+        yield (fake_scores - real_scores + DRIFT * real_scores.square()).mean(), means
     else:
-        if every:
-            penalty = every * r1_penalty(critic, real, labels)
-        loss = F.softplus(fake_scores) + F.softplus(-real_scores) + GAMMA / 2 * penalty
-    parts = {"real_score": real_scores, "fake_score": fake_scores, "penalty": penalty}
-    return loss.mean(), {name: part.detach().mean() for name, part in parts.items()}
+        yield (F.softplus(fake_scores) + F.softplus(-real_scores)).mean(), means
+    del real_scores, fake_scores
+    if not every:
+        nothing = torch.zeros_like(means["real_score"])
+        yield nothing, {"penalty": nothing}
+    elif kind == "wgan-gp":
+        penalty = every * gradient_penalty(critic, real, fake, labels, mix).mean()
+        yield LAMBDA * penalty, {"penalty": penalty.detach()}
+    else:
+        penalty = every * r1_penalty(critic, real, labels).mean()
+        yield GAMMA / 2 * penalty, {"penalty": penalty.detach()}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mammogan.gan import augment, distributed
 from mammogan.gan.config import Config
-from mammogan.gan.dataset import RealImages
+from mammogan.gan.dataset import RealImages, from_gray
 
 
 def random_at(seed: int, *position: int) -> torch.Generator:
@@ -68,5 +68,11 @@ def draw_minibatch(
     own, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
     drawn = [tensor[own] for tensor in (z_d, mix, z_g, labels_g, seeds, torch.stack(changes, 1))]
     columns = (*dataset.next_batch(images, n, own), *drawn)
-    rows = zip(*(tensor.to(device).split(sizes) for tensor in columns), strict=True)
+    real, *others = (_to_device(tensor, device) for tensor in columns)
+    rows = zip(*(tensor.split(sizes) for tensor in (from_gray(real, dataset.bits), *others)), strict=True)
     return [Piece(len(row[0]) / n, *row) for row in rows]
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; to a GPU from pinned memory, without waiting for what it computes."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mammogan.errors import ParameterError
+from mammogan.gan.ops.activation import EPS, activate, normalize_activated
 from mammogan.gan.ops.conv2d_gradfix import convolve
 from mammogan.types import Size
 
-LEAK = 0.2  # slope of leaky ReLU, networks.py:47
 GROUP = 4  # images over which D computes a standard deviation, networks.py:127
 
 
@@ -162,16 +162,9 @@ class Resampling(NamedTuple):
 RESAMPLINGS = {"nearest": Resampling(lambda x: x, lambda x: x), "bilinear": Resampling(blur, blur)}
 
 
-def activate(x: Tensor) -> Tensor:
-    """Apply leaky ReLU."""
-    return F.leaky_relu(x, LEAK)
-
-
-def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """Normalize each pixel's vector of maps to unit mean square (4.2; networks.py:120)."""
-    # Autocast computes squares and roots in float32 on a GPU; products, and so the maps, keep their type.
-    mean = (x * x).mean(1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
-    return x * torch.rsqrt(mean + eps).to(x)
+def normalize_latents(z: Tensor) -> Tensor:
+    """Scale latent vectors to unit mean square (networks.py:120): (N, C) -> (N, C)."""
+    return z * torch.rsqrt((z * z).mean(1, keepdim=True) + EPS)
 
 
 def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:
@@ -277,11 +270,11 @@ class Generator(nn.Module):
         def activated(x: Tensor) -> Tensor:
             if noise and (strength := next(layers, None)) is not None:
                 x = torch.addcmul(x, strength.to(x), noise(*x.shape[2:]).to(x))
-            return pixel_norm(activate(x))
+            return normalize_activated(x)
 
         if labels is not None:
             z = torch.cat([z, labels.to(z)], 1)
-        x = F.linear(pixel_norm(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
+        x = F.linear(normalize_latents(z), self.dense.scaled).reshape(-1, a.maps(0), h, w)
         x = activated(x + self.dense.bias.reshape(a.maps(0), *((h, w) if a.position_bias else (1, 1))))
         x = activated(self.first(x))
         below = None
@@ -292,6 +285,12 @@ class Generator(nn.Module):
             x = activated(self.conv[stage - 1](x))
         image = self.to_image[level](x)
         return image if below is None else torch.lerp(RESAMPLINGS[a.resampling].double(below), image, alpha)
+
+    def grown(self, level: int) -> list[Tensor]:
+        """Return the weights of all levels up to `level`; later ones are as at the start."""
+        layers = [self.dense, self.first, *self.up[:level], *self.conv[:level], *self.to_image[: level + 1]]
+        strengths = [*self.noise[: 2 * (level + 1)]] if self.architecture.noise else []
+        return [parameter for layer in layers for parameter in layer.parameters()] + strengths
 
 
 class Discriminator(nn.Module):

@@ -60,7 +60,7 @@ def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> I
                 try:
                     moments = [time.perf_counter()]
                     for _ in range(4):
-                        run.step(phase)  # its numbers are read back, so a GPU has finished
+                        float(run.step(phase)["loss_g"])  # which a GPU has computed last
                         moments.append(time.perf_counter())
                     seconds = statistics.median(b - a for a, b in pairwise(moments))
                     per_flop = seconds / work

@@ -22,12 +22,13 @@ from mammogan.gan.config import Config
 from mammogan.gan.cost import seconds_left
 from mammogan.gan.dataset import RealImages, blend, dequantize, population, to_gray
 from mammogan.gan.device import allow_tf32, explaining_memory
-from mammogan.gan.losses import discriminator_loss, generator_loss
+from mammogan.gan.losses import discriminator_losses, generator_loss
 from mammogan.gan.minibatch import Piece, draw_minibatch, random_at
 from mammogan.gan.networks import Discriminator, Generator, Noise, clip
 from mammogan.gan.record import Lock, Record, fitted, lock
 from mammogan.gan.schedule import Phase
 from mammogan.gan.signals import Signals, stopped
+from mammogan.gan.updates import Losses, accumulate, follow, new_adam, update
 from mammogan.types import Progress, no_progress
 
 MAX_SKIPPED = 100  # updates with non-finite gradients that a run tolerates
@@ -51,6 +52,7 @@ class Run:
         self.augment_p = self.overfit = 0.0
         self.skipped_at: list[int] = []  # images seen at the latest updates with non-finite gradients
         self.line_start, self.sums = 0, dict[str, float]()  # of the line of the log under way
+        self._unread: list[tuple[int, dict[str, Tensor]]] = []  # images before a minibatch, and its numbers
         self._sheet: list[float] | None = None
         self._saved = time.monotonic()
         self._lock: Lock | None = None
@@ -122,9 +124,8 @@ class Run:
         return networks, {"adam_g": self.adam_g, "adam_d": self.adam_d}
 
     def _new_optimizers(self) -> None:
-        c = self.config
-        adam = partial(torch.optim.Adam, lr=c.learning_rate[0], betas=(c.adam_beta1, c.adam_beta2), eps=c.adam_eps)
-        self.adam_g, self.adam_d = adam(self.generator.parameters()), adam(self.discriminator.parameters())
+        self.adam_g = new_adam(self.generator.parameters(), self.config)
+        self.adam_d = new_adam(self.discriminator.parameters(), self.config)
 
     def _dataset(self, level: int, split: str) -> RealImages:
         """Return the real images of a level and split; those of the last level are kept."""
@@ -185,19 +186,42 @@ class Run:
         while self.images < self.line_start + self.config.repeats * phase.batch:
             self._obey(signals)
             with explaining_memory(self.device, self._at_a_time(phase)):
-                numbers = self.step(phase)
+                self._unread.append((self.images, self.step(phase)))
+        self._read()
+        return self.sums
+
+    def _read(self) -> None:
+        """Read the numbers of the latest minibatches from the device, add them up, and count skipped updates."""
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        names = list(unread[0][1])
+        values = torch.stack([torch.stack(list(numbers.values())) for _, numbers in unread])
+        distributed.all_sum([values])
+        for (before, _), row in zip(unread, values.tolist(), strict=True):
+            numbers = dict(zip(names, row, strict=True))
+            skips = sum(numbers.pop(f"skipped_{network}") > 0 for network in "dg")
+            self.skipped += skips
+            self.skipped_at += skips * [before]
             for name, value in numbers.items():
                 self.sums[name] = self.sums.get(name, 0) + value / self.config.repeats
-        return self.sums
+        self.skipped_at = self._recently_skipped()
+        if len(self.skipped_at) > MAX_SKIPPED:
+            what = f"{len(self.skipped_at)} of the last {2 * WINDOW} updates had non-finite gradients"
+            raise RunError(
+                f"{what}; run the command again with a lower learning_rate, as --set learning_rate="
+                f"{self.config.learning_rate[self.schedule.at(self.images).level] / 2:g}: it continues before them."
+            )
 
     def _obey(self, signals: Signals) -> None:
         """Save and end the training if any process received a signal."""
         if number := distributed.maximum(signals.received, self.device):
+            self._read()
             self.save()
             raise stopped(number, self.images)
 
-    def step(self, phase: Phase) -> dict[str, float]:
-        """Update D once and G once on one minibatch; return the numbers of the log."""
+    def step(self, phase: Phase) -> dict[str, Tensor]:
+        """Update D once and G once on one minibatch; return the numbers of the log, of this process, on the device."""
         allow_tf32("tf32" in self.config.precision)
         for adam in (self.adam_d, self.adam_g):
             adam.param_groups[0]["lr"] = self.config.learning_rate_at(self.images, phase.level)
@@ -207,22 +231,18 @@ class Run:
 
         # Train D.
         self._train_only(self.discriminator, self.adam_d)
-        numbers = self._accumulate(pieces, partial(self._loss_d, phase))
-        self._update(self.adam_d)
+        numbers = accumulate(pieces, partial(self._losses_d, phase), self._autocast)
+        numbers["skipped_d"] = update(self.adam_d)
 
         # Update the average, which follows G as of before this minibatch's update, as in train.py:175.
-        with torch.no_grad():
-            for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                average.lerp_(current, 1 - self.config.decay_of_average(phase.batch))
+        follow(self.average, self.generator, phase.level, self.config.decay_of_average(phase.batch))
         self.images += phase.batch
 
         # Train G.
         self._train_only(self.generator, self.adam_g)
-        numbers |= self._accumulate(pieces, partial(self._loss_g, phase))
-        self._update(self.adam_g)
-
-        distributed.all_sum(list(numbers.values()))
-        return {name: float(value) for name, value in numbers.items()}
+        numbers |= accumulate(pieces, partial(self._losses_g, phase), self._autocast)
+        numbers["skipped_g"] = update(self.adam_g)
+        return numbers
 
     def _draw(self, phase: Phase) -> list[Piece]:
         dataset = self._dataset(phase.level, self.config.split)
@@ -234,7 +254,7 @@ class Run:
             other.requires_grad_(other is network)
         adam.zero_grad(set_to_none=True)
 
-    def _loss_d(self, phase: Phase, piece: Piece) -> dict[str, Tensor]:
+    def _losses_d(self, phase: Phase, piece: Piece) -> Losses:
         # Generated images have the labels of the real images of their position.
         fake = self._generate(phase, piece.z_d, piece.labels, piece.seeds[:, 1])
         real = self._prepare(phase, piece.real, piece.seeds[:, 0])
@@ -247,15 +267,16 @@ class Run:
 
         lazy = self.config.penalty_every
         every = 0 if self.images // phase.batch % lazy else lazy
-        loss, parts = discriminator_loss(critic, real, fake, piece.labels, piece.mix, self.config.loss, every)
-        return {"loss_d": loss, **parts}
+        losses = discriminator_losses(critic, real, fake, piece.labels, piece.mix, self.config.loss, every)
+        for loss, means in losses:
+            yield "loss_d", loss, means
 
-    def _loss_g(self, phase: Phase, piece: Piece) -> dict[str, Tensor]:
+    def _losses_g(self, phase: Phase, piece: Piece) -> Losses:
         fake = self._generate(phase, piece.z_g, piece.labels_g, piece.seeds[:, 2])
         if self.config.augment:
             fake = augment.apply(fake.float(), piece.changes[:, 2])
         scores = self._score(fake, phase, piece.labels_g)
-        return {"loss_g": generator_loss(scores.float(), self.config.loss)}
+        yield "loss_g", generator_loss(scores.float(), self.config.loss), {}
 
     def _prepare(self, phase: Phase, real: Tensor, seeds: Tensor) -> Tensor:
         """Return real images as D sees them; `seeds` (n,) are those of their noise."""
@@ -271,33 +292,6 @@ class Run:
 
     def _score(self, images: Tensor, phase: Phase, labels: Tensor) -> Tensor:
         return self.discriminator(images, phase.level, phase.alpha, labels, distributed.with_stddev)
-
-    def _accumulate(self, pieces: list[Piece], losses: Callable[[Piece], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Sum the gradients of the first of the losses over the pieces, and return the sums of all of them."""
-        sums: dict[str, Tensor] = {}
-        for piece in pieces:
-            with self._autocast():
-                values = losses(piece)
-            (next(iter(values.values())) * piece.share).backward()
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + value.detach().float() * piece.share
-        return sums
-
-    def _update(self, optimizer: torch.optim.Adam) -> None:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        distributed.all_sum(gradients)
-        # One non-finite gradient would poison Adam's averages permanently: skip the update and count it (tfutil.py).
-        if bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all()):
-            optimizer.step()
-            return
-        self.skipped += 1
-        self.skipped_at = [*self._recently_skipped(), self.images]
-        if len(self.skipped_at) > MAX_SKIPPED:
-            what = f"{len(self.skipped_at)} of the last {2 * WINDOW} updates had non-finite gradients"
-            raise RunError(
-                f"{what}; run the command again with a lower learning_rate, as --set learning_rate="
-                f"{self.config.learning_rate[self.schedule.at(self.images).level] / 2:g}: it continues before them."
-            )
 
     def _at_a_time(self, phase: Phase) -> int:
         """Return how many images this process computes at once."""

@@ -10,7 +10,17 @@ import torch
 
 from mammogan.data.store import Store
 from mammogan.errors import StoreError
-from mammogan.gan.dataset import RealImages, dequantize, population, to_gray
+from mammogan.gan.dataset import RealImages, dequantize, from_gray, population, to_gray
+
+
+def test_gray_levels_are_scaled_as_numpy_does() -> None:
+    for bits in (8, 12, 16):
+        gray = np.arange(2**bits, dtype=np.uint16)
+        scaled = gray.astype(np.float32)
+        scaled *= 2 / (2**bits - 1)
+        scaled -= 1
+        assert torch.equal(from_gray(torch.from_numpy(gray), bits), torch.from_numpy(scaled))
+        assert np.array_equal(to_gray(scaled, bits), gray)
 
 
 def test_every_epoch_has_every_image_once(store: Store) -> None:

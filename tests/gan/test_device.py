@@ -25,6 +25,15 @@ def test_a_gpu_rounds_factors_only_where_it_may(store: Store, tmp_path: Path, pr
     assert {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}
 
 
+def test_only_a_processor_repeats_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("cuda:1", "", "cpu"):
+        assert configure_device(name) == name or "cuda"
+        chosen = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        assert chosen == ((True, False) if name == "cpu" else (False, True))
+
+
 @pytest.mark.parametrize(
     ("name", "error", "sentence"),
     [

@@ -149,18 +149,18 @@ def test_a_full_disk_is_reported_whatever_is_written(
 
 def test_non_finite_gradients_are_skipped_and_counted(store: Store, tmp_path: Path) -> None:
     run = Run.open(store, tmp_path / "run", Config().changed(SHORT))
-    before = [p.clone() for p in run.discriminator.parameters()]
-    loss = sum((p * float("nan")).sum() for p in run.discriminator.parameters())
-    loss.backward()
-    run._update(run.adam_d)
-    assert run.skipped == 1
-    assert all(torch.equal(a, b) for a, b in zip(before, run.discriminator.parameters(), strict=True))
+    skips = {"loss_d": torch.ones(()), "skipped_d": torch.ones(()), "skipped_g": torch.zeros(())}
+    run.images, run._unread = 8, [(0, skips)]
+    run._read()
+    assert (run.skipped, run.skipped_at, run.sums) == (1, [0], {"loss_d": 0.25})
     # They are counted in a window of 500 minibatches of 8 images.
     run.images, run.skipped_at = 4008, [8] * 60 + [9] * 99
-    run._update(run.adam_d)
-    assert (run.skipped, run.skipped_at) == (2, [9] * 99 + [4008])
+    run._unread = [(4000, skips)]
+    run._read()
+    assert (run.skipped, run.skipped_at) == (2, [9] * 99 + [4000])
+    run._unread = [(4000, skips)]
     with pytest.raises(RunError, match=r"101 of the last 1000 updates .* as --set learning_rate=0.001: it continues"):
-        run._update(run.adam_d)
+        run._read()
 
 
 def test_a_run_that_diverged_continues_as_it_is_advised(
@@ -183,7 +183,8 @@ def test_a_run_that_diverged_continues_as_it_is_advised(
 
 def test_the_log_is_json_whatever_the_losses_are(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.open(store, tmp_path / "run", Config().changed({**SHORT, "total_images": 32}))
-    monkeypatch.setattr(Run, "step", lambda run, phase: setattr(run, "images", run.images + 8) or {"loss_d": math.nan})
+    numbers = {"loss_d": torch.tensor(math.nan), "skipped_d": torch.zeros(()), "skipped_g": torch.zeros(())}
+    monkeypatch.setattr(Run, "step", lambda run, phase: setattr(run, "images", run.images + 8) or numbers)
     run.train(log=(lines := []).append)
     assert math.isnan(lines[0]["loss_d"])
 
@@ -239,16 +240,20 @@ def test_progress_states_the_time_left(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_step_keeps_to_its_device(split_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # "meta" replaces a GPU: an operation that mixes it with the processor fails. It has no values and no autocast.
-    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: True)
-    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: devices.append(tensor.device.type) or 0.5)
+    # "meta" replaces a GPU: an operation that mixes it with the processor fails, and one that waits for a value of it.
+    # It has no autocast and no fused Adam.
+    monkeypatch.setattr(training, "new_adam", lambda parameters, config: torch.optim.Adam(parameters))
+    monkeypatch.setattr(training, "update", lambda adam: adam.step() or torch.zeros((), device="meta"))
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *args: False)
     devices: list[str] = []
     run = Run.open(split_store, tmp_path / "run", Config().changed(AUGMENTED), "meta")
     phase = run.schedule.at(96)
     assert 0 < phase.alpha < 1
-    run._steer_augmentation(phase, run.step(phase), 8)
+    numbers = run.step(phase)
+    assert {number.device.type for number in numbers.values()} == {"meta"}
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: devices.append(tensor.device.type) or 0.5)
+    run._steer_augmentation(phase, dict.fromkeys(numbers, 0.5), 8)
     assert set(devices) == {"meta"}
 
 

@@ -61,15 +61,14 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Te
     if kind == "same":
         return _Convolution.apply(x, weight, bias, 1, False)
     if kind == "down":
-        return _Convolution.apply(x, four_shifts(weight) / 4, bias, 2, False)
+        return _Convolution.apply(x, four_shifts(weight, mean=True), bias, 2, False)
     # A transposed convolution correlates with the kernel flipped in both axes, hence the flip.
     return _Convolution.apply(x, four_shifts(weight.flip(2, 3).transpose(0, 1)), bias, 2, True)
 
 
-def four_shifts(kernel: Tensor) -> Tensor:
-    """Sum the placements of a 3 x 3 kernel at the four corners of a 4 x 4 one: (o, i, 3, 3) -> (o, i, 4, 4)."""
-    padded = F.pad(kernel, (1, 1, 1, 1))
-    return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+def four_shifts(kernel: Tensor, mean: bool = False) -> Tensor:
+    """Sum, or average, the placements of a 3 x 3 kernel at the four corners of a 4 x 4 one: (o, i, 4, 4)."""
+    return F.avg_pool2d(kernel, 2, stride=1, padding=1, divisor_override=None if mean else 1)
 
 
 class _Convolution(Function):
