@@ -51,7 +51,7 @@ WHOLE: dict[str, Any] = {
     "levels": 4, "latent": 64, "fmap_base": 512, "fmap_max": 32, "stable_images": 6000, "fade_images": 6000,
     "batches": (16,), "learning_rate": 0.002, "ema": 0.99, "condition": "view", "augment": 0.6,
     "augment_images": 50_000, "split": "train", "channels_last": True, "checkpoint_images": 0, "sample_images": 0,
-    "resampling": "bilinear", "noise": True, "clip": True,
+    "resampling": "bilinear", "noise": True, "clip": True, "fused": True, "precision": "bfloat16",
 }  # fmt: skip
 ORIGINAL: dict[str, Any] = {"resampling": "nearest", "noise": False, "clip": False}
 CHANGES: dict[str, dict[str, Any]] = {
@@ -63,6 +63,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "dequantize": {"dequantize": True},
     "r1": {"loss": "r1", "penalty_every": 16},
     "lazy": {"penalty_every": 4},
+    "float32": {"precision": "float32"},
     "narrow": {"fmap_base": 256, "fmap_max": 16},
     "labels": {"condition": ""},
     "augmentation": {"augment": 0.0},
@@ -76,6 +77,7 @@ TITLES = {
     "dequantize": "dequantized real images",
     "r1": "R1 every 16th minibatch and the logistic loss",
     "lazy": "gradient penalty every 4th minibatch",
+    "float32": "float32 in place of bfloat16",
     "narrow": "half of the maps",
     "labels": "no labels",
     "augmentation": "no augmentation",

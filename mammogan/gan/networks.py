@@ -137,9 +137,22 @@ class DownConv(ScalingConv):
 
 def blur(x: Tensor) -> Tensor:
     """Filter by [1 2 1] / 4 along both axes; beyond the image its edge continues: (N, C, H, W) -> (N, C, H, W)."""
-    row = x.new_tensor([1, 2, 1]) / 4
-    kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
+    return _Blur.apply(x)
+
+
+class _Blur(torch.autograd.Function):
+    """A symmetric linear function, also at the edge, so that it is its own derivative of every order."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        row = x.new_tensor([1, 2, 1]) / 4
+        kernel = torch.outer(row, row).expand(x.shape[1], 1, 3, 3)
+        with torch.autocast(x.device.type, enabled=False):  # real images keep their bits
+            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Blur.apply(gradient)
 
 
 class Resampling(NamedTuple):

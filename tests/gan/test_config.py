@@ -12,6 +12,7 @@ from mammogan.errors import ParameterError
 from mammogan.gan import losses, networks
 from mammogan.gan.config import Config, preset
 from mammogan.gan.networks import Architecture, Generator
+from mammogan.gan.ops.activation import LEAK
 
 
 def test_widths_and_sizes_of_the_original() -> None:
@@ -47,7 +48,7 @@ def test_hyper_parameters_are_the_originals() -> None:
     assert "gain sqrt(2); 1 for toRGB" in stated[next(name for name in stated if name.startswith("equali"))]
     assert tiny.first.scale == pytest.approx((2 / 36) ** 0.5)
     assert tiny.to_image[0].scale == pytest.approx(0.5)
-    assert numbers("order")[-1] == networks.LEAK
+    assert numbers("order")[-1] == LEAK
     assert numbers("minibatch stddev")[0] == networks.GROUP
     assert "fused" in stated["up and down"] and c.fused
     assert numbers("loss") == [losses.LAMBDA, losses.TARGET, losses.DRIFT]

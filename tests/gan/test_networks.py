@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mammogan.errors import ParameterError
+from mammogan.gan.dataset import blend
 from mammogan.gan.networks import (
     Architecture,
     Discriminator,
@@ -19,6 +20,7 @@ from mammogan.gan.networks import (
     Generator,
     Noise,
     UpConv,
+    blur,
     clip,
     minibatch_stddev,
 )
@@ -185,6 +187,19 @@ def test_noise_depends_on_the_image_alone() -> None:
     assert abs(float(pair.mean())) < 0.05
     assert abs(float(pair.std()) - 1) < 0.05
     assert abs(float(torch.corrcoef(pair.flatten(1))[0, 1])) < 0.05
+
+
+def test_the_filter_has_derivatives_of_every_order_and_keeps_the_bits_of_real_images() -> None:
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(blur(x), smooth(x))
+    weights = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    for function in (lambda x: blur(x) * weights, lambda x: (blur(x) * weights).square()):
+        assert torch.autograd.gradcheck(function, x)
+        assert torch.autograd.gradgradcheck(function, x)
+    real = torch.rand(2, 1, 20, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        faded = blend(real, 0.5, "bilinear")
+    assert torch.equal(faded, blend(real, 0.5, "bilinear"))
 
 
 def test_clipped_pixels_may_come_back() -> None:
