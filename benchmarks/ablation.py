@@ -1,6 +1,6 @@
 """Measure what choices in training change: trainings that differ from one another in a single choice.
 
-    python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR]
+    python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR] [--phantoms STORE]
 
 STORE holds few real images, for that is where the choices matter. Generated images are compared with real ones of
 patients that none was trained on: sliced Wasserstein distance, mean over the bands and in the finest band, in blocks
@@ -9,7 +9,8 @@ as large as the held-out set; difference of mean spectra; share of images whose 
 distance ratio is that of the search for copies: below 1, generated images are nearer to training images than unseen
 patients are. A view is recognized by logistic regression on the pixels of the training images. Each number is the
 median over seeds, with the lowest and the highest. The results are kept as benchmarks/results/ablation.json, from which
-the book's page of deviations takes them, and ablation.md. With --keep, a second call continues and reads what is there.
+the book's page of deviations takes them, and ablation.md. With --keep, a second call continues and reads what is there. With --phantoms, one
+training more begins at the last level, with the networks of a training of as many images on those phantoms.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "labels": {"condition": ""},
     "augmentation": {"augment": 0.0},
 }
+TRANSFER = "transfer"
 TITLES = {
     "whole": "none",
     "original": "the original's scaling, no noise, no clipping",
@@ -81,6 +83,7 @@ TITLES = {
     "narrow": "half of the maps",
     "labels": "no labels",
     "augmentation": "no augmentation",
+    TRANSFER: "a start from phantoms",
 }
 NUMBERS = {
     "lattice": ("lattice flagged, %", ".0f"),
@@ -129,15 +132,20 @@ class Real:
         return 100 * float(np.mean(self.reader.predict(self.features(images)) == views))
 
 
-def one(job: tuple[int, str], path: Path, folder: Path, images: int) -> dict[str, float]:
+def one(job: tuple[int, str], path: Path, folder: Path, images: int, phantoms: Path | None = None) -> dict[str, float]:
     """Train with one choice changed and a seed; measure."""
     (seed, change), store = job, Store.open(path)
     folder /= f"{change}-{seed}"
     if (numbers := folder / "numbers.json").is_file():
         return json.loads(numbers.read_text())
     torch.set_num_threads(1)
-    config = Config().changed({**WHOLE, **CHANGES[change], "total_images": images, "seed": seed})
-    run = Run.open(store, folder, config, configure_device("cpu"))
+    config = Config().changed({**WHOLE, **CHANGES.get(change, {}), "total_images": images, "seed": seed})
+    device, start = configure_device("cpu"), None
+    if change == TRANSFER and phantoms:
+        start = folder.with_name(f"phantoms-{seed}")
+        Run.open(Store.open(phantoms), start, config, device).train()
+        config = config.changed({"first_level": config.levels - 1})
+    run = Run.open(store, folder, config, device, start)
     run.train()
     sampler = Sampler.open(run.folder)
     real = Real(store, sampler.size)
@@ -183,11 +191,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the runs here; those that are there are continued")
+    parser.add_argument("--phantoms", type=Path, help="store of phantoms to begin with")
     options = parser.parse_args()
-    jobs = list(product(options.seeds, CHANGES))
-    found: dict[str, list[dict[str, float]]] = {change: [] for change in CHANGES}
+    changes = [*CHANGES, TRANSFER] if options.phantoms else [*CHANGES]
+    jobs = list(product(options.seeds, changes))
+    found: dict[str, list[dict[str, float]]] = {change: [] for change in changes}
     with tempfile.TemporaryDirectory() as folder:
-        work = partial(one, path=options.store, folder=options.keep or Path(folder), images=options.images)
+        kept = options.keep or Path(folder)
+        work = partial(one, path=options.store, folder=kept, images=options.images, phantoms=options.phantoms)
         with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as processes:
             for (seed, change), numbers in zip(jobs, processes.map(work, jobs), strict=True):
                 found[change].append(numbers)

@@ -27,6 +27,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A run of the same shape, whose networks a new run begins with.")
+    ] = None,
     device: Device = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: print the cost of each level on this device.")
@@ -70,7 +73,7 @@ def train(
                 bars("levels", len(levels), 0, str(level.size))
         print(plan_table(levels))
         return
-    training = Run.open(Store.open(store), run, config, configure_device(device))
+    training = Run.open(Store.open(store), run, config, configure_device(device), start)
     board = None
     if tensorboard and not distributed.rank():
         from mammogan.cli.tensorboard import Board

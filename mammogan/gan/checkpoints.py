@@ -34,7 +34,8 @@ class State(TypedDict):
 
     `line_start` is the number of images at which the line of the log under way begins, `sums` are its numbers so far;
     `sheet` is the level and alpha of a sheet of samples that is drawn after the checkpoint; `skipped_at` are the images
-    seen at the latest updates with non-finite gradients; `crc32c` are checksums of the tensors.
+    seen at the latest updates with non-finite gradients; `crc32c` are checksums of the tensors; `start` are the images
+    and the store of the run whose networks this one began with.
     """
 
     images: int
@@ -45,6 +46,7 @@ class State(TypedDict):
     sheet: NotRequired[list[float] | None]
     crc32c: NotRequired[dict[str, int]]
     store: NotRequired[str]
+    start: NotRequired[dict[str, int | str]]
     optimizer_epoch: int
     augment_p: NotRequired[float]
     overfit: NotRequired[float]

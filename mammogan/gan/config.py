@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "latent fmap_base fmap_max stable_images fade_images total_images batches learning_rate adam_eps repeats "
     "augment_images penalty_every": ("positive", lambda value: value > 0),
-    "levels micro checkpoint_images checkpoint_minutes sample_images average_images decay_images seed": (
+    "levels first_level micro checkpoint_images checkpoint_minutes sample_images average_images decay_images seed": (
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -37,6 +37,7 @@ class Config:
 
     Attributes:
         levels: number of levels; 9 grow from 5 x 4 to 1280 x 1024. 0 means all levels of the store.
+        first_level: level at which the run begins; above 0 the networks had better start from those of another run.
         latent: length of the latent vector.
         fmap_base, fmap_max: feature maps, see `Architecture`.
         fused: scale inside the convolutions.
@@ -72,6 +73,7 @@ class Config:
     """
 
     levels: int = 0
+    first_level: int = 0
     latent: int = 512
     fmap_base: int = 8192
     fmap_max: int = 512
@@ -144,7 +146,8 @@ class Config:
     @property
     def schedule(self) -> Schedule:
         """Schedule of the run; only after `at_levels`."""
-        return Schedule(self.levels, self.stable_images, self.fade_images, self.total_images, self.batches)
+        lengths = self.stable_images, self.fade_images, self.total_images
+        return Schedule(self.levels, *lengths, self.batches, self.first_level)
 
     def at_levels(self, levels: int) -> Config:
         """Return a copy for so many levels, with a minibatch and a learning rate of each."""

@@ -35,9 +35,10 @@ class Schedule:
         stable_images, fade_images: images shown to D in each phase.
         total_images: images shown to D in the whole run.
         batches: minibatch of each level.
+        first_level: level at which the run begins.
 
     Raises:
-        ParameterError: `batches` does not have one entry per level, or a number is not positive.
+        ParameterError: `batches` does not have one entry per level, a number is not positive, or there is no such level.
     """
 
     levels: int
@@ -45,29 +46,32 @@ class Schedule:
     fade_images: int
     total_images: int
     batches: tuple[int, ...]
+    first_level: int = 0
 
     def __post_init__(self) -> None:
         if len(self.batches) != self.levels:
             raise ParameterError(f"{self.levels} levels need {self.levels} entries of batches, not {self.batches}.")
         if min(self.stable_images, self.fade_images, self.total_images, *self.batches) < 1:
             raise ParameterError("stable_images, fade_images, total_images and batches must be 1 or more.")
+        if not 0 <= self.first_level < self.levels:
+            raise ParameterError(f"first_level must be from 0 to {self.levels - 1}, not {self.first_level}.")
 
     @property
     def boundaries(self) -> list[int]:
         """Images seen at which each phase after the first begins: fade, stable, fade, stable ..."""
-        lengths = [self.stable_images, *([self.fade_images, self.stable_images] * (self.levels - 1))]
+        lengths = [self.stable_images, *([self.fade_images, self.stable_images] * (self.levels - 1 - self.first_level))]
         return list(accumulate(lengths))[:-1]
 
     @property
     def images_by_level(self) -> list[int]:
         """Images of the run at each level, its fade included."""
-        edges = [0, *self.boundaries[::2], self.total_images]
+        edges = [0] * (self.first_level + 1) + [*self.boundaries[::2], self.total_images]
         return [max(min(b, self.total_images) - a, 0) for a, b in pairwise(edges)]
 
     def at(self, images: int) -> Phase:
         """Return the phase after `images` images were seen."""
         boundaries = self.boundaries
         position = bisect_right(boundaries, images)
-        level = (position + 1) // 2
+        level = (position + 1) // 2 + self.first_level
         alpha = (images - boundaries[position - 1]) / self.fade_images if position % 2 else 1.0
         return Phase(level, alpha, self.batches[level], position)

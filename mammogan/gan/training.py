@@ -59,16 +59,21 @@ class Run:
         self._rates: dict[int, float] = {}  # images per second of each level
         self._new_optimizers()
         self._datasets: dict[str, tuple[int, RealImages]] = {}
+        self._start: dict[str, int | str] = {}
 
     @classmethod
-    def open(cls, store: Store, folder: str | Path, config: Config, device: str = "cpu") -> Run:
+    def open(
+        cls, store: Store, folder: str | Path, config: Config, device: str = "cpu", start: str | Path | None = None
+    ) -> Run:
         """Start a run in a folder, or continue the one that is there, whose settings must be the same but `CHANGEABLE`.
 
         Joins the processes of torchrun, seeds PyTorch's random numbers, locks the folder, reads the newest checkpoint,
-        writes config.json, and cuts off later lines of the logs.
+        writes config.json, and cuts off later lines of the logs. A new run begins with the networks of the run `start`,
+        if one is given.
 
         Raises:
-            RunError: the store does not fit, another process trains in the folder, or it has a run with other settings.
+            RunError: the store does not fit, another process trains in the folder, it has a run with other settings or
+                another start, or the networks of `start` have another shape.
             ParameterError: the minibatches are not divisible as `micro` and the number of processes need, or the sizes
                 of the store do not grow from a small one.
             OutputError: the folder cannot be written.
@@ -91,7 +96,7 @@ class Run:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         run = cls(store, record, generator, discriminator)
         run._lock = held
-        run._restore()
+        run._restore(checkpoints.trained(start) if start else None)
         distributed.barrier()
         if not distributed.rank():
             checkpoints.forget_later(run.folder, run.images, run.line_start)
@@ -99,15 +104,24 @@ class Run:
         distributed.barrier()
         return run
 
-    def _restore(self) -> None:
+    def _restore(self, start: checkpoints.Checkpoint | None) -> None:
         checkpoint = checkpoints.latest(self.folder)
         if checkpoint and checkpoint.state.get("skipped_at") and self.record.may_mend_gradients:
             checkpoint = checkpoints.before_skips(self.folder) or checkpoint
             if not distributed.rank():
                 images = checkpoint.state["images"]
                 logging.getLogger(__name__).warning("Continued at %d images, before gradients were not finite.", images)
+        began = {"images": start.state["images"], "store": start.state.get("store", "")} if start else {}
         if not checkpoint:
+            if start:
+                self._begin_with(start)
+                self._start = began
             return
+        self._start = checkpoint.state.get("start", {})
+        if start and began != self._start:
+            raise RunError(
+                f"The run in {self.folder} did not begin with that one; omit --start, or give another --out."
+            )
         if checkpoint.architecture != self.architecture:
             raise RunError(f"The networks in {self.folder} have another shape than its settings; give another --out.")
         state = checkpoint.state
@@ -117,6 +131,19 @@ class Run:
         self.optimizer_epoch, self._sheet = state["optimizer_epoch"], state.get("sheet")
         self.augment_p, self.overfit = state.get("augment_p", 0.0), state.get("overfit", 0.0)
         checkpoints.restore(checkpoint, *self._parts)
+
+    def _begin_with(self, start: checkpoints.Checkpoint) -> None:
+        if start.architecture != self.architecture:
+            raise RunError(
+                f"The networks to start from have another shape ({start.architecture}) than the settings ask for; "
+                "repeat the settings of their run."
+            )
+        if not start.part("discriminator"):
+            raise RunError(
+                "The run to start from is a copy for publication, without its discriminator; give the run itself."
+            )
+        for name, network in self._parts[0].items():
+            network.load_state_dict(start.part(name))
 
     @property
     def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Adam]]:
@@ -357,6 +384,7 @@ class Run:
                 "config": self.config.to_dict(),
                 "bits": self.store.bits,
                 "store": self.store.fingerprint,
+                **({"start": self._start} if self._start else {}),
                 "population": population(self.store, self.config.split),
             }
             if phase:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,16 @@ def test_adam_starts_afresh_at_both_ends_of_a_fade() -> None:
     assert [schedule.at(n).optimizer_epoch for n in (0, 9, 10, 29, 30, 39, 40, 60, 99)] == [0, 0, 1, 1, 2, 2, 3, 4, 4]
     with pytest.raises(ParameterError, match="3 levels need 3"):
         Schedule(3, 10, 20, 100, (4, 4))
+
+
+def test_a_run_may_begin_at_a_later_level() -> None:
+    whole, late = Schedule(4, 10, 20, 130, (4,) * 4), Schedule(4, 10, 20, 100, (4,) * 4, first_level=1)
+    assert late.images_by_level == [0, 10, 30, 60]
+    for images in range(100):  # as the whole one does from the end of its first fade
+        (level, alpha, batch, epoch), expected = astuple(late.at(images)), astuple(whole.at(images + 30))
+        assert (level, alpha, batch, epoch + 2) == pytest.approx(expected)
+    with pytest.raises(ParameterError, match="first_level must be from 0 to 3, not 4"):
+        Schedule(4, 10, 20, 100, (4,) * 4, first_level=4)
 
 
 def test_images_of_each_level() -> None:

@@ -24,6 +24,7 @@ from mammogan.errors import OutputError, ParameterError, RunError
 from mammogan.gan import checkpoints, training
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
+from mammogan.gan.snapshot import publish_run
 from mammogan.gan.training import Run
 
 
@@ -46,6 +47,28 @@ def test_killed_run_with_augmentation_ends_bit_for_bit_where_an_unbroken_one_end
     kill_and_continue(killed, 230)
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
     assert checkpoints.trained(tmp_path / "whole").state["augment_p"] > 0
+
+
+def test_a_run_begins_with_the_networks_of_another(store: Store, finished: Path, tmp_path: Path) -> None:
+    late = Config().changed({**SHORT, "first_level": 1, "total_images": 64})
+    run = Run.open(store, tmp_path / "run", late, start=finished)
+    before = checkpoints.trained(finished)
+    for name, weight in run.average.state_dict().items():
+        assert torch.equal(weight, before.part("average")[name])
+    assert run.schedule.at(0).level == 1
+    run.train()
+    after = checkpoints.trained(tmp_path / "run").state
+    assert after["start"] == {"images": before.state["images"], "store": store.fingerprint}
+    assert (
+        Run.open(store, tmp_path / "run", late).images == Run.open(store, tmp_path / "run", late, start=finished).images
+    )
+    with pytest.raises(RunError, match="did not begin with that one"):
+        Run.open(store, tmp_path / "run", late, start=tmp_path / "run")
+    with pytest.raises(RunError, match="have another shape"):
+        Run.open(store, tmp_path / "other", late.changed({"latent": 7}), start=finished)
+    publish_run(finished, tmp_path / "published")
+    with pytest.raises(RunError, match="without its discriminator"):
+        Run.open(store, tmp_path / "other", late, start=tmp_path / "published")
 
 
 def kill_and_continue(words: list[str], kill_at: int) -> None:
