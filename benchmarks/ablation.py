@@ -3,14 +3,15 @@
     python benchmarks/ablation.py STORE [--images 48000] [--seeds 0 1 2] [--workers 2] [--keep DIR] [--phantoms STORE]
 
 STORE holds few real images, for that is where the choices matter. Generated images are compared with real ones of
-patients that none was trained on: sliced Wasserstein distance, mean over the bands and in the finest band, in blocks
-as large as the held-out set; difference of mean spectra; share of images whose lattice or background is beyond that of
-99 % of the real training images. Overfitting of D is r_v (Karras 2020, equation 1) on images without augmentation. The
+patients that none was trained on: sliced Wasserstein distance, mean over the bands and in the finest band, in blocks as
+large as the held-out set; difference of mean spectra; share of images whose lattice or background is beyond that of 99
+% of the real training images. Overfitting of D is r_v (Karras 2020, equation 1) on images without augmentation. The
 distance ratio is that of the search for copies: below 1, generated images are nearer to training images than unseen
 patients are. A view is recognized by logistic regression on the pixels of the training images. Each number is the
 median over seeds, with the lowest and the highest. The results are kept as benchmarks/results/ablation.json, from which
-the book's page of deviations takes them, and ablation.md. With --keep, a second call continues and reads what is there. With --phantoms, one
-training more begins at the last level, with the networks of a training of as many images on those phantoms.
+the book's page of deviations takes them, and ablation.md. With --keep, a second call continues and reads what is there.
+With --phantoms, one training more begins at the last level, with the networks of a training of as many images on those
+phantoms.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Schedule:
         first_level: level at which the run begins.
 
     Raises:
-        ParameterError: `batches` does not have one entry per level, a number is not positive, or there is no such level.
+        ParameterError: `batches` does not have one entry per level, a number is not positive, or the level is missing.
     """
 
     levels: int

@@ -111,7 +111,9 @@ class Run:
             if not distributed.rank():
                 images = checkpoint.state["images"]
                 logging.getLogger(__name__).warning("Continued at %d images, before gradients were not finite.", images)
-        began = {"images": start.state["images"], "store": start.state.get("store", "")} if start else {}
+        began: dict[str, int | str] = {}
+        if start:
+            began = {"images": start.state["images"], "store": start.state.get("store", "")}
         if not checkpoint:
             if start:
                 self._begin_with(start)
@@ -384,9 +386,10 @@ class Run:
                 "config": self.config.to_dict(),
                 "bits": self.store.bits,
                 "store": self.store.fingerprint,
-                **({"start": self._start} if self._start else {}),
                 "population": population(self.store, self.config.split),
             }
+            if self._start:
+                state["start"] = self._start
             if phase:
                 level, alpha = self._end_of(phase)
                 checkpoints.keep_generator(self.folder, self.average, {**state, "level": level, "alpha": alpha})
