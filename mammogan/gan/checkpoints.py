@@ -266,3 +266,26 @@ def restore(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizers: d
             for slot, value in slots.items():
                 if value.shape == parameter.shape:
                     slots[slot] = torch.empty_like(parameter).copy_(value)
+
+
+def origin(start: Checkpoint) -> dict[str, int | str]:
+    """Return what a run states of the one with whose networks it began; see `State`."""
+    return {"images": start.state["images"], "store": start.state.get("store", "")}
+
+
+def begin(start: Checkpoint, architecture: Architecture, networks: dict[str, nn.Module]) -> dict[str, int | str]:
+    """Copy the networks of another run and return its `origin`.
+
+    Raises:
+        RunError: they have another shape, or the run lacks one.
+    """
+    if start.architecture != architecture:
+        raise RunError(
+            f"The networks to start from have another shape ({start.architecture}) than the settings ask for; repeat "
+            "the settings of their run."
+        )
+    if not start.part("discriminator"):
+        raise RunError("The run to start from is a copy for publication, without discriminator; give the run itself.")
+    for name, network in networks.items():
+        network.load_state_dict(start.part(name))
+    return origin(start)

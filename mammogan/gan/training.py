@@ -20,13 +20,14 @@ from mammogan.errors import RunError
 from mammogan.gan import augment, checkpoints, distributed
 from mammogan.gan.config import Config
 from mammogan.gan.cost import seconds_left
-from mammogan.gan.dataset import RealImages, blend, dequantize, population, to_gray
+from mammogan.gan.dataset import RealImages, blend, dequantize, population
 from mammogan.gan.device import allow_tf32, explaining_memory
 from mammogan.gan.losses import discriminator_losses, generator_loss
 from mammogan.gan.minibatch import Piece, draw_minibatch, random_at
 from mammogan.gan.networks import Discriminator, Generator, Noise, clip
 from mammogan.gan.record import Lock, Record, fitted, lock
 from mammogan.gan.schedule import Phase
+from mammogan.gan.sheets import draw_sheet
 from mammogan.gan.signals import Signals, stopped
 from mammogan.gan.updates import Losses, accumulate, follow, new_adam, update
 from mammogan.types import Progress, no_progress
@@ -111,16 +112,12 @@ class Run:
             if not distributed.rank():
                 images = checkpoint.state["images"]
                 logging.getLogger(__name__).warning("Continued at %d images, before gradients were not finite.", images)
-        began: dict[str, int | str] = {}
-        if start:
-            began = {"images": start.state["images"], "store": start.state.get("store", "")}
         if not checkpoint:
             if start:
-                self._begin_with(start)
-                self._start = began
+                self._start = checkpoints.begin(start, self.architecture, self._parts[0])
             return
         self._start = checkpoint.state.get("start", {})
-        if start and began != self._start:
+        if start and checkpoints.origin(start) != self._start:
             raise RunError(
                 f"The run in {self.folder} did not begin with that one; omit --start, or give another --out."
             )
@@ -133,19 +130,6 @@ class Run:
         self.optimizer_epoch, self._sheet = state["optimizer_epoch"], state.get("sheet")
         self.augment_p, self.overfit = state.get("augment_p", 0.0), state.get("overfit", 0.0)
         checkpoints.restore(checkpoint, *self._parts)
-
-    def _begin_with(self, start: checkpoints.Checkpoint) -> None:
-        if start.architecture != self.architecture:
-            raise RunError(
-                f"The networks to start from have another shape ({start.architecture}) than the settings ask for; "
-                "repeat the settings of their run."
-            )
-        if not start.part("discriminator"):
-            raise RunError(
-                "The run to start from is a copy for publication, without its discriminator; give the run itself."
-            )
-        for name, network in self._parts[0].items():
-            network.load_state_dict(start.part(name))
 
     @property
     def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Adam]]:
@@ -386,10 +370,9 @@ class Run:
                 "config": self.config.to_dict(),
                 "bits": self.store.bits,
                 "store": self.store.fingerprint,
+                "start": self._start,
                 "population": population(self.store, self.config.split),
             }
-            if self._start:
-                state["start"] = self._start
             if phase:
                 level, alpha = self._end_of(phase)
                 checkpoints.keep_generator(self.folder, self.average, {**state, "level": level, "alpha": alpha})
@@ -402,23 +385,14 @@ class Run:
         now = self.schedule.at(self.images)
         return phase.level, now.alpha if now.level == phase.level else 1.0
 
-    @torch.no_grad()
     def _draw_sheet(self) -> None:
-        """Draw the sheet that is due from the averaged generator and fixed latents: samples/IMAGES.npy.
-
-        The sheet is (16, h, w), uint16, and drawn after the checkpoint, which is not lost if memory is too short.
-        """
+        """Draw samples/IMAGES.npy if it is due, after the checkpoint, which is not lost if memory is too short."""
         due, self._sheet = self._sheet, None
         if not due or distributed.rank() or (self.folder / "samples" / f"{self.images:012d}.npy").is_file():
             return
-        (level, alpha), c, random = (int(due[0]), due[1]), self.config, random_at(self.config.seed, 2**40)
-        z = torch.randn(16, c.latent, generator=random).to(self.device)
-        labels = self._dataset(level, c.split).draw_labels(16, random).to(self.device)
-        seeds = torch.arange(16)
-        count = c.micro or self.config.batches[level]  # no more images at a time than a step computes
+        level, c = int(due[0]), self.config
+        dataset, count = self._dataset(level, c.split), c.micro or c.batches[level]  # no more than a step computes
         with explaining_memory(self.device, count):
-            parts = zip(*(tensor.split(count) for tensor in (z, labels, seeds)), strict=True)
-            drawn = [self.average(z, level, alpha, y, Noise(own))[:, 0].cpu() for z, y, own in parts]
-            images = torch.cat(drawn).numpy()
+            images = draw_sheet(self.average, dataset, c, level, due[1], self.store.bits, count)
         with atomic.replacing(self.folder / "samples" / f"{self.images:012d}.npy") as aside, aside.open("wb") as file:
-            np.save(file, to_gray(images, self.store.bits))
+            np.save(file, images)

@@ -67,7 +67,7 @@ def test_a_run_begins_with_the_networks_of_another(store: Store, finished: Path,
     with pytest.raises(RunError, match="have another shape"):
         Run.open(store, tmp_path / "other", late.changed({"latent": 7}), start=finished)
     publish_run(finished, tmp_path / "published")
-    with pytest.raises(RunError, match="without its discriminator"):
+    with pytest.raises(RunError, match="without discriminator"):
         Run.open(store, tmp_path / "other", late, start=tmp_path / "published")
 
 

@@ -1,0 +1,26 @@
+"""Sheets of samples that a run draws on its way, from latent vectors that stay the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mammogan.gan.config import Config
+from mammogan.gan.dataset import RealImages, to_gray
+from mammogan.gan.minibatch import random_at
+from mammogan.gan.networks import Generator, Noise
+
+IMAGES = 16
+
+
+@torch.no_grad()
+def draw_sheet(
+    average: Generator, dataset: RealImages, config: Config, level: int, alpha: float, bits: int, count: int
+) -> np.ndarray:
+    """Draw the images of fixed latent vectors, `count` at a time: (16, h, w), uint16 of so many bits."""
+    random, device = random_at(config.seed, 2**40), average.dense.weight.device
+    z = torch.randn(IMAGES, config.latent, generator=random).to(device)
+    labels = dataset.draw_labels(IMAGES, random).to(device)
+    parts = zip(*(tensor.split(count) for tensor in (z, labels, torch.arange(IMAGES))), strict=True)
+    drawn = [average(z, level, alpha, y, Noise(seeds))[:, 0].cpu() for z, y, seeds in parts]
+    return to_gray(torch.cat(drawn).numpy(), bits)
