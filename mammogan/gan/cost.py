@@ -71,7 +71,7 @@ class Cost:
 
     Attributes:
         parameters: number of parameters of G and of D that the level uses.
-        flop: floating-point operations of convolutions and products, per image.
+        flop: floating-point operations of convolutions and products, per image, the mean over steps.
         peak_bytes: weights, average, gradients, both Adams and all maps that are alive at once.
     """
 
@@ -80,34 +80,50 @@ class Cost:
     peak_bytes: int
 
 
-def count_step(architecture: Architecture, level: int, batch: int, alpha: float = 0.5, loss: str = "wgan-gp") -> Cost:
-    """Count a step on `batch` images at once without computing it; below alpha 1 both levels of a fade are drawn."""
+def count_step(
+    architecture: Architecture,
+    level: int,
+    batch: int,
+    alpha: float = 0.5,
+    loss: str = "wgan-gp",
+    penalty_every: int = 1,
+) -> Cost:
+    """Count a step on `batch` images at once without computing it; below alpha 1 both levels of a fade are drawn.
+
+    The step is one with a penalty, whose arithmetic is divided among `penalty_every` steps.
+    """
     alpha = alpha if level else 1.0
     with FakeTensorMode(), plain_convolutions():
         g, d = Generator(architecture), Discriminator(architecture)
         image = torch.empty(batch, architecture.channels, *architecture.size(level))
         z, mix = torch.empty(batch, architecture.latent), torch.empty(batch)
         labels = torch.empty(batch, architecture.labels)
+
+        def noise(height: int, width: int) -> Tensor:
+            return torch.empty(batch, 1, height, width)
+
         everything = [*g.parameters(), *d.parameters()]
-        counter = Counter()
+        counter, flop = Counter(), [0]
         for tensor in (image, z, mix, labels, *everything):
             counter.add(tensor)
         with counter:
             g.requires_grad_(False)
-            fake = g(z, level, alpha, labels)
+            fake = g(z, level, alpha, labels, noise)
             for value, _ in discriminator_losses(lambda x, y: d(x, level, alpha, y), image, fake, labels, mix, loss):
                 value.backward()
+                flop.append(counter.flop)
             del fake, value
             used_d = _with_gradient(d)
             d.zero_grad(set_to_none=True)
             g.requires_grad_(True)
             d.requires_grad_(False)
-            generator_loss(d(g(z, level, alpha, labels), level, alpha, labels), loss).backward()
+            generator_loss(d(g(z, level, alpha, labels, noise), level, alpha, labels), loss).backward()
             used = _with_gradient(g), used_d
     # In addition to what is alive in the step: two moments per parameter, the running average of G, and the gradients
     # of the network that is updated, which the peak of the other network's pass may have contained already.
     state = 4 * (2 * sum(p.numel() for p in everything) + sum(p.numel() for p in g.parameters()) + max(used))
-    return Cost(used, counter.flop / batch, counter.peak + state)
+    saved = (flop[-1] - flop[-2]) * (1 - 1 / penalty_every)
+    return Cost(used, (counter.flop - saved) / batch, counter.peak + state)
 
 
 def _with_gradient(network: torch.nn.Module) -> int:

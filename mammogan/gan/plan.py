@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
@@ -45,27 +44,37 @@ class LevelPlan:
 def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> Iterator[LevelPlan]:
     """Measure each level on a device: one step to warm up, then three, until a step is too long to try.
 
-    Once a step is expected to last longer than a quarter of `patience` seconds, its time is computed instead.
+    Where only some steps have a penalty, both kinds are measured. Once a step is expected to last longer than a quarter
+    of `patience` seconds, its time is computed instead.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = Run.open(store, folder, config, device)
         per_flop: float | None = None
         for level, images in enumerate(run.schedule.images_by_level):
             batch = run.config.batches[level]
-            cost = count_step(run.architecture, level, config.micro or batch, loss=config.loss)
+            lazy, at_once = config.penalty_every, config.micro or batch
+            cost = count_step(run.architecture, level, at_once, loss=config.loss, penalty_every=lazy)
             seconds, fits = None, True
             work = cost.flop * batch
             if per_flop is None or per_flop * work < patience / 4:
                 phase = Phase(level, 0.5 if level else 1.0, batch, 0)
                 try:
-                    moments = [time.perf_counter()]
-                    for _ in range(4):
-                        float(run.step(phase)["loss_g"])  # which a GPU has computed last
-                        moments.append(time.perf_counter())
-                    seconds = statistics.median(b - a for a, b in pairwise(moments))
+                    seconds = _time(run, phase, 0) / lazy
+                    if lazy > 1:
+                        seconds += _time(run, phase, batch) * (1 - 1 / lazy)
                     per_flop = seconds / work
                 except torch.OutOfMemoryError:
                     fits = False
             hours = (seconds or (per_flop or 0) * work) * images / batch / 3600
             size, maps = run.architecture.size(level), run.architecture.maps(level)
             yield LevelPlan(size, maps, batch, images, cost, seconds, hours, fits)
+
+
+def _time(run: Run, phase: Phase, images: int) -> float:
+    """Return the seconds of a step after so many images, which tell whether it has a penalty: a median of three."""
+    times = []
+    for _ in range(4):
+        run.images, started = images, time.perf_counter()
+        float(run.step(phase)["loss_g"])  # which a GPU has computed last
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -51,6 +53,26 @@ def test_cost_of_the_whole_size() -> None:
     # Maps grow with the minibatch, weights do not.
     double = count_step(full, 8, 8)
     assert 1.5 < double.peak_bytes / top.peak_bytes < 2
+
+
+def test_a_penalty_of_some_steps_is_divided_among_all() -> None:
+    architecture = Architecture(levels=2, latent=8, fmap_base=64, fmap_max=8)
+    costs = [count_step(architecture, 1, 4, penalty_every=every) for every in (1, 2, 4, 10**9)]
+    flop = [cost.flop for cost in costs]
+    assert flop[0] - flop[1] == pytest.approx(2 * (flop[1] - flop[2]))
+    # Without its penalty D needs three passes: forward, and derivatives by maps and by weights.
+    counter = FlopCounterMode(display=False)
+    d, images = Discriminator(architecture), torch.randn(8, 1, 10, 8, requires_grad=True)
+    with counter:
+        d(images, 1, 0.5).sum().backward()
+    assert flop[3] > counter.get_total_flops() / 4 > 0.3 * flop[3]
+    assert flop[0] > 1.4 * flop[3]
+    assert {cost.peak_bytes for cost in costs} == {costs[0].peak_bytes}
+
+
+def test_noise_takes_memory() -> None:
+    plain = Architecture(levels=2, latent=8, fmap_base=64, fmap_max=8)
+    assert count_step(replace(plain, noise=True), 1, 64).peak_bytes > count_step(plain, 1, 64).peak_bytes
 
 
 def test_time_left_counts_the_levels_to_come() -> None:
