@@ -224,13 +224,14 @@ def study_summary(values: Values, missing: Mapping[str, str]) -> list[Line]:
     effect = float(values["design_effect"].value)
     independent = float(values["answers"].value) / effect
     lines.append(Line(NOTE, filled(text["independent"], effect=effect, independent=independent, **facts), "overall"))
-    lines += [*_groups(values, text), *_tests(values, text)]
+    lines += [*_groups(values, text), *_ratings(values, text), *_tests(values, text)]
+    last = []
     if missing:
         named = next(iter(missing))
-        lines.append(Line(NOTE, filled(text["missing"], count=len(missing), named=named), "missing"))
+        last.append(Line(NOTE, filled(text["missing"], count=len(missing), named=named), "missing"))
     needed = {key: values[key].value for key in ("power", "margin")}
-    lines.append(Line(NOTE, filled(text["next"], needed=values["attempts.needed"].value, **needed), "next_study"))
-    return lines[:MOST]
+    last.append(Line(NOTE, filled(text["next"], needed=values["attempts.needed"].value, **needed), "next_study"))
+    return lines[: MOST - len(last)] + last
 
 
 def _groups(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
@@ -244,6 +245,18 @@ def _groups(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
             facts |= {end: name, f"{end}_rate": quoted(groups[name])}
         status = DIFFERS if 10 * len(differ) > len(groups) else AGREES
         yield Line(status, filled(text["groups"], **facts), "groups")
+
+
+def _ratings(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
+    """Yield lines on the AUC of ratings, which differs where it is not one half, and on the agreement of readers."""
+    areas = {key.removeprefix("auc."): value for key, value in values.items() if key.startswith("auc.")}
+    areas = {name: value for name, value in areas.items() if not name.startswith("difference.")}
+    if areas:
+        named = [f"{quoted(area)} ({name})" if len(areas) > 1 else quoted(area) for name, area in areas.items()]
+        differ = any(standing(area.interval or (0, 1), equal=0.5) for area in areas.values())
+        yield Line(DIFFERS if differ else AGREES, filled(text["ratings"], areas=", ".join(named)), "roc")
+    if alpha := values.get("agreement.alpha"):
+        yield Line(NOTE, filled(text["agreement"], alpha=quoted(alpha)), "agreement")
 
 
 def _tests(values: Values, text: Mapping[str, str]) -> Iterable[Line]:

@@ -16,6 +16,7 @@ from mammogan.report.summary import (
     FARTHER,
     MOST,
     NEARER,
+    Line,
     alignment_summary,
     standing,
     study_summary,
@@ -26,6 +27,7 @@ SCORES = [*PAIRS, *(f"features.{name}.ratio" for name in ("precision", "recall",
 DISTANCES = ["swd.40x32.real.ratio", "swd.20x16.real.ratio", "spectrum.ratio"]
 SECTIONS = {"images", "moments", "table1", "texture", "features", "memorization"}
 STUDY = {"overall", "demographics", "distribution", "over_questions", "groups", "times", "next_study", "missing"}
+STUDY |= {"roc", "agreement"}
 SHARES = [f"memorization.{name}" for name in ("authenticity", "baseline", "nearer")]
 numbers = st.floats(0, 50, allow_nan=False)
 intervals = st.tuples(numbers, numbers, numbers).map(lambda three: Value(sorted(three)[1], sorted(three)[::2]))
@@ -141,13 +143,15 @@ def answers_of(rate: Value, verdict: str, **changed: Value) -> dict[str, Value]:
     return values | {key.replace("__", "."): value for key, value in changed.items()}
 
 
+GROUPS = ["group.all", "group.radiologists", "group.others"]
+RATINGS = ["auc.A", "auc.B", "auc.difference.A.B", "agreement.alpha"]
 P_VALUES = ["fit.p_monte_carlo", "questions.cochran.p", "questions.trend.p", "seconds.p"]
 
 
 @settings(deadline=None)
 @given(
     intervals,
-    st.dictionaries(st.sampled_from(["group.all", "group.radiologists", "group.others"]), intervals),
+    st.dictionaries(st.sampled_from([*GROUPS, *RATINGS]), intervals),
     st.dictionaries(st.sampled_from([*P_VALUES, "best", "questions.slope", "seconds"]), intervals),
     st.dictionaries(st.text(min_size=1, max_size=9), st.text()),
 )
@@ -157,6 +161,22 @@ def test_the_summary_of_a_study_is_short_and_has_numbers(
     lines = study_summary(answers_of(rate, "There is no verdict: 3 readers.") | groups | tests, missing)
     assert 4 <= len(lines) <= MOST
     assert all(re.search(r"\d", line.text) and line.link in STUDY for line in lines)
+    assert lines[-1].link == "next_study"
+
+
+def test_the_summary_of_a_study_with_ratings_states_their_areas_and_the_agreement_of_readers() -> None:
+    ratings = {"auc.A": Value(0.5, (0.45, 0.55)), "agreement.alpha": Value(0.1, (0.0, 0.2))}
+    ratings["auc.difference.A.B"] = Value(0.3, (0.2, 0.4))
+
+    def said(values: dict[str, Value]) -> dict[str, Line]:
+        lines = study_summary(answers_of(Value(0.5, (0.45, 0.55)), "No.") | values, {})
+        return {line.link: line for line in lines}
+
+    one, two = said(ratings), said(ratings | {"auc.B": Value(0.8, (0.7, 0.9))})
+    assert (one["roc"].status, two["roc"].status) == (AGREES, DIFFERS)
+    assert "curve of 0.50 (0.45 to 0.55); one half" in one["roc"].text
+    assert "of 0.50 (0.45 to 0.55) (A), 0.80 (0.70 to 0.90) (B)" in two["roc"].text
+    assert "alpha 0.10 (0.00 to 0.20)" in one["agreement"].text
 
 
 def test_the_verdict_of_a_study_comes_first() -> None:
