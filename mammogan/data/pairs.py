@@ -1,10 +1,11 @@
-"""Open two sets of images on one gray grid, window and geometry, so that they can be compared; or say what to do."""
+"""Open two sets of images on one gray grid, window and geometry, or say what to do; pair the views of one breast."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from mammogan.data.dicom import is_dicom
@@ -158,3 +159,19 @@ def patients(store: Store) -> np.ndarray:
     """Return (n,) keys that tell the patients of images apart; an image of no known patient is its own patient."""
     hashes = store.manifest["patient"]
     return np.asarray(hashes.where(hashes.notna(), [f"image {number}" for number in range(len(store))]), str)
+
+
+def view_pairs(store: Store) -> pd.DataFrame:
+    """Return the two views of each breast that a store has both of, in the order of the CC views.
+
+    Images of no known patient, side or view belong to no pair. Where a breast has several images of one view, the
+    first counts.
+
+    Returns:
+        Table with the columns cc and mlo (rows of the store, 0-based), patient and laterality; empty without pairs.
+    """
+    keys = ["patient", "laterality", "view"]
+    images = store.manifest[keys].reset_index(names="row").dropna().drop_duplicates(keys)
+    cc, mlo = (images[images["view"] == view].drop(columns="view") for view in ("CC", "MLO"))
+    table = cc.merge(mlo, on=["patient", "laterality"], suffixes=("_cc", "_mlo"))
+    return table.rename(columns={"row_cc": "cc", "row_mlo": "mlo"})[["cc", "mlo", "patient", "laterality"]]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from dicom_files import drawn
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from small_stores import make_store, write_pngs
 
-from mammogan.data.pairs import Source, compare_stores, open_pair, patients
+from mammogan.data.pairs import Source, compare_stores, open_pair, patients, view_pairs
 from mammogan.data.store import Store
 from mammogan.errors import InputError
 
@@ -95,3 +98,24 @@ def test_sizes(pair: tuple[Store, Store], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="40 x 32"):
         compare_stores(pair[0], coarse, (40, 32))
     assert len(set(patients(pair[0]))) == 20
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["p", "q", None]), st.sampled_from(["L", "R", None]), st.sampled_from(["CC", "MLO", None])
+        ),
+        max_size=16,
+    )
+)
+def test_pairs_of_views_are_those_of_a_search_by_hand(rows: list[tuple[str | None, str | None, str | None]]) -> None:
+    manifest = pd.DataFrame(rows, columns=["patient", "laterality", "view"], dtype=object)
+    table = view_pairs(Store(Path(), 12, [], {}, manifest, manifest[:0]))
+    expected = []
+    for number, (patient, side, view) in enumerate(rows):
+        mlo = [row for row, facts in enumerate(rows) if facts == (patient, side, "MLO")]
+        known = None not in (patient, side) and view == "CC"
+        if known and mlo and rows.index((patient, side, "CC")) == number:
+            expected.append((number, mlo[0], patient, side))
+    assert list(table.itertuples(index=False, name=None)) == expected
+    assert list(table) == ["cc", "mlo", "patient", "laterality"]
