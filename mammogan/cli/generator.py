@@ -116,7 +116,7 @@ def plan_table(levels: list[LevelPlan]) -> str:
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of images.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images; two per breast where a run draws pairs.")],
     out: Annotated[Path, typer.Option(help="Folder to write to; one that was cut off is continued.")],
     seed: Seed = 0,
     form: Annotated[

@@ -35,6 +35,7 @@ class Identity:
     study: str  # text that the images of one study share
     patient: str
     age: int | None = None  # years
+    number: int = 1  # of the image in its study
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _state_facts(ds: FileDataset, header: Header) -> None:
     if identity.age is not None:
         ds.PatientAge = f"{identity.age:03d}Y"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study", identity.study), uid("series", identity.study)
-    ds.SeriesNumber, ds.InstanceNumber = 1, 1
+    ds.SeriesNumber, ds.InstanceNumber = 1, identity.number
     ds.PatientOrientation = ORIENTATION[header.laterality, header.view]
     ds.ImageLaterality, ds.ViewPosition = header.laterality, header.view
     view = code(*VIEWS[header.view])

@@ -20,8 +20,8 @@ def draw(count: int, p: float, random: torch.Generator) -> Tensor:
     """Draw random changes of `count` images: (count, 8).
 
     Mirroring, rotation, scale, aspect, shift along rows and columns, contrast and brightness, each left out with
-    probability 1 - p; the ranges are those of the paper's table 3, without its color operations. Images have one
-    channel.
+    probability 1 - p; the ranges are those of the paper's table 3, without its color operations. Both
+    views of a pair change alike.
     """
     use = torch.rand(count, 7, generator=random) < p
     flip = torch.where(use[:, 0] & (torch.rand(count, generator=random) < 0.5), -1.0, 1.0)

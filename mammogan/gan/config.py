@@ -12,6 +12,7 @@ from mammogan.gan.networks import RESAMPLINGS, Architecture
 from mammogan.gan.schedule import Schedule
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
+VIEWS = {"single": 1, "pair": 2}  # images that G draws from one latent vector
 # Settings that may differ when a run is continued. The first five change what it computes by no more than rounding.
 CHANGEABLE = (
     *("micro", "checkpoint_images", "checkpoint_minutes", "sample_images", "precision"),
@@ -57,6 +58,7 @@ class Config:
         repeats: minibatches between two updates of the schedule.
         loss: "wgan-gp" as in the original, or "r1".
         penalty_every: minibatches per penalty of D's gradient, which is weighted by their number (lazy regularization).
+        views: "single", or "pair": G draws CC and MLO of one breast, in this order, from one latent vector.
         condition: facts that both networks receive, of `CONDITIONS`, separated by commas: "", "view", "view,density".
         augment: overfitting of D (r_v) at which augmentation holds it, for few images; 0 is off. Needs split "train".
         augment_images: images in which the probability of augmentation may rise from 0 to 1.
@@ -96,6 +98,7 @@ class Config:
     repeats: int = 4
     loss: str = "wgan-gp"
     penalty_every: int = 1
+    views: str = "single"
     condition: str = ""
     augment: float = 0.0
     augment_images: int = 500_000
@@ -114,12 +117,14 @@ class Config:
                 value = getattr(self, name)
                 if value == () or not all(map(is_valid, value if isinstance(value, tuple) else (value,))):
                     raise ParameterError(f"The setting {name} must be {meaning}, not {value}.")
-        choices_of = {"loss": LOSSES, "precision": PRECISIONS, "resampling": tuple(RESAMPLINGS)}
+        choices_of = {"loss": LOSSES, "precision": PRECISIONS, "resampling": tuple(RESAMPLINGS), "views": tuple(VIEWS)}
         for name, choices in choices_of.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(f"The setting {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}.")
         if unknown := sorted(set(self.conditions) - set(CONDITIONS)):
             raise ParameterError(f"The setting condition may name {' and '.join(CONDITIONS)}, not {unknown[0]!r}.")
+        if self.views == "pair" and "view" in self.conditions:
+            raise ParameterError("The setting views=pair draws both views from one latent vector; omit condition=view.")
         if self.augment and self.split != "train":
             raise ParameterError("The setting augment needs images that D never sees; add split=train.")
 
@@ -131,8 +136,9 @@ class Config:
     def architecture(self, base: tuple[int, int]) -> Architecture:
         """Return the shape of the networks over a base grid."""
         names = ("levels", "latent", "fmap_base", "fmap_max", "fused", "resampling", "noise")
+        values = {name: getattr(self, name) for name in names}
         labels = sum(len(CONDITIONS[name]) for name in self.conditions)
-        return Architecture(base=base, labels=labels, **{name: getattr(self, name) for name in names})
+        return Architecture(base=base, channels=VIEWS[self.views], labels=labels, **values)
 
     def decay_of_average(self, batch: int) -> float:
         """Return how much the average of G's weights keeps per minibatch of so many images."""

@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mammogan.data.pairs import view_pairs
 from mammogan.data.store import Store
+from mammogan.errors import RunError
 from mammogan.gan.config import CONDITIONS
 from mammogan.gan.networks import RESAMPLINGS
 
@@ -36,14 +38,21 @@ class Population(TypedDict):
 class RealImages:
     """Real images of one level and split, in an order that is a function of the seed: one permutation per epoch.
 
-    Labels are one-hot facts of `conditions`. The split "" is the whole store; StoreError if there is no image in it.
+    Labels are one-hot facts of `conditions`, of a pair those of its CC. The split "" is the whole store; for `views`
+    and errors see `rows_of`.
     """
 
     def __init__(
-        self, store: Store, size: tuple[int, int], split: str, seed: int, conditions: tuple[str, ...] = ()
+        self,
+        store: Store,
+        size: tuple[int, int],
+        split: str,
+        seed: int,
+        conditions: tuple[str, ...] = (),
+        views: str = "single",
     ) -> None:
         self.array = store.images(size)
-        self.rows = np.flatnonzero(store.in_split(split))
+        self.rows = rows_of(store, split, views)
         self.bits = store.bits
         self.seed = seed
         self._labels = labels_of(store.manifest, conditions)
@@ -55,12 +64,12 @@ class RealImages:
         self._ahead: tuple[int, int, Future[tuple[Tensor, Tensor]]] | None = None
 
     def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        return self.rows[np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))]
 
     def batch(self, images: int, count: int, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return images `images` ... `images + count` of the endless order, or those at some positions among them.
 
-        Images are (n, 1, h, w), float32 in [-1, 1], and labels (n, k), float32.
+        Images are (n, 1, h, w), or (n, 2, h, w) of pairs, float32 in [-1, 1], and labels (n, k), float32.
         """
         gray, labels = self.gray_batch(images, count, positions)
         return from_gray(gray, self.bits), labels
@@ -69,9 +78,9 @@ class RealImages:
         """Return `batch` with the gray levels of the store, uint16."""
         n = len(self.rows)
         offsets = range(count) if positions is None else positions.tolist()
-        rows = [self._order((images + i) // n)[(images + i) % n] for i in offsets]
-        pixels = self._pixels[rows] if self._pixels is not None else np.stack([self.array[row] for row in rows])
-        return torch.from_numpy(pixels[:, None]), torch.from_numpy(self._labels[rows])
+        rows = np.stack([self._order((images + i) // n)[(images + i) % n] for i in offsets])
+        pixels = (self.array if self._pixels is None else self._pixels)[rows]
+        return torch.from_numpy(pixels), torch.from_numpy(self._labels[rows[:, 0]])
 
     def next_batch(self, images: int, count: int, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return `gray_batch` and start to read the following one, so that training does not wait for the disk."""
@@ -84,7 +93,32 @@ class RealImages:
     def draw_labels(self, count: int, random: torch.Generator) -> Tensor:
         """Draw labels of random images, with replacement: (count, k)."""
         picked = torch.randint(len(self.rows), (count,), generator=random).numpy()
-        return torch.from_numpy(self._labels[self.rows[picked]])
+        return torch.from_numpy(self._labels[self.rows[picked, 0]])
+
+
+def rows_of(store: Store, split: str, views: str = "single") -> np.ndarray:
+    """Return the rows of the images of a split, (n, 1), or for "pair" of the CC and MLO of each breast, (n, 2).
+
+    A pair is left out if only one view shows the chest wall at the other side than its laterality demands: one of them
+    is of another breast, or was turned.
+
+    Raises:
+        StoreError: the split has no images.
+        RunError: it has no pairs.
+    """
+    members = store.in_split(split)
+    if views == "single":
+        return np.flatnonzero(members)[:, None]
+    rows = view_pairs(store)[["cc", "mlo"]].to_numpy()
+    turned = np.array(["side" in (flags if flags is not None else ()) for flags in store.manifest["flags"]], bool)
+    rows = rows[members[rows].all(1) & (turned[rows[:, 0]] == turned[rows[:, 1]])]
+    if not len(rows):
+        of_split = f" of the split {split!r}" if split else ""
+        raise RunError(
+            f"No breast of {store.path}{of_split} has both a CC and an MLO; ingest both views with a table that states "
+            "patient and laterality, or omit views=pair."
+        )
+    return rows
 
 
 def labels_of(facts: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
@@ -93,9 +127,14 @@ def labels_of(facts: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
     return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(facts), 0), np.float32)
 
 
-def population(store: Store, split: str) -> Population:
-    """Return what sampling must know of the real images of a split: how many are of each kind, and their height."""
-    rows = store.manifest[store.in_split(split)]
+def population(store: Store, split: str, views: str = "single") -> Population:
+    """Return what sampling must know of the real images of a split: how many are of each kind, and their height.
+
+    Pairs count once, with the density of the CC and without a view.
+    """
+    rows = store.manifest.iloc[rows_of(store, split, views)[:, 0]]
+    if views == "pair":
+        rows = rows.assign(view=None)
     counts = rows.groupby(list(CONDITIONS), dropna=False).size().reset_index(name="count")
     height = rows["spacing_mm"].median() * store.sizes[-1][0]
     return {

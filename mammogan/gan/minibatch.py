@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
     Attributes:
         share: share of the minibatch.
-        real, labels: real images (n, 1, h, w), and labels (n, k) of these and of the images that G draws for D.
+        real, labels: real images (n, 1 or 2, h, w), and labels (n, k) of these and of the images that G draws for D.
         z_d, mix: latent vectors of D's update (n, latent), and weights of its penalty's mixtures (n,).
         z_g, labels_g: latent vectors and labels of G's update.
         seeds: of the noise of real images, and of those that G draws in D's update and in its own, (n, 3).

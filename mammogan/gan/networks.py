@@ -30,7 +30,7 @@ class Architecture:
     Attributes:
         base: size of level 0; the paper's 1280 x 1024 is 5 x 4 doubled eight times.
         levels: number of levels; level l has base x 2^l pixels.
-        channels: channels of the image; 1 for gray.
+        channels: channels of the image; 1 for gray, 2 for two views of one breast.
         latent: length of the latent vector.
         labels: length of the label vector that both networks receive; 0 for none.
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).

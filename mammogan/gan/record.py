@@ -18,6 +18,7 @@ from mammogan.data.store import Store, check_growth
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints, distributed
 from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config
+from mammogan.gan.dataset import rows_of
 
 NOISY = ("learning_rate", "precision")  # changed settings that may make gradients finite again
 QUIET = ("micro", "checkpoint_images", "checkpoint_minutes", "sample_images")  # changes that no history records
@@ -154,7 +155,7 @@ def fitted(config: Config, store: Store) -> Config:
     """Return the settings for the levels of a store.
 
     Raises:
-        RunError: the store has too few levels, or no image has a fact of `condition`.
+        RunError: the store has too few levels or no pairs, or no image has a fact of `condition`.
         StoreError: the split has no images.
         ParameterError: its sizes do not grow from a small one.
     """
@@ -165,7 +166,13 @@ def fitted(config: Config, store: Store) -> Config:
             f"The store {store.path} has {levels} levels up to {top[0]} x {top[1]}; set levels={levels}, or ingest at "
             "a larger size."
         )
-    rows = store.manifest[store.in_split(config.split)]
+    numbers = rows_of(store, config.split, config.views)
+    if config.augment:
+        rows_of(store, "validation", config.views)
+    left_out = int(store.in_split(config.split).sum()) - numbers.size
+    if left_out and not distributed.rank():
+        log.warning("%d images are left out; the other %d are %d pairs.", left_out, numbers.size, len(numbers))
+    rows = store.manifest.iloc[numbers[:, 0]]
     for name in config.conditions:
         if not np.isin(rows[name], CONDITIONS[name]).any():
             raise RunError(

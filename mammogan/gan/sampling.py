@@ -1,7 +1,8 @@
 """Images from a trained generator: any number, each a function of (seed, index), as PNG, store, DICOM or film.
 
 Nothing depends on how many images are drawn or on where a command was cut off: minibatches are aligned to a fixed grid
-of indices, and only one of them is in memory at a time.
+of indices, and only one of them is in memory at a time. Where the generator draws both views of a breast, its images
+follow each other: image 2k is the CC of vector k, and image 2k + 1 its MLO.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,11 @@ class Sampler:
         return self.generator.architecture.size(self.level)
 
     @property
+    def views(self) -> int:
+        """Images per latent vector: 2 where it draws CC and MLO of one breast."""
+        return self.generator.architecture.channels
+
+    @property
     def spacing_mm(self) -> float | None:
         """Size of one pixel at the detector."""
         return self.height_mm and self.height_mm / self.size.height
@@ -97,6 +104,8 @@ class Sampler:
         ParameterError if it is not a view or density, RunError if the generator cannot draw only these.
         """
         kinds = self.kinds
+        if self.views > 1 and facts.get("view"):
+            raise RunError("The generator draws CC and MLO of each breast; omit --view.")
         for name, value in facts.items():
             if not value:
                 continue
@@ -110,7 +119,7 @@ class Sampler:
         return replace(self, kinds=kinds)
 
     def _vector(self, seed: int, index: int) -> tuple[np.ndarray, int]:
-        """Draw a latent vector and a position in `kinds`."""
+        """Draw the latent vector of a number and a position in `kinds`."""
         rng = np.random.default_rng([seed, index])
         z = rng.standard_normal(self.generator.architecture.latent, np.float32)
         counts = np.array([kind.count for kind in self.kinds], float)
@@ -118,14 +127,14 @@ class Sampler:
         return z, min(kind, len(self.kinds) - 1)
 
     def _input(self, seed: int, index: int) -> tuple[np.ndarray, list[tuple[int, float]]]:
-        """Draw the latent vector of an image, and the kinds that it is between with their weights."""
+        """Draw the latent vector of an image or pair, and the kinds that it is between with their weights."""
         first, step = divmod(index, self.steps or 1)
         t = step / (self.steps or 1)
         (a, kind), (b, other) = self._vector(seed, first), self._vector(seed, first + 1)
         return slerp(a, b, t), [(kind, 1 - t), (other, t)]
 
     def inputs(self, seed: int, indices: range) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw latent vectors (N, latent) and labels (N, k): those of an image depend on seed and index alone."""
+        """Draw latent vectors (N, latent) and labels (N, k); those of one index depend on it and the seed alone."""
         of_kinds = labels_of(pd.DataFrame(self.kinds), self.conditions)
         vectors, mixtures = zip(*(self._input(seed, index) for index in indices), strict=True)
         labels = np.stack([sum(weight * of_kinds[kind] for kind, weight in mixture) for mixture in mixtures])
@@ -147,13 +156,16 @@ class Sampler:
 
     def facts(self, seed: int, index: int) -> dict[str, str | None]:
         """Return view and density of an image; None if unknown, as between CC and MLO."""
-        kinds = [self.kinds[kind] for kind, weight in self._input(seed, index)[1] if weight]
+        vector, channel = divmod(index, self.views)
+        kinds = [self.kinds[kind] for kind, weight in self._input(seed, vector)[1] if weight]
         values = {name: {getattr(kind, name) for kind in kinds} for name in CONDITIONS}
+        if self.views > 1:
+            values["view"] = {CONDITIONS["view"][channel]}
         return {name: ends.pop() if len(ends) == 1 else None for name, ends in values.items()}
 
     @property
     def batch(self) -> int:
-        """Images per minibatch: as many as have the pixels of four of 1280 x 1024, so that memory is bounded."""
+        """Vectors per minibatch: as many as have the pixels of four of 1280 x 1024, so that memory is bounded."""
         h, w = self.size
         return max(min(4 * 1280 * 1024 // (h * w), 64), 1)
 
@@ -164,10 +176,13 @@ class Sampler:
         Minibatches are aligned to a fixed grid and always whole: sums of another length may round otherwise.
         """
         device = next(self.generator.parameters()).device
-        for first in range(start - start % self.batch, start + count, self.batch):
-            z, labels = self.inputs(seed, range(first, first + self.batch))
-            noise = self.noise(seed, range(first, first + self.batch))
-            images = self.generator(z.to(device), self.level, self.alpha, labels.to(device), noise)[:, 0].cpu().numpy()
+        step = self.batch * self.views
+        for first in range(start - start % step, start + count, step):
+            vectors = range(first // self.views, first // self.views + self.batch)
+            z, labels = self.inputs(seed, vectors)
+            noise = self.noise(seed, vectors)
+            drawn = self.generator(z.to(device), self.level, self.alpha, labels.to(device), noise)
+            images = drawn.flatten(0, 1).cpu().numpy()
             yield from to_gray(images, self.bits)[max(start - first, 0) : max(start + count - first, 0)]
 
 
@@ -227,20 +242,22 @@ def sample(
         the folder, or the film.
 
     Raises:
-        ParameterError: an unknown form.
+        ParameterError: an unknown form, or an odd number of images where they are drawn in pairs.
         RunError: no trained generator, or facts that it did not receive.
         OutputError: the folder holds something else.
     """
     if form not in FORMATS:
         raise ParameterError(f"The format must be {' or '.join(FORMATS)}, not {form!r}.")
     sampler = Sampler.open(run, device, draw.at).only(view=draw.view, density=draw.density)
-    views = {kind.view for kind in sampler.kinds}
+    if draw.count % sampler.views or draw.first % sampler.views:
+        raise ParameterError("The generator draws two views of each breast; give an even --count and --first.")
+    views = {kind.view for kind in sampler.kinds} if sampler.views == 1 else set(CONDITIONS["view"])
     if form == "dicom" and None in views:
         raise RunError(
             "A DICOM mammogram states its view, and this generator does not know it; give --view to a run that was "
             "trained with condition=view, or write png or zarr."
         )
-    if form == "dicom" and draw.steps and len(views) > 1:
+    if form == "dicom" and draw.steps and len(views) > sampler.views:
         raise RunError("Images between CC and MLO have no view that DICOM can state; add --view.")
     draw = replace(draw, steps=draw.steps or (FILM_STEPS if form == "film" else 0))
     sampler, out = replace(sampler, steps=draw.steps), Path(out)
@@ -255,7 +272,7 @@ def sample(
                 progress("images", index + 1 - draw.first, draw.count)
         return out
     spacing = sampler.spacing_mm or DETECTOR_MM / sampler.size.height
-    with ImageFolder(out, draw, {**made_by, "format": form}, sampler.bits, spacing) as folder:
+    with ImageFolder(out, draw, {**made_by, "format": form}, sampler.bits, spacing, sampler.views) as folder:
         for index, pixels, facts in _images(sampler, draw, folder.done):
             folder.add(index, pixels, facts)
             progress("images", folder.done, draw.count)
@@ -264,7 +281,14 @@ def sample(
 
 def _images(sampler: Sampler, draw: Draw, done: int) -> Iterator[tuple[int, np.ndarray, dict[str, str | None]]]:
     """Yield index, pixels and facts of the images that are not done yet."""
-    start = draw.first + done
-    for index, pixels in enumerate(sampler.draw(max(draw.count - done, 0), draw.seed, start), start):
-        # The laterality is the one that the image shows: the chest wall of a left breast is at the left.
-        yield index, pixels, {**sampler.facts(draw.seed, index), "laterality": chest_side(overview(pixels))}
+    views, end = sampler.views, draw.first + draw.count
+    start = draw.first + done - done % views
+    images = sampler.draw(max(end - start, 0), draw.seed, start)
+    for first in range(start, end, views):
+        breast = list(islice(images, views))
+        # The laterality is the one that the images show: the chest wall of a left breast is at the left.
+        side = chest_side(overview(np.max(breast, axis=0)))
+        patient = f"synthetic-{draw.seed}-{first // views}" if views > 1 else None
+        for index, pixels in enumerate(breast, first):
+            if index >= draw.first + done:
+                yield index, pixels, {**sampler.facts(draw.seed, index), "laterality": side, "patient": patient}

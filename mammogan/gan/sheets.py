@@ -17,10 +17,14 @@ IMAGES = 16
 def draw_sheet(
     average: Generator, dataset: RealImages, config: Config, level: int, alpha: float, bits: int, count: int
 ) -> np.ndarray:
-    """Draw the images of fixed latent vectors, `count` at a time: (16, h, w), uint16 of so many bits."""
+    """Draw the images of fixed latent vectors, `count` at a time: (16, h, w), uint16 of so many bits.
+
+    CC and MLO of a pair are neighbors.
+    """
     random, device = random_at(config.seed, 2**40), average.dense.weight.device
-    z = torch.randn(IMAGES, config.latent, generator=random).to(device)
-    labels = dataset.draw_labels(IMAGES, random).to(device)
-    parts = zip(*(tensor.split(count) for tensor in (z, labels, torch.arange(IMAGES))), strict=True)
-    drawn = [average(z, level, alpha, y, Noise(seeds))[:, 0].cpu() for z, y, seeds in parts]
+    vectors = IMAGES // average.architecture.channels
+    z = torch.randn(vectors, config.latent, generator=random).to(device)
+    labels = dataset.draw_labels(vectors, random).to(device)
+    parts = zip(*(tensor.split(count) for tensor in (z, labels, torch.arange(vectors))), strict=True)
+    drawn = [average(z, level, alpha, y, Noise(seeds)).flatten(0, 1).cpu() for z, y, seeds in parts]
     return to_gray(torch.cat(drawn).numpy(), bits)

@@ -79,7 +79,7 @@ class Run:
                 of the store do not grow from a small one.
             OutputError: the folder cannot be written.
         """
-        config, device = fitted(config, store), distributed.join(device)
+        device, config = distributed.join(device), fitted(config, store)
         for batch in config.batches:
             distributed.own_pieces(batch, config.micro)
         folder, held = Path(folder), None
@@ -144,7 +144,8 @@ class Run:
         """Return the real images of a level and split; those of the last level are kept."""
         c = self.config
         if split not in self._datasets or self._datasets[split][0] != level:
-            self._datasets[split] = level, RealImages(self.store, self.store.sizes[level], split, c.seed, c.conditions)
+            size = self.store.sizes[level]
+            self._datasets[split] = level, RealImages(self.store, size, split, c.seed, c.conditions, c.views)
         return self._datasets[split][1]
 
     def train(
@@ -371,7 +372,7 @@ class Run:
                 "bits": self.store.bits,
                 "store": self.store.fingerprint,
                 "start": self._start,
-                "population": population(self.store, self.config.split),
+                "population": population(self.store, self.config.split, self.config.views),
             }
             if phase:
                 level, alpha = self._end_of(phase)

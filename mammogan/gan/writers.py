@@ -22,7 +22,7 @@ from mammogan.errors import OutputError, ParameterError
 
 FOLDER = 1000  # files per sub-folder
 RECORD, TABLE, FILM = "sample.json", "images.csv", "film.webp"
-COLUMNS = ("file", "view", "laterality", "density", "seed", "index")
+COLUMNS = ("file", "view", "laterality", "density", "seed", "index", "patient")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Draw:
     """Images to draw.
 
     Attributes:
-        count: number of images.
+        count: number of images; two per breast where the generator draws pairs of views.
         seed: random seed of the latent vectors, and of views and densities.
         first: index of the first image, so that several machines can share a seed.
         steps: interpolation: images from one latent vector to the next; 0 draws each from its own vector.
@@ -77,6 +77,7 @@ class ImageFolder:
         made_by: their `Draw.record`, and "format": "png", "dicom" or "film".
         bits: bits of the gray levels.
         spacing_mm: size of a pixel.
+        views: images per breast, 1 or 2; those of one breast follow each other.
 
     Attributes:
         done: number of images that are done.
@@ -85,8 +86,11 @@ class ImageFolder:
         OutputError: the folder holds something else, cannot be written, or another process writes to it.
     """
 
-    def __init__(self, out: Path, draw: Draw, made_by: dict[str, object], bits: int, spacing_mm: float) -> None:
+    def __init__(
+        self, out: Path, draw: Draw, made_by: dict[str, object], bits: int, spacing_mm: float, views: int = 1
+    ) -> None:
         self.out, self.draw, self.made_by, self.bits, self.spacing_mm = out, draw, made_by, bits, spacing_mm
+        self.views = views
         self.suffix = ".dcm" if made_by["format"] == "dicom" else ".png"
         record = out / RECORD
         if record.is_file():
@@ -104,11 +108,13 @@ class ImageFolder:
             raise OutputError(f"Another process writes to {out}; wait for it or stop it.") from None
         # A line that is not whole was cut off by a kill.
         self._table.seek(0)
-        lengths = [len(line) for line in self._table if line.endswith(b"\n")]
-        self._table.truncate(sum(lengths))
-        if not lengths:
+        lines = [line for line in self._table if line.endswith(b"\n")]
+        self._table.truncate(sum(map(len, lines)))
+        if not lines:
             self._add_row(COLUMNS)
-        self.done = max(len(lengths) - 1, 0)
+        # An early version's table has fewer columns.
+        self._columns = lines[0].decode().strip().split(",") if lines else COLUMNS
+        self.done = max(len(lines) - 1, 0)
 
     def _add_row(self, row: Sequence[object]) -> None:
         text = io.StringIO()
@@ -122,7 +128,10 @@ class ImageFolder:
         return f"{index // FOLDER:05d}/{self.draw.seed}-{index:08d}{self.suffix}"
 
     def add(self, index: int, pixels: np.ndarray, facts: dict[str, str | None]) -> None:
-        """Write one image (h, w), uint16, and list it; facts are view, laterality and density, None if unknown."""
+        """Write one image (h, w), uint16, and list it.
+
+        Facts are view, laterality, density and patient, None if unknown.
+        """
         name = self.name(index)
         comment = (
             "Synthetic: drawn by a generative network, shows no patient. "
@@ -135,18 +144,22 @@ class ImageFolder:
             else:
                 write_png(aside, pixels, self.bits, comment)
         values = {**facts, "file": name, "seed": self.draw.seed, "index": index}
-        self._add_row([values[column] for column in COLUMNS])
+        self._add_row([values[column] for column in self._columns])
         self.done += 1
 
     def _header(self, index: int, facts: dict[str, str | None], comment: str) -> Header:
-        """Return the facts of a DICOM file; its UIDs depend on the generator, the index and what was asked for."""
-        draw, patient = self.draw, f"SYNTHETIC^{self.draw.seed}-{index}"
-        parts = ("synthetic", self.made_by["generator"], draw.seed, draw.steps, draw.view, draw.density, index)
-        key = " ".join(map(str, parts))
+        """Return the facts of a DICOM file; its UIDs depend on the generator, the index and what was asked for.
+
+        Both views of a breast have one patient and one study.
+        """
+        draw, (breast, which) = self.draw, divmod(index, self.views)
+        parts = ("synthetic", self.made_by["generator"], draw.seed, draw.steps, draw.view, draw.density, breast)
+        study = " ".join(map(str, parts))
+        key = f"{study} {facts['view']}" if self.views > 1 else study
         return Header(
             view=facts["view"] or "",
             laterality=facts["laterality"] or "",
-            identity=Identity(key, key, patient),
+            identity=Identity(key, study, f"SYNTHETIC^{draw.seed}-{breast}", number=which + 1),
             device=Device(model="generative network"),
             spacing_mm=self.spacing_mm,
             synthetic=True,
@@ -154,12 +167,18 @@ class ImageFolder:
         )
 
     def film(self, milliseconds: int = 80, quality: int = 90) -> Path:
-        """Join all images to one animated WebP of 8 bits, `milliseconds` each, that repeats without end."""
+        """Join all images to one animated WebP of 8 bits, `milliseconds` each, that repeats without end.
+
+        Both views of a breast are next to each other.
+        """
+
+        def gray(index: int) -> np.ndarray:
+            with Image.open(self.out / self.name(index)) as picture:
+                return quantize(np.asarray(picture) / 65535, 8).astype(np.uint8)
 
         def frames() -> Iterator[Image.Image]:
-            for index in range(self.draw.first, self.draw.first + self.done):
-                with Image.open(self.out / self.name(index)) as picture:
-                    yield Image.fromarray(quantize(np.asarray(picture) / 65535, 8).astype(np.uint8))
+            for first in range(self.draw.first, self.draw.first + self.done, self.views):
+                yield Image.fromarray(np.hstack([gray(index) for index in range(first, first + self.views)]))
 
         rest = frames()
         options = {"append_images": rest, "duration": milliseconds, "loop": 0, "quality": quality}

@@ -44,6 +44,14 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pair_run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run on pairs of views; its generator draws at 20 x 16."""
+    folder = tmp_path_factory.mktemp("runs") / "pairs"
+    Run.open(store, folder, Config().changed({**BY_VIEW, "condition": "density", "views": "pair"})).train()
+    return folder
+
+
+@pytest.fixture(scope="session")
 def unconditional(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shorter run without conditions."""
     folder = tmp_path_factory.mktemp("runs") / "unconditional"

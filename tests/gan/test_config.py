@@ -78,6 +78,11 @@ def test_learning_rates_are_the_originals() -> None:
         ({"levels": "many"}, "levels='many' is not of type"),
         ({"levels": 3.5}, "levels=3.5 is not of type"),
         ({"fused": "maybe"}, "fused='maybe' is not of type"),
+        (
+            {"views": "pair", "condition": "density,view"},
+            "draws both views from one latent vector; omit condition=view",
+        ),
+        ({"views": "both"}, "views must be single or pair, not 'both'"),
         ({"levels": -1}, "levels must be 0 or more, not -1"),
         ({"batches": ""}, "batches must be positive, not ()"),
         ({"batches": "8 0"}, "batches must be positive, not (8, 0)"),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from mammogan.data.store import Store
-from mammogan.errors import StoreError
-from mammogan.gan.dataset import RealImages, dequantize, from_gray, population, to_gray
+from mammogan.errors import RunError, StoreError
+from mammogan.gan.dataset import RealImages, dequantize, from_gray, population, rows_of, to_gray
 
 
 def test_gray_levels_are_scaled_as_numpy_does() -> None:
@@ -36,6 +38,48 @@ def test_every_epoch_has_every_image_once(store: Store) -> None:
     torch.testing.assert_close(reals.batch(14, 4)[0][:2], epoch[14:])
     with pytest.raises(StoreError, match="no images in the split 'none'; name another split"):
         RealImages(store, (5, 4), "none", seed=3)
+
+
+def test_a_pair_is_cc_and_mlo_of_one_breast(store: Store) -> None:
+    reals = RealImages(store, (5, 4), "", seed=3, conditions=("density",), views="pair")
+    images, labels = reals.batch(0, 8)
+    assert images.shape == (8, 2, 5, 4)
+    manifest, gray = store.manifest, from_gray(torch.from_numpy(store.images((5, 4))[:]), store.bits)
+    seen = []
+    for pair, label in zip(images, labels, strict=True):
+        cc, mlo = (manifest.iloc[int((gray == image).all((1, 2)).nonzero())] for image in pair)
+        assert (cc["view"], mlo["view"]) == ("CC", "MLO")
+        assert (cc["patient"], cc["laterality"]) == (mlo["patient"], mlo["laterality"])
+        assert "ABCD"[int(label.argmax())] == cc["density"]
+        seen.append((cc["patient"], cc["laterality"]))
+    assert len(set(seen)) == 8
+    assert not torch.equal(reals.batch(8, 8)[0], images)
+
+
+def test_views_without_the_other_are_left_out(store: Store) -> None:
+    def rows(manifest: pd.DataFrame, split: str = "") -> list[list[int]]:
+        return rows_of(replace(store, manifest=manifest), split, "pair").tolist()
+
+    whole = rows(store.manifest)
+    assert len(whole) == 8
+    (first, second), rest = whole[0], whole[1:]
+    assert rows(store.manifest.assign(view=store.manifest["view"].mask(store.manifest.index == second, None))) == rest
+    assert rows(store.manifest.assign(split=np.where(store.manifest.index == first, "train", "test")), "test") == rest
+    # Both turned alike are a pair, as in an archive that shows all breasts from the other side.
+    for turned, expected in (([first], rest), ([first, second], whole)):
+        flags = [["side"] if row in turned else [] for row in range(len(store))]
+        assert rows(store.manifest.assign(flags=flags)) == expected
+    for lacking in ("patient", "laterality"):
+        with pytest.raises(RunError, match=r"No breast of .*store has both a CC and an MLO; ingest both views"):
+            rows(store.manifest.assign(**{lacking: None}))
+    with pytest.raises(RunError, match="of the split 'test' has both"):
+        rows(store.manifest.assign(split=np.where(store.manifest["view"] == "CC", "train", "test")), "test")
+
+
+def test_population_counts_pairs_once(store: Store) -> None:
+    kinds = population(store, "", "pair")["kinds"]
+    assert {kind["view"] for kind in kinds} == {None}
+    assert sum(kind["count"] for kind in kinds) == 8
 
 
 def test_population_counts_the_split(store: Store) -> None:

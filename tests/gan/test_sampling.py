@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mammogan.data.metadata import Labels, is_labels
+from mammogan.data.pairs import view_pairs
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.errors import ParameterError, RunError
-from mammogan.gan.dataset import Kind
+from mammogan.gan.dataset import Kind, to_gray
 from mammogan.gan.networks import Generator
 from mammogan.gan.sampling import Sampler, drawn_kinds, sample, slerp
 from mammogan.gan.writers import Draw
@@ -64,6 +65,36 @@ def test_a_chosen_view_reaches_the_generator_and_keeps_the_vectors(run: Path) ->
         sampler.only(density="B")
     with pytest.raises(ParameterError, match="view must be CC or MLO, not 'ML'"):
         sampler.only(view="ML")
+
+
+def test_both_views_of_a_breast_come_from_one_vector(pair_run: Path, store: Store, tmp_path: Path) -> None:
+    sampler = Sampler.open(pair_run)
+    drawn = np.stack(list(sampler.draw(140, 5)))
+    assert drawn.shape == (140, 20, 16)
+    for count, start in ((1, 1), (3, 127), (2, 138)):  # also across the border of two minibatches, 64 vectors each
+        np.testing.assert_array_equal(np.stack(list(sampler.draw(count, 5, start))), drawn[start : start + count])
+    z, labels = sampler.inputs(5, range(64))
+    both = sampler.generator(z, sampler.level, sampler.alpha, labels, sampler.noise(5, range(64)))
+    np.testing.assert_array_equal(to_gray(both.numpy(), 12).reshape(128, 20, 16), drawn[:128])
+    folder = sample(pair_run, tmp_path / "zarr", Draw(12, 5), "zarr")
+    manifest = Store.open(folder).manifest
+    np.testing.assert_array_equal(Store.open(folder).images()[:], drawn[:12])
+    assert manifest["view"].tolist() == ["CC", "MLO"] * 6
+    assert manifest["patient"].nunique() == 6
+    pairs = view_pairs(Store.open(folder))
+    assert pairs[["cc", "mlo"]].to_numpy().tolist() == [[2 * k, 2 * k + 1] for k in range(6)]
+    assert manifest["density"].tolist()[::2] == manifest["density"].tolist()[1::2]
+    assert {None} != set(manifest["density"]) <= set(store.manifest["density"])
+
+
+def test_pairs_are_refused_where_they_make_no_sense(pair_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="two views of each breast; give an even --count and --first"):
+        sample(pair_run, tmp_path / "a", Draw(3, 5))
+    with pytest.raises(ParameterError, match="even --count and --first"):
+        sample(pair_run, tmp_path / "a", Draw(2, 5, first=1))
+    with pytest.raises(RunError, match="draws CC and MLO of each breast; omit --view"):
+        sample(pair_run, tmp_path / "a", Draw(2, 5, view="CC"))
+    assert not (tmp_path / "a").exists()
 
 
 def test_facts_are_known_if_they_are_conditions_or_all_share_them() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from gan_runs import AUGMENTED, BY_VIEW, LATE, SCRIPT, SHORT, SMOOTH, arguments,
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.store import Store
-from mammogan.errors import OutputError, ParameterError, RunError
+from mammogan.errors import OutputError, ParameterError, RunError, StoreError
 from mammogan.gan import checkpoints, training
 from mammogan.gan.config import Config
 from mammogan.gan.sampling import Sampler
@@ -69,6 +70,47 @@ def test_a_run_begins_with_the_networks_of_another(store: Store, finished: Path,
     publish_run(finished, tmp_path / "published")
     with pytest.raises(RunError, match="without discriminator"):
         Run.open(store, tmp_path / "other", late, start=tmp_path / "published")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("augmented", [False, True])
+def test_killed_run_of_pairs_ends_bit_for_bit_where_an_unbroken_one_ends(
+    split_store: Store, tmp_path: Path, augmented: bool
+) -> None:
+    split_by_patient(split_store, tmp_path / "store")
+    settings = {**(AUGMENTED if augmented else SHORT), **SMOOTH, "condition": "density", "views": "pair"}
+    by_patient = Store.open(tmp_path / "store")
+    whole, killed = (arguments(by_patient, tmp_path / name, settings) for name in ("whole", "killed"))
+    subprocess.run([sys.executable, "-c", SCRIPT, *whole, "0"], check=True)
+    kill_and_continue(killed, 230)
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    assert checkpoints.trained(tmp_path / "whole").architecture.channels == 2
+    sheet = np.load(tmp_path / "whole" / "samples" / f"{SHORT['total_images']:012d}.npy")
+    assert sheet.shape == (16, 20, 16)
+    assert not np.array_equal(sheet[0], sheet[1])
+
+
+def split_by_patient(store: Store, path: Path) -> None:
+    """Copy a store, every other patient of it held out."""
+    shutil.copytree(store.path, path)
+    held_out = store.manifest["patient"].factorize()[0] % 2 == 1
+    manifest = store.manifest.assign(split=np.where(held_out, "validation", "train"))
+    manifest.to_parquet(path / "manifest.parquet", index=False)
+
+
+def test_pairs_are_counted_and_needed(split_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pairs = {**SHORT, "views": "pair"}
+    run = Run.open(split_store, tmp_path / "run", Config().changed({**pairs, "split": "train"}))
+    count = len(run._dataset(0, "train").rows)
+    images = int((split_store.manifest["split"] == "train").sum())
+    assert f"{images - 2 * count} images are left out; the other {2 * count} are {count} pairs" in caplog.text
+    lone = replace(split_store, manifest=split_store.manifest.assign(split=split_store.manifest["view"]))
+    with pytest.raises(RunError, match=r"No breast of .* of the split 'MLO' has both"):
+        Run.open(lone, tmp_path / "none", Config().changed({**pairs, "split": "MLO"}))
+    lone = replace(split_store, manifest=split_store.manifest.assign(split="train"))
+    with pytest.raises(StoreError, match="no images in the split 'validation'"):
+        Run.open(lone, tmp_path / "none", Config().changed(AUGMENTED))
+    assert not (tmp_path / "none").exists()
 
 
 def kill_and_continue(words: list[str], kill_at: int) -> None:

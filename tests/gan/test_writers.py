@@ -20,6 +20,9 @@ from gan_runs import read_table
 from PIL import Image
 
 from mammogan.data.dicom import read_mammogram
+from mammogan.data.dicom_writer import ORIENTATION
+from mammogan.data.ingest import Settings, ingest
+from mammogan.data.pairs import view_pairs
 from mammogan.data.store import Store
 from mammogan.errors import OutputError, StoreError
 from mammogan.gan.sampling import Sampler, sample
@@ -73,6 +76,75 @@ def test_dciodvfy_finds_nothing_but_the_mark_that_it_does_not_know(run: Path, tm
     for row in read_table(folder):
         errors = validator_errors(folder / row["file"])
         assert all("(0x0008,0x001c)" in line for line in errors), errors
+
+
+def test_a_pair_is_one_study_of_one_patient(pair_run: Path, tmp_path: Path) -> None:
+    folder = sample(pair_run, tmp_path / "dicom", Draw(4, 5), "dicom")
+    table, images = read_table(folder), list(Sampler.open(pair_run).draw(4, 5))
+    files = [pydicom.dcmread(folder / row["file"]) for row in table]
+    for file, row, image in zip(files, table, images, strict=True):
+        assert (file.ViewPosition, file.ImageLaterality) == (row["view"], row["laterality"])
+        assert file.ViewCodeSequence[0].CodeValue == {"CC": "399162004", "MLO": "399368009"}[row["view"]]
+        assert file.PatientOrientation == ORIENTATION[row["laterality"], row["view"]]
+        np.testing.assert_array_equal(file.pixel_array, image)
+    for first, second in (files[:2], files[2:]):
+        assert (first.ViewPosition, second.ViewPosition) == ("CC", "MLO")
+        assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
+        assert first.SOPInstanceUID != second.SOPInstanceUID
+        for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "ImageLaterality"):
+            assert first[name] == second[name]
+    assert files[0].PatientID == "SYNTHETIC^5-0" != files[2].PatientID
+    assert files[0].StudyInstanceUID != files[2].StudyInstanceUID
+    if shutil.which("dciodvfy"):
+        errors = [line for row in table for line in validator_errors(folder / row["file"])]
+        assert all("(0x0008,0x001c)" in line for line in errors), errors
+    if shutil.which("dcentvfy"):
+        checked = subprocess.run(
+            ["dcentvfy", *(folder / row["file"] for row in table)], capture_output=True, text=True, check=True
+        )
+        assert "Error" not in checked.stdout + checked.stderr
+
+
+def test_pictures_of_a_pair_are_ingested_as_one(pair_run: Path, tmp_path: Path) -> None:
+    folder = sample(pair_run, tmp_path / "png", Draw(8, 5), "png")
+    settings = Settings(height=20, width=16, prepared=True, allow_synthetic=True)
+    store = ingest([folder], tmp_path / "store", settings)
+    rows = view_pairs(store)[["cc", "mlo"]].to_numpy()
+    drawn = {image.tobytes(): index for index, image in enumerate(Sampler.open(pair_run).draw(8, 5))}
+    images = [[drawn[image.tobytes()] for image in store.images()[row]] for row in rows]
+    assert sorted(images) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_a_pair_that_a_kill_cut_in_two_is_completed(pair_run: Path, tmp_path: Path) -> None:
+    whole, cut = (sample(pair_run, tmp_path / name, Draw(6, 5), "dicom") for name in ("whole", "cut"))
+    table = cut / "images.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:4]))  # the second breast lacks its MLO
+    sample(pair_run, cut, Draw(6, 5), "dicom")
+    assert table.read_text() == (whole / "images.csv").read_text()
+    for row in read_table(whole):
+        assert (cut / row["file"]).read_bytes() == (whole / row["file"]).read_bytes()
+
+
+def test_a_folder_of_an_early_version_is_continued(run: Path, tmp_path: Path) -> None:
+    """Its table has no patients."""
+    folder = sample(run, tmp_path / "png", Draw(2, 5), "png")
+    rows = [line.rpartition(",")[0] for line in (folder / "images.csv").read_text().splitlines()]
+    (folder / "images.csv").write_text("\n".join(rows) + "\n")
+    sample(run, folder, Draw(3, 5), "png")
+    assert [(row["index"], "patient" in row) for row in read_table(folder)] == [(str(k), False) for k in range(3)]
+
+
+def test_a_film_of_pairs_shows_both_views(pair_run: Path, tmp_path: Path) -> None:
+    film = sample(pair_run, tmp_path / "film", Draw(6, 5, steps=2), "film")
+    drawn = np.stack(list(replace(Sampler.open(pair_run), steps=2).draw(6, 5)))
+    with Image.open(film) as picture:
+        assert picture.n_frames == 3
+        for number in range(3):
+            picture.seek(number)
+            shown = np.asarray(picture.convert("L"), float)
+            expected = np.hstack(drawn[2 * number : 2 * number + 2]) / 4095 * 255
+            assert shown.shape == (20, 32)
+            assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="DCMTK is not installed")
