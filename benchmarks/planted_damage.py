@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from mammogan.artifacts.classes import KEYS
-from mammogan.artifacts.facts import oriented
-from mammogan.data.segmentation import breast_mask
+from mammogan.data.segmentation import breast_mask, oriented
 from mammogan.errors import ParameterError
 
 Damage = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]

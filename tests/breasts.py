@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy import ndimage
 
 from mammogan.data.images import Images
-from mammogan.data.store import quantize
+from mammogan.data.store import Store, StoreWriter, quantize
 
 SIZE = (80, 64)
 
@@ -31,3 +33,14 @@ def breasts() -> Images:
     pixels = np.stack([quantize(breast(rng, view), 12) for view in views])
     names = np.arange(80).astype(str)
     return Images(pixels, 12, names, views, np.repeat(np.arange(20), 4), np.full(80, 2.75))
+
+
+def pairs_store(path: Path, count: int, *, agree: bool = True, seed: int = 0) -> Store:
+    """Write a store of both views of `count` breasts, one per patient, of one anatomy or of two."""
+    with StoreWriter(path, *SIZE, 12, {"by": "test"}) as writer:
+        for number in range(count):
+            for view in ("CC", "MLO"):
+                rng = np.random.default_rng([seed, number, 0 if agree else len(view)])
+                facts = {"id": f"{number}-{view}", "patient": f"patient {number}", "laterality": "L", "view": view}
+                writer.accept(breast(rng, view), **facts)
+    return Store.open(path)

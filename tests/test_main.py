@@ -52,6 +52,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("inspect /nowhere --out x", "/nowhere"),
         ("align /nowhere /nowhere --out x", "/nowhere"),
         ("align /nowhere /nowhere --out file", "file cannot be written"),
+        ("pairs /nowhere --out x", "/nowhere"),
         ("labels /nowhere labels.csv", "/nowhere"),
         ("study build /nowhere /nowhere --out x", "/nowhere"),
         ("study serve /nowhere", "/nowhere"),

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
 
-from mammogan.artifacts.facts import oriented
-from mammogan.data.segmentation import breast_mask
+from mammogan.data.segmentation import breast_mask, oriented
+from mammogan.metrics.view_agreement import quantiles
 from mammogan.types import ImageStack
 
 FIELD_MM = 220.0  # height of the image where no pixel spacing is known: that of a large detector less its margin
@@ -130,6 +130,16 @@ def count_blobs(images: ImageStack, bits: int, spacing_mm: np.ndarray | None = N
         find_blobs(image, float(mm)).assign(image=i) for i, (image, mm) in enumerate(zip(gray, spacing, strict=True))
     ]
     return pd.concat(tables, ignore_index=True)[COLUMNS], np.array([len(table) for table in tables])
+
+
+def blob_depths(images: ImageStack, bits: int) -> np.ndarray:
+    """Return the distances of the blobs of each image from the chest wall, shares of its height, as `quantiles`.
+
+    Images are as for `count_blobs`, `FIELD_MM` high. (n, QUANTILES); NaN where an image has no blob.
+    """
+    table, counts = count_blobs(images, bits)
+    groups = np.split(table["x_mm"].to_numpy(float) / FIELD_MM, np.cumsum(counts)[:-1])
+    return np.stack([quantiles(depths) for depths in groups])
 
 
 def compare_blobs(

@@ -10,7 +10,7 @@ from scipy import fft, ndimage, stats
 from scipy.spatial import ConvexHull, QhullError
 
 from mammogan.data.geometry import resize
-from mammogan.data.segmentation import breast_mask, chest_side
+from mammogan.data.segmentation import breast_mask, oriented, pectoral_edge
 from mammogan.metrics.distances import blocks
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
 from mammogan.types import ImageStack, Progress, Size, no_progress
@@ -36,11 +36,6 @@ THUMBNAIL_COLUMNS = [f"t{k}" for k in range(THUMBNAIL.height * THUMBNAIL.width)]
 # Second difference along rows of the second difference along columns.
 DIAGONAL = np.outer((1, -2, 1), (1, -2, 1)) / np.float32(4)
 PATCHES = 4  # that are searched for elsewhere in the image
-
-
-def oriented(image: np.ndarray) -> np.ndarray:
-    """Return an image (h, w) with its chest wall at the left edge."""
-    return image if chest_side(image) == "L" else image[:, ::-1]
 
 
 def image_facts(image: np.ndarray) -> dict[str, float]:
@@ -94,16 +89,9 @@ def _pectoral(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     smooth = ndimage.gaussian_filter(image, max(h / 80, 0.5))
     inside = float(np.median(image[mask])) if mask.any() else 0.0
     corner = float(smooth[: max(h // 6, 1), : max(w // 8, 1)].mean())
-    # The edge is the steepest fall of gray along a row within the breast, away from the skin.
-    height, width = max(2 * h // 5, 4), max(w // 2, 4)
-    fall = -np.diff(smooth[:height, : width + 1], axis=1)
-    safe = ndimage.binary_erosion(np.pad(mask, ((1, 0), (1, 0)), mode="edge"), iterations=max(h // 40, 1))[1:, 1:]
-    fall = np.where(safe[:height, :width], fall, 0)
-    column, strength = fall.argmax(1), fall.max(1)
-    steep = strength > max(0.02, float(np.quantile(strength, 0.5)) * 0.5)
-    if steep.sum() < 4:
+    y, x = pectoral_edge(smooth, mask)
+    if len(y) < 4:
         return {"corner": corner - inside, "edge_residual": 0.0, "edge_slope": 0.0}
-    y, x = np.flatnonzero(steep), column[steep]
     line = stats.theilslopes(x, y)
     residual = float(np.median(np.abs(x - line.intercept - line.slope * y))) / h
     return {"corner": corner - inside, "edge_residual": residual, "edge_slope": float(line.slope)}

@@ -1,4 +1,4 @@
-"""The command align."""
+"""Commands that compare sets: align, pairs."""
 
 from __future__ import annotations
 
@@ -83,3 +83,31 @@ def align(
                 stack.enter_context(renewing_folder(store, STORE, inputs, force))
         report = compare(real, synthetic[0], out, settings, progress=stack.enter_context(Bars()))
     print(f"The report is {report}; it took {cost()}.")
+
+
+@app.command()
+def pairs(
+    images: Annotated[Path, typer.Argument(metavar="SET", help="Store, or folder, of images of both views.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; folders of images are ingested into stores next to it.")],
+    real: Annotated[Path | None, typer.Option(help="Real images to compare with: store, or folder.")] = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    force: Force = False,
+) -> None:
+    """Test whether the CC and the MLO of each breast agree better than views of different patients."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import PAIRS, STORE
+    from mammogan.report.views import compare_pairs, printed
+
+    if not force:
+        check_empty(out)
+    sets = {"synthetic": images, **({"real": real} if real else {})}
+    with ExitStack() as stack:
+        stack.enter_context(renewing_folder(out, [PAIRS], list(sets.values()), force))
+        for kind, source in sets.items():
+            if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
+                store = out.with_name(f"{out.name}.{kind}.store")
+                stack.enter_context(renewing_folder(store, STORE, list(sets.values()), force))
+        rows = compare_pairs(images, out, real, seed=seed, workers=workers, progress=stack.enter_context(Bars()))
+    print(printed(rows).to_string(index=False, float_format="%.3f"))
+    print(f"The report is {out / 'report.html'}")

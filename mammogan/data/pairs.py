@@ -1,8 +1,9 @@
 """Open two sets of images on one gray grid, window and geometry, or say what to do; pair the views of one breast."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -59,9 +60,14 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def open_pair(
-    real: str | Path,
-    synthetic: str | Path,
+def open_pair(real: str | Path, synthetic: str | Path, out: Path, **options: Any) -> tuple[Store, Store]:
+    """Open two sets as stores, see `open_sets`; their folders become OUT.real.store and OUT.synthetic.store."""
+    opened = open_sets({"real": real, "synthetic": synthetic}, out, **options)
+    return opened["real"], opened["synthetic"]
+
+
+def open_sets(
+    sets: Mapping[str, str | Path],
     out: Path,
     *,
     size: Size | None = None,
@@ -70,25 +76,25 @@ def open_pair(
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress = no_progress,
-) -> tuple[Store, Store]:
-    """Open two sets as stores; folders are ingested into stores next to `out`, and those that were cut off continued.
+) -> dict[str, Store]:
+    """Open sets as stores; folders are ingested into stores next to `out`, and those that were cut off continued.
 
-    Pictures are stored unchanged. DICOM files are displayed and brought to the other set's size.
+    Pictures are stored unchanged. DICOM files are displayed and brought to the other sets' size.
 
     Args:
-        real, synthetic: a store, or a folder of DICOM files or pictures.
-        out: the stores of folders are named after it, OUT.real.store and OUT.synthetic.store.
-        size: size of DICOM files where the other set has no size either; None means 1280 x 1024.
+        sets: a store, or a folder of DICOM files or pictures, by name; only "synthetic" may be drawn by a program.
+        out: the stores of folders are named after it, OUT.NAME.store.
+        size: size of DICOM files where no other set has a size either; None means 1280 x 1024.
         bits: gray levels run from 0 to 2^bits - 1; 0 means those of a store, or of the pictures, at most 12.
-        fewer_bits: accept pictures of fewer bits than the other set has. Their gray grid is coarser, which the caller
+        fewer_bits: accept pictures of fewer bits than another set has. Their gray grid is coarser, which the caller
             must take into account.
         workers, scheduler: see `parallel.guarded_map`.
-        progress: counts "real files" and "synthetic files".
+        progress: counts "NAME files".
 
     Raises:
-        InputError: a set cannot be read, or the two cannot be brought to one grid.
+        InputError: a set cannot be read, or they cannot be brought to one grid.
     """
-    sources = {"real": Source.at(real), "synthetic": Source.at(synthetic)}
+    sources = {name: Source.at(path) for name, path in sets.items()}
     stores = [source for source in sources.values() if source.kind == "store"]
     depth = bits or (stores[0].bits if stores else min(12, *(source.bits for source in sources.values())))
     for name, source in sources.items():
@@ -105,10 +111,10 @@ def open_pair(
             "size; ingest one with the other's --height and --width."
         )
     default = sizes[0] if sizes else size or Size(1280, 1024)
-    opened = []
+    opened = {}
     for name, source in sources.items():
         if source.kind == "store":
-            opened.append(Store.open(source.path))
+            opened[name] = Store.open(source.path)
             continue
         path, task = out.with_name(f"{out.name}.{name}.store"), f"{name} files"
         settings = Settings(
@@ -118,11 +124,10 @@ def open_pair(
             allow_synthetic=name == "synthetic",
             fewer_bits=fewer_bits,
         )
-        store = ingest(
+        opened[name] = ingest(
             [source.path], path, settings, workers=workers, scheduler=scheduler, progress=progress, task=task
         )
-        opened.append(store)
-    return opened[0], opened[1]
+    return opened
 
 
 def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None = None) -> Size:
@@ -165,7 +170,8 @@ def view_pairs(store: Store) -> pd.DataFrame:
     """Return the two views of each breast that a store has both of, in the order of the CC views.
 
     Images of no known patient, side or view belong to no pair. Where a breast has several images of one view, the
-    first counts.
+    first counts. A pair is left out if only one of its views has the flag side: they show different breasts, or one of
+    them was turned.
 
     Returns:
         Table with the columns cc and mlo (rows of the store, 0-based), patient and laterality; empty without pairs.
@@ -174,4 +180,24 @@ def view_pairs(store: Store) -> pd.DataFrame:
     images = store.manifest[keys].reset_index(names="row").dropna().drop_duplicates(keys)
     cc, mlo = (images[images["view"] == view].drop(columns="view") for view in ("CC", "MLO"))
     table = cc.merge(mlo, on=["patient", "laterality"], suffixes=("_cc", "_mlo"))
-    return table.rename(columns={"row_cc": "cc", "row_mlo": "mlo"})[["cc", "mlo", "patient", "laterality"]]
+    table = table.rename(columns={"row_cc": "cc", "row_mlo": "mlo"})[["cc", "mlo", "patient", "laterality"]]
+    other = np.array(["side" in (flags if flags is not None else ()) for flags in store.manifest["flags"]], bool)
+    return table[other[table["cc"]] == other[table["mlo"]]].reset_index(drop=True)
+
+
+def require_pairs(store: Store) -> pd.DataFrame:
+    """Return `view_pairs` of a store; an InputError says why it has none."""
+    pairs = view_pairs(store)
+    if len(pairs):
+        return pairs
+    known = store.manifest[["patient", "laterality", "view"]]
+    unknown = [fact for fact in known if known[fact].isna().all()]
+    views = sorted(set(known["view"].dropna()))
+    advice = "ingest both views of each breast, with a table of labels where the files do not state them."
+    if unknown:
+        problem = f"the {' and the '.join(unknown)} of no image is known"
+    elif len(views) == 1:
+        problem = f"all views are {views[0]}"
+    else:
+        problem = "no CC and MLO are of one patient and one side"
+    raise InputError(f"The store {store.path} has no pair of views, since {problem}; {advice}")

@@ -81,3 +81,27 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     if count == 0:
         return np.zeros(image.shape, bool)
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+
+
+def oriented(image: np.ndarray) -> np.ndarray:
+    """Return an image (h, w) with its chest wall at the left edge."""
+    return image if chest_side(image) == "L" else image[:, ::-1]
+
+
+def pectoral_edge(smooth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the edge of the pectoral muscle, in the upper part of the picture's left half.
+
+    It is the steepest fall of gray along a row within the breast, away from the skin, in rows where that is steep.
+
+    Args:
+        smooth: (h, w) smoothed gray values in [0, 1], chest wall at the left.
+        mask: (h, w) True inside the breast.
+    """
+    h, w = smooth.shape
+    height, width = max(2 * h // 5, 4), max(w // 2, 4)
+    fall = -np.diff(smooth[:height, : width + 1], axis=1)
+    safe = ndimage.binary_erosion(np.pad(mask, ((1, 0), (1, 0)), mode="edge"), iterations=max(h // 40, 1))[1:, 1:]
+    fall = np.where(safe[:height, :width], fall, 0)
+    column, strength = fall.argmax(1), fall.max(1)
+    steep = strength > max(0.02, float(np.quantile(strength, 0.5)) * 0.5)
+    return np.flatnonzero(steep), column[steep]

@@ -99,9 +99,6 @@ class RealImages:
 def rows_of(store: Store, split: str, views: str = "single") -> np.ndarray:
     """Return the rows of the images of a split, (n, 1), or for "pair" of the CC and MLO of each breast, (n, 2).
 
-    A pair is left out if only one view shows the chest wall at the other side than its laterality demands: one of them
-    is of another breast, or was turned.
-
     Raises:
         StoreError: the split has no images.
         RunError: it has no pairs.
@@ -110,8 +107,7 @@ def rows_of(store: Store, split: str, views: str = "single") -> np.ndarray:
     if views == "single":
         return np.flatnonzero(members)[:, None]
     rows = view_pairs(store)[["cc", "mlo"]].to_numpy()
-    turned = np.array(["side" in (flags if flags is not None else ()) for flags in store.manifest["flags"]], bool)
-    rows = rows[members[rows].all(1) & (turned[rows[:, 0]] == turned[rows[:, 1]])]
+    rows = rows[members[rows].all(1)]
     if not len(rows):
         of_split = f" of the split {split!r}" if split else ""
         raise RunError(

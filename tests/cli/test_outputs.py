@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from breasts import pairs_store
 from gan_runs import SHORT
 from small_stores import make_store
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "study build": ("study build {store} {other} --out {out} --pairs 1", "store"),
     "study analyse": ("study analyse {answers} --out {out} --simulations 99", "answers"),
     "align": ("align {store} {other} --out {out} --moments-only --draws 2 --splits 2 --permutations 2", "store"),
+    "pairs": ("pairs {both} --out {out}", "both"),
     "reference": ("reference {run} --real {trained} --out {out} --count 16", "run"),
 }
 QUICK = ["phantom", "ingest", "inspect", "study build"]  # commands that take less than a second or two
@@ -41,6 +43,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> dict[str
     for number, name in enumerate(("store", "other", "trained")):
         make_store(folder / name, 40, number)
     shutil.copytree(phantoms, folder / "phantoms")
+    pairs_store(folder / "both", 4)
     settings = Config().changed({**SHORT, "levels": 4, "stable_images": 8, "fade_images": 8, "total_images": 64})
     Run.open(Store.open(folder / "trained"), folder / "run", settings).train()
     rows = [(f"r{reader}", k, (reader * k) % 2) for reader in range(8) for k in range(1, 11)]

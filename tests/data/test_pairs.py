@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from dicom_files import drawn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from small_stores import make_store, write_pngs
 
-from mammogan.data.pairs import Source, compare_stores, open_pair, patients, view_pairs
+from mammogan.data.pairs import Source, compare_stores, open_pair, patients, require_pairs, view_pairs
 from mammogan.data.store import Store
 from mammogan.errors import InputError
 
@@ -100,22 +100,41 @@ def test_sizes(pair: tuple[Store, Store], tmp_path: Path) -> None:
     assert len(set(patients(pair[0]))) == 20
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["p", "q", None]), st.sampled_from(["L", "R", None]), st.sampled_from(["CC", "MLO", None])
-        ),
-        max_size=16,
-    )
+FACTS = st.tuples(
+    st.sampled_from(["p", "q", None]),
+    st.sampled_from(["L", "R", None]),
+    st.sampled_from(["CC", "MLO", None]),
+    st.sampled_from([None, [], ["clips"], ["side", "clips"]]),
 )
-def test_pairs_of_views_are_those_of_a_search_by_hand(rows: list[tuple[str | None, str | None, str | None]]) -> None:
-    manifest = pd.DataFrame(rows, columns=["patient", "laterality", "view"], dtype=object)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(FACTS, max_size=16))
+def test_pairs_of_views_are_those_of_a_search_by_hand(rows: list[tuple]) -> None:
+    manifest = pd.DataFrame(rows, columns=["patient", "laterality", "view", "flags"], dtype=object)
     table = view_pairs(Store(Path(), 12, [], {}, manifest, manifest[:0]))
-    expected = []
-    for number, (patient, side, view) in enumerate(rows):
-        mlo = [row for row, facts in enumerate(rows) if facts == (patient, side, "MLO")]
+    breasts, expected = [row[:3] for row in rows], []
+    for number, (patient, side, view, flags) in enumerate(rows):
+        mlo = [row for row, facts in enumerate(breasts) if facts == (patient, side, "MLO")]
         known = None not in (patient, side) and view == "CC"
-        if known and mlo and rows.index((patient, side, "CC")) == number:
+        if not (known and mlo and breasts.index((patient, side, "CC")) == number):
+            continue
+        if ("side" in (flags or [])) == ("side" in (rows[mlo[0]][3] or [])):
             expected.append((number, mlo[0], patient, side))
     assert list(table.itertuples(index=False, name=None)) == expected
     assert list(table) == ["cc", "mlo", "patient", "laterality"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([(None, "L", "CC"), (None, "L", "MLO")], "the patient of no image is known; ingest both views"),
+        ([("p", None, "CC"), ("p", None, "MLO")], "the laterality of no image is known"),
+        ([("p", "L", "CC"), ("p", "R", "CC")], "all views are CC"),
+        ([("p", "L", "CC"), ("p", "R", "MLO"), ("q", "L", "MLO")], "no CC and MLO are of one patient and one side"),
+    ],
+)
+def test_a_store_without_pairs_of_views_says_why(rows: list[tuple], sentence: str) -> None:
+    manifest = pd.DataFrame(rows, columns=["patient", "laterality", "view"], dtype=object).assign(flags=None)
+    with pytest.raises(InputError, match=f"no pair of views, since {sentence}"):
+        require_pairs(Store(Path("archive"), 12, [], {}, manifest, manifest[:0]))
