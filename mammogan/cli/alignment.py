@@ -1,4 +1,4 @@
-"""Commands that compare sets: align, pairs."""
+"""Commands that compare sets: align, pairs, utility."""
 
 from __future__ import annotations
 
@@ -111,3 +111,39 @@ def pairs(
         rows = compare_pairs(images, out, real, seed=seed, workers=workers, progress=stack.enter_context(Bars()))
     print(printed(rows).to_string(index=False, float_format="%.3f"))
     print(f"The report is {out / 'report.html'}")
+
+
+@app.command()
+def utility(
+    real: Annotated[Path, typer.Argument(help="Store of real images with labels.")],
+    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images with labels.")],
+    label: Annotated[str, typer.Option(help="Column of both manifests, as finding or density.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    positive: Annotated[
+        list[str] | None, typer.Option(help="Value that counts as positive; repeatable. By default the rarer of two.")
+    ] = None,
+    trained_on: Annotated[
+        str, typer.Option(help="Split of the real store that the generator was trained on; tests are on the others.")
+    ] = "train",
+    height: Annotated[int, typer.Option(min=16, help="Largest height of the images that are used, pixels.")] = 80,
+    sizes: Annotated[str, typer.Option(help="Numbers of real images, as 50,100; a quarter, half and all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every training.")] = 5,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Train classifiers with and without synthetic images: gain and calibration on real images of other patients."""
+    from mammogan.atomic import renewing_folder
+    from mammogan.cli.outputs import UTILITY
+    from mammogan.report import utility as report
+
+    if not all(size.strip().isdigit() for size in sizes.split(",") if size):
+        raise typer.BadParameter(f"--sizes expects numbers separated by commas, not {sizes!r}.")
+    numbers = tuple(sorted({int(size) for size in sizes.split(",") if size}))
+    settings = report.UtilitySettings(label, tuple(positive or ()), trained_on, height, numbers, seeds, seed)
+    if not force:
+        check_empty(out)
+    with renewing_folder(out, [UTILITY], [real, synthetic], force), Bars() as bars:
+        found = report.utility(real, synthetic, out, settings, progress=bars)
+    for table in report.printed(found):
+        print(table.to_string(index=False))
+    print(f"The report is {out / 'report.html'}; it took {cost()}.")

@@ -124,6 +124,9 @@ def sample(
     ] = "png",
     view: Annotated[str, typer.Option(help="CC or MLO; empty draws both as often as in the training data.")] = "",
     density: Annotated[str, typer.Option(help="A to D; empty draws all as often as in the training data.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=VALUE", help="Another condition, as finding=lesion; repeatable.")
+    ] = None,
     interpolate: Annotated[
         int, typer.Option(min=0, metavar="STEPS", help="Images from one latent vector to the next, on the sphere.")
     ] = 0,
@@ -138,7 +141,7 @@ def sample(
     from mammogan.gan import sampling
     from mammogan.gan.device import configure_device
 
-    draw = sampling.Draw(count, seed, first, interpolate, view, density, at)
+    draw = sampling.Draw(count, seed, first, interpolate, view, density, at, tuple(key_values("--only", only).items()))
     with renewing_folder(out, SAMPLES, [run], force), Bars() as bars:
         written = sampling.sample(run, out, draw, form, configure_device(device), bars)
     print(f"{count} images in {written}")

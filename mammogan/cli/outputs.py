@@ -74,6 +74,7 @@ INSPECTION = FolderKind(
 STUDY = FolderKind("a reader study", "study.json", _has("pools", format="mammogan-study-1"), r"study\.json|public")
 ALIGNMENT = _report("alignment", "a report of mammogan align")
 PAIRS = _report("pairs", "a report of mammogan pairs")
+UTILITY = _report("utility", "a report of mammogan utility")
 ANALYSIS = _report("study", "an analysis of a reader study")
 REFERENCE = FolderKind(
     "a reference",

@@ -108,7 +108,8 @@ def read_mammogram(
             hardware that made the image (PS3.3 C.11.2.1.2.1).
         allow_processing: accept FOR PROCESSING images too.
         allow_synthetic: accept images whose header states that a program drew them.
-        label: facts from a table (view, laterality, age, density, patient, modality) that the header does not state.
+        label: facts from a table (view, laterality, age, density, finding, patient, modality) that the header does not
+            state.
 
     Raises:
         Refused: the file is not DICOM, not a mammogram of the kind that the paper trained on, or not decodable.
@@ -151,6 +152,7 @@ def _facts(dataset: FileDataset, label: Label) -> Facts:
         "laterality": attributes.laterality_of(dataset) or label.get("laterality"),
         "age": label.get("age") if age is None else age,
         "density": label.get("density"),
+        "finding": label.get("finding"),
         "spacing_mm": attributes.spacing_of(dataset),
         "manufacturer": plain(text(dataset, "Manufacturer")),
         "model": plain(text(dataset, "ManufacturerModelName")),

@@ -25,6 +25,7 @@ class Facts(TypedDict, total=False):
     mirrored: bool  # the chest wall was brought to the left edge
     age: float | None  # years
     density: str | None  # BI-RADS A to D
+    finding: str | None  # from a table, as "lesion" or "benign"
     window_center: float
     window_width: float
     window_function: str
@@ -45,6 +46,8 @@ class Label(Facts, total=False):
 
 
 _ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), list[str]: pa.list_(pa.string())}
+# Columns of text; those with few values can condition a generator, or be the label of a classifier.
+TRAITS = tuple(name for name, kind in get_type_hints(Facts).items() if kind in (str, str | None))
 SCHEMA = pa.schema(
     [(name, _ARROW.get(kind) or _ARROW[get_args(kind)[0]]) for name, kind in get_type_hints(Facts).items()]
 )

@@ -27,9 +27,11 @@ COLUMNS = {
     "patient": "patient patientid empianon anonpatientid id1 studyid",
     "age": "age patientage ageatstudy xage",
     "density": "density breastdensity breastdensityacr acr tissueden",
+    "finding": "finding pathology pathologyclassification",
     "modality": "modality",
 }
 SEPARATORS = ",;\t"
+LONGEST = 32  # letters of a finding: it is a class, not a text
 TABLES = (".csv", ".tsv")
 MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # Excel
@@ -208,7 +210,7 @@ def facts_of(stated: Mapping[str, str]) -> Label:
     """Convert values of a table to the store's terms, without those that cannot be interpreted.
 
     View "CC" or "MLO" (others are kept, to be refused by name), laterality "L" or "R", density "A" to "D" (also from
-    BI-RADS 1 to 4), age in years, patient unchanged.
+    BI-RADS 1 to 4), age in years, finding in small letters and short, patient unchanged.
     """
     value = {fact: str(text).strip() for fact, text in stated.items()}
     parsed, side = parse_view(value.get("view", ""))
@@ -225,6 +227,7 @@ def facts_of(stated: Mapping[str, str]) -> Label:
         "patient": value.get("patient"),
         "age": years if 0 < years < 120 else None,
         "density": dict(zip("1234", "ABCD", strict=True)).get(graded[1], graded[1]) if graded else None,
+        "finding": plain(value.get("finding", "")).lower()[:LONGEST],
         "modality": value.get("modality", "").upper(),
     }
     return cast(Label, {fact: converted for fact, converted in facts.items() if converted})

@@ -160,6 +160,22 @@ def compare_stores(real: Store, synthetic: Store, size: tuple[int, int] | None =
     )
 
 
+def small_size(first: Store, second: Store, shortest: int, tallest: int) -> Size:
+    """Return the finest size of two stores of at most `tallest` rows, for measures that need few pixels.
+
+    Raises:
+        InputError: they cannot be compared, or a side of that size is below `shortest`.
+    """
+    finest = compare_stores(first, second)
+    sizes = [size for size in first.sizes if size in second.sizes and size.height <= tallest]
+    if not sizes or min(sizes[-1]) < shortest:
+        raise InputError(
+            f"Images of {shortest} pixels or more per side and at most {tallest} in height are needed, and these have "
+            f"{finest}, halved again and again; ingest them at another size."
+        )
+    return sizes[-1]
+
+
 def patients(store: Store) -> np.ndarray:
     """Return (n,) keys that tell the patients of images apart; an image of no known patient is its own patient."""
     hashes = store.manifest["patient"]

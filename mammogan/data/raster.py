@@ -76,6 +76,7 @@ def read_picture(
         "laterality": label.get("laterality"),
         "age": label.get("age"),
         "density": label.get("density"),
+        "finding": label.get("finding"),
         "source_rows": int(values.shape[0]),
         "source_columns": int(values.shape[1]),
         "window_function": "PICTURE",

@@ -104,9 +104,17 @@ def encode(levels: Sequence[np.ndarray]) -> Encoded:
     return Encoded([level.shape for level in levels], [compress(level) for level in levels], pixels)
 
 
+def _in_schema(table: pa.Table) -> pa.Table:
+    """Return a table with null in the columns that an earlier version did not have."""
+    for name in SCHEMA.names:
+        if name not in table.column_names:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
+    return table.select(SCHEMA.names)
+
+
 def _rows_of(path: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of a manifest that were accepted, and those that were refused."""
-    rows = pq.read_table(path / MANIFEST).to_pandas()
+    rows = _in_schema(pq.read_table(path / MANIFEST)).to_pandas()
     return (rows[rows["reason"].isna() == kept].reset_index(drop=True) for kept in (True, False))
 
 
@@ -249,7 +257,8 @@ class StoreWriter:
             batches = pq.ParquetFile(self.path / MANIFEST).iter_batches(GROUP, columns=columns)
             yield from (pa.Table.from_batches([batch]) for batch in batches)
         else:
-            yield from (pq.read_table(part, columns=columns) for part in self._committed())
+            parts = (pq.read_table(part, columns=columns) for part in self._committed())
+            yield from (parts if columns else map(_in_schema, parts))
 
     def _committed(self) -> list[Path]:
         return sorted(self._parts.glob("part-*.parquet"))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args, get_type_hints
+from urllib.parse import quote, unquote
 
+from mammogan.data.manifest import TRAITS
 from mammogan.errors import ParameterError
 from mammogan.gan.losses import LOSSES
 from mammogan.gan.networks import RESAMPLINGS, Architecture
 from mammogan.gan.schedule import Schedule
 
 CONDITIONS = {"view": ("CC", "MLO"), "density": ("A", "B", "C", "D")}
+MOST_VALUES = 16  # of another column that conditions the networks
 VIEWS = {"single": 1, "pair": 2}  # images that G draws from one latent vector
 # Settings that may differ when a run is continued. The first five change what it computes by no more than rounding.
 CHANGEABLE = (
@@ -59,7 +62,8 @@ class Config:
         loss: "wgan-gp" as in the original, or "r1".
         penalty_every: minibatches per penalty of D's gradient, which is weighted by their number (lazy regularization).
         views: "single", or "pair": G draws CC and MLO of one breast, in this order, from one latent vector.
-        condition: facts that both networks receive, of `CONDITIONS`, separated by commas: "", "view", "view,density".
+        condition: facts that both networks receive, separated by commas: "", "view", "view,finding". Of a column of the
+            manifest that is not one of `CONDITIONS` the run keeps the values too: "view,finding=lesion|none".
         augment: overfitting of D (r_v) at which augmentation holds it, for few images; 0 is off. Needs split "train".
         augment_images: images in which the probability of augmentation may rise from 0 to 1.
         micro: images that are computed at once if memory is short, a multiple of 4; the minibatch and its gradient
@@ -121,23 +125,38 @@ class Config:
         for name, choices in choices_of.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(f"The setting {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}.")
-        if unknown := sorted(set(self.conditions) - set(CONDITIONS)):
-            raise ParameterError(f"The setting condition may name {' and '.join(CONDITIONS)}, not {unknown[0]!r}.")
+        if unknown := [name for name in self.conditions if name not in TRAITS]:
+            names = ", ".join(TRAITS)
+            raise ParameterError(f"The setting condition may name text in the manifest ({names}), not {unknown[0]!r}.")
         if self.views == "pair" and "view" in self.conditions:
             raise ParameterError("The setting views=pair draws both views from one latent vector; omit condition=view.")
         if self.augment and self.split != "train":
             raise ParameterError("The setting augment needs images that D never sees; add split=train.")
 
     @property
-    def conditions(self) -> tuple[str, ...]:
-        """`condition` as names."""
-        return tuple(self.condition.replace(",", " ").split())
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """`condition` as {name: values}, no values where `record.fitted` has still to find them in a store."""
+        stated = (item.partition("=") for item in self.condition.replace(",", " ").split())
+        return {
+            name: tuple(map(unquote, values.split("|"))) if values else CONDITIONS.get(name, ())
+            for name, _, values in stated
+        }
+
+    def conditioned(self, conditions: Mapping[str, tuple[str, ...]]) -> Config:
+        """Return a copy that states the values of its conditions; those of `CONDITIONS` are known."""
+        if set(conditions) <= set(CONDITIONS):
+            return self
+        items = (
+            name if name in CONDITIONS else f"{name}={'|'.join(quote(value, safe='') for value in values)}"
+            for name, values in conditions.items()
+        )
+        return replace(self, condition=",".join(items))
 
     def architecture(self, base: tuple[int, int]) -> Architecture:
         """Return the shape of the networks over a base grid."""
         names = ("levels", "latent", "fmap_base", "fmap_max", "fused", "resampling", "noise")
         values = {name: getattr(self, name) for name in names}
-        labels = sum(len(CONDITIONS[name]) for name in self.conditions)
+        labels = sum(map(len, self.conditions.values()))
         return Architecture(base=base, channels=VIEWS[self.views], labels=labels, **values)
 
     def decay_of_average(self, batch: int) -> float:

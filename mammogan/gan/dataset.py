@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +19,28 @@ from mammogan.errors import RunError
 from mammogan.gan.config import CONDITIONS
 from mammogan.gan.networks import RESAMPLINGS
 
+Conditions = Mapping[str, tuple[str, ...]]  # values of each fact that the networks receive
+
 
 @dataclass(frozen=True)
 class Kind:
-    """Number of images of one view and density; None if unknown."""
+    """Number of images of one view, density and other facts; None if unknown."""
 
     view: str | None
     density: str | None
     count: int
+    others: tuple[tuple[str, str | None], ...] = ()
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], count: int) -> Kind:
+        """Return the kind of some facts."""
+        others = tuple((name, value) for name, value in facts.items() if name not in CONDITIONS)
+        return cls(facts.get("view"), facts.get("density"), count, others)
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The facts by name."""
+        return {"view": self.view, "density": self.density, **dict(self.others)}
 
 
 class Population(TypedDict):
@@ -48,14 +63,14 @@ class RealImages:
         size: tuple[int, int],
         split: str,
         seed: int,
-        conditions: tuple[str, ...] = (),
+        conditions: Conditions | None = None,
         views: str = "single",
     ) -> None:
         self.array = store.images(size)
         self.rows = rows_of(store, split, views)
         self.bits = store.bits
         self.seed = seed
-        self._labels = labels_of(store.manifest, conditions)
+        self._labels = labels_of(store.manifest, conditions or {})
         # Low levels fit in memory; a large one is read image by image.
         small = len(store) * size[0] * size[1] * 2 < 2**31
         self._pixels = self.array[:] if small else None
@@ -117,21 +132,24 @@ def rows_of(store: Store, split: str, views: str = "single") -> np.ndarray:
     return rows
 
 
-def labels_of(facts: pd.DataFrame, conditions: tuple[str, ...]) -> np.ndarray:
+def labels_of(facts: pd.DataFrame, conditions: Conditions) -> np.ndarray:
     """Return one-hot facts of every row, (n, k) float32; zeros if a fact is unknown."""
-    columns = [facts[name] == value for name in conditions for value in CONDITIONS[name]]
+    columns = [facts[name] == value for name, values in conditions.items() for value in values]
     return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(facts), 0), np.float32)
 
 
-def population(store: Store, split: str, views: str = "single") -> Population:
+def population(store: Store, split: str, views: str = "single", conditions: Iterable[str] = ()) -> Population:
     """Return what sampling must know of the real images of a split: how many are of each kind, and their height.
 
-    Pairs count once, with the density of the CC and without a view.
+    Kinds differ in view, density and the facts named by `conditions`. Pairs count once, with the facts of the CC and
+    without a view.
     """
     rows = store.manifest.iloc[rows_of(store, split, views)[:, 0]]
     if views == "pair":
         rows = rows.assign(view=None)
-    counts = rows.groupby(list(CONDITIONS), dropna=False).size().reset_index(name="count")
+    counts = (
+        rows.groupby(list({**CONDITIONS, **dict.fromkeys(conditions)}), dropna=False).size().reset_index(name="count")
+    )
     height = rows["spacing_mm"].median() * store.sizes[-1][0]
     return {
         "kinds": counts.astype(object).where(counts.notna(), None).to_dict("records"),

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammogan import atomic
 from mammogan.data.store import Store, check_growth
 from mammogan.errors import RunError
 from mammogan.gan import checkpoints, distributed
-from mammogan.gan.config import CHANGEABLE, CONDITIONS, Config
+from mammogan.gan.config import CHANGEABLE, CONDITIONS, MOST_VALUES, Config
 from mammogan.gan.dataset import rows_of
 
 NOISY = ("learning_rate", "precision")  # changed settings that may make gradients finite again
@@ -173,9 +174,22 @@ def fitted(config: Config, store: Store) -> Config:
     if left_out and not distributed.rank():
         log.warning("%d images are left out; the other %d are %d pairs.", left_out, numbers.size, len(numbers))
     rows = store.manifest.iloc[numbers[:, 0]]
-    for name in config.conditions:
-        if not np.isin(rows[name], CONDITIONS[name]).any():
+    return config.conditioned(_conditions(config, rows, store.path)).at_levels(config.levels or levels)
+
+
+def _conditions(config: Config, rows: pd.DataFrame, path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the conditions of a run with the values that images have; RunError if these are none, one or too many."""
+    conditions = {}
+    for name, stated in config.conditions.items():
+        values = stated or tuple(sorted(rows[name].dropna().unique()))
+        if not np.isin(rows[name], values).any():
             raise RunError(
-                f"No image of {store.path} has a {name}; ingest with a table that has it, or omit condition={name}."
+                f"No image of {path} has a {name}; ingest with a table that has it, or omit condition={name}."
             )
-    return config.at_levels(config.levels or levels)
+        if name not in CONDITIONS and not 2 <= len(values) <= MOST_VALUES:
+            raise RunError(
+                f"The {name} of the images of {path} has {len(values)} values, and a condition has 2 to {MOST_VALUES}; "
+                f"omit condition={name}."
+            )
+        conditions[name] = values
+    return conditions

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from mammogan.data.store import StoreWriter
 from mammogan.errors import ParameterError, RunError
 from mammogan.gan import checkpoints
 from mammogan.gan.config import CONDITIONS
-from mammogan.gan.dataset import Kind, Population, labels_of, to_gray
+from mammogan.gan.dataset import Conditions, Kind, Population, labels_of, to_gray
 from mammogan.gan.networks import Generator, Noise
 from mammogan.gan.writers import Draw, ImageFolder
 from mammogan.types import Progress, Size, no_progress
@@ -45,8 +45,8 @@ class Sampler:
         level, alpha: level of the images, and its share against the level below.
         bits: bits of the gray levels of the real images.
         images: images that D had seen.
-        conditions: facts that the generator receives.
-        kinds: views and densities of the drawn images, which are as frequent as the counts say.
+        conditions: facts that the generator receives, and their values.
+        kinds: facts of the drawn images, which are as frequent as the counts say.
         height_mm: height of an image; None if the real images state no pixel spacing.
         steps: interpolation, see `Draw`.
     """
@@ -56,7 +56,7 @@ class Sampler:
     alpha: float
     bits: int
     images: int
-    conditions: tuple[str, ...]
+    conditions: Conditions
     kinds: tuple[Kind, ...]
     height_mm: float | None
     steps: int = 0
@@ -71,7 +71,9 @@ class Sampler:
         phase = config.schedule.at(state["images"])
         level, alpha = state.get("level", phase.level), state.get("alpha", phase.alpha)
         population = state.get("population") or Population(kinds=[], height_mm=None)
-        kinds = drawn_kinds([Kind(**kind) for kind in population["kinds"]], config.conditions)
+        kinds = drawn_kinds(
+            [Kind.of(kind, kind.pop("count")) for kind in map(dict, population["kinds"])], config.conditions
+        )
         bits, images, height_mm = state["bits"], state["images"], population["height_mm"]
         return cls(generator, level, alpha, bits, images, config.conditions, kinds, height_mm)
 
@@ -84,6 +86,11 @@ class Sampler:
     def views(self) -> int:
         """Images per latent vector: 2 where it draws CC and MLO of one breast."""
         return self.generator.architecture.channels
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the conditions other than view and density."""
+        return tuple(name for name in self.conditions if name not in CONDITIONS)
 
     @property
     def spacing_mm(self) -> float | None:
@@ -101,7 +108,7 @@ class Sampler:
     def only(self, **facts: str) -> Sampler:
         """Return a sampler of only these facts, as view="MLO"; an empty one is drawn as in the training data.
 
-        ParameterError if it is not a view or density, RunError if the generator cannot draw only these.
+        ParameterError if a value is impossible, RunError if the generator cannot draw only these.
         """
         kinds = self.kinds
         if self.views > 1 and facts.get("view"):
@@ -109,11 +116,12 @@ class Sampler:
         for name, value in facts.items():
             if not value:
                 continue
-            if value not in CONDITIONS[name]:
-                raise ParameterError(f"The {name} must be {' or '.join(CONDITIONS[name])}, not {value!r}.")
-            kinds = tuple(kind for kind in kinds if getattr(kind, name) == value)
+            possible = CONDITIONS.get(name) or self.conditions.get(name, (value,))
+            if value not in possible:
+                raise ParameterError(f"The {name} must be {' or '.join(possible)}, not {value!r}.")
+            kinds = tuple(kind for kind in kinds if kind.facts.get(name) == value)
             if not kinds:
-                seen = sorted({getattr(kind, name) for kind in self.kinds} - {None})
+                seen = sorted({fact for kind in self.kinds if (fact := kind.facts.get(name))})
                 reason = f"it has seen {' and '.join(seen)}" if seen else f"it was not trained with condition={name}"
                 raise RunError(f"The generator cannot draw {name} {value} ({reason}); train with condition={name}.")
         return replace(self, kinds=kinds)
@@ -135,7 +143,7 @@ class Sampler:
 
     def inputs(self, seed: int, indices: range) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw latent vectors (N, latent) and labels (N, k); those of one index depend on it and the seed alone."""
-        of_kinds = labels_of(pd.DataFrame(self.kinds), self.conditions)
+        of_kinds = labels_of(pd.DataFrame([kind.facts for kind in self.kinds]), self.conditions)
         vectors, mixtures = zip(*(self._input(seed, index) for index in indices), strict=True)
         labels = np.stack([sum(weight * of_kinds[kind] for kind, weight in mixture) for mixture in mixtures])
         return torch.from_numpy(np.stack(vectors)), torch.from_numpy(labels.astype(np.float32))
@@ -155,10 +163,10 @@ class Sampler:
         return lambda height, width: angle.cos() * first(height, width) + angle.sin() * second(height, width)
 
     def facts(self, seed: int, index: int) -> dict[str, str | None]:
-        """Return view and density of an image; None if unknown, as between CC and MLO."""
+        """Return view, density and other conditions of an image; None if unknown, as between CC and MLO."""
         vector, channel = divmod(index, self.views)
         kinds = [self.kinds[kind] for kind, weight in self._input(seed, vector)[1] if weight]
-        values = {name: {getattr(kind, name) for kind in kinds} for name in CONDITIONS}
+        values = {name: {kind.facts[name] for kind in kinds} for name in kinds[0].facts}
         if self.views > 1:
             values["view"] = {CONDITIONS["view"][channel]}
         return {name: ends.pop() if len(ends) == 1 else None for name, ends in values.items()}
@@ -202,7 +210,7 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     return (((1 - t) * lengths[0] + t * lengths[1]) * direction).astype(a.dtype)
 
 
-def drawn_kinds(kinds: list[Kind], conditions: tuple[str, ...]) -> tuple[Kind, ...]:
+def drawn_kinds(kinds: list[Kind], conditions: Iterable[str]) -> tuple[Kind, ...]:
     """Return the kinds of drawn images from the kinds of real images (`dataset.population`).
 
     A fact of a drawn image is known if it is one of the conditions, which the generator receives, or if all real images
@@ -211,12 +219,13 @@ def drawn_kinds(kinds: list[Kind], conditions: tuple[str, ...]) -> tuple[Kind, .
     if conditions and not kinds:
         raise RunError("The checkpoint does not state what the real images were; train on with this version.")
     kinds = kinds or [Kind(None, None, 1)]
-    known = {name: name in conditions or len({getattr(kind, name) for kind in kinds}) == 1 for name in CONDITIONS}
-    counts: Counter[tuple[str | None, str | None]] = Counter()
+    names = list(kinds[0].facts)
+    known = {name: name in conditions or len({kind.facts[name] for kind in kinds}) == 1 for name in names}
+    counts: Counter[tuple[str | None, ...]] = Counter()
     for kind in kinds:
-        counts[kind.view if known["view"] else None, kind.density if known["density"] else None] += kind.count
+        counts[tuple(kind.facts[name] if known[name] else None for name in names)] += kind.count
     ordered = sorted(counts, key=lambda facts: [(fact is None, fact or "") for fact in facts])
-    return tuple(Kind(*facts, counts[facts]) for facts in ordered)
+    return tuple(Kind.of(dict(zip(names, facts, strict=True)), counts[facts]) for facts in ordered)
 
 
 def sample(
@@ -248,7 +257,7 @@ def sample(
     """
     if form not in FORMATS:
         raise ParameterError(f"The format must be {' or '.join(FORMATS)}, not {form!r}.")
-    sampler = Sampler.open(run, device, draw.at).only(view=draw.view, density=draw.density)
+    sampler = Sampler.open(run, device, draw.at).only(view=draw.view, density=draw.density, **dict(draw.only))
     if draw.count % sampler.views or draw.first % sampler.views:
         raise ParameterError("The generator draws two views of each breast; give an even --count and --first.")
     views = {kind.view for kind in sampler.kinds} if sampler.views == 1 else set(CONDITIONS["view"])
@@ -272,7 +281,9 @@ def sample(
                 progress("images", index + 1 - draw.first, draw.count)
         return out
     spacing = sampler.spacing_mm or DETECTOR_MM / sampler.size.height
-    with ImageFolder(out, draw, {**made_by, "format": form}, sampler.bits, spacing, sampler.views) as folder:
+    with ImageFolder(
+        out, draw, {**made_by, "format": form}, sampler.bits, spacing, sampler.views, sampler.others
+    ) as folder:
         for index, pixels, facts in _images(sampler, draw, folder.done):
             folder.add(index, pixels, facts)
             progress("images", folder.done, draw.count)

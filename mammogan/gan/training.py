@@ -372,7 +372,7 @@ class Run:
                 "bits": self.store.bits,
                 "store": self.store.fingerprint,
                 "start": self._start,
-                "population": population(self.store, self.config.split, self.config.views),
+                "population": population(self.store, self.config.split, self.config.views, self.config.conditions),
             }
             if phase:
                 level, alpha = self._end_of(phase)

@@ -37,6 +37,8 @@ class Draw:
         view, density: draw only these; empty draws them as frequently as in the training data.
         at: images seen, to draw from a generator that the run kept during training; None uses the newest checkpoint.
 
+        only: (name, value) of other conditions, to draw only these.
+
     Raises:
         ParameterError: a number is out of its range.
     """
@@ -48,6 +50,7 @@ class Draw:
     view: str = ""
     density: str = ""
     at: int | None = None
+    only: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name, lowest in {"count": 1, "seed": 0, "first": 0, "steps": 0}.items():
@@ -62,6 +65,7 @@ class Draw:
             images: images that D had seen.
         """
         choice = {name: getattr(self, name) for name in ("seed", "first", "steps", "view", "density")}
+        choice |= {"only": dict(self.only)} if self.only else {}
         return {"by": "sample", "generator": generator, "images": images, **choice}
 
 
@@ -78,6 +82,7 @@ class ImageFolder:
         bits: bits of the gray levels.
         spacing_mm: size of a pixel.
         views: images per breast, 1 or 2; those of one breast follow each other.
+        others: names of further facts of the images, which get columns of the table.
 
     Attributes:
         done: number of images that are done.
@@ -87,7 +92,14 @@ class ImageFolder:
     """
 
     def __init__(
-        self, out: Path, draw: Draw, made_by: dict[str, object], bits: int, spacing_mm: float, views: int = 1
+        self,
+        out: Path,
+        draw: Draw,
+        made_by: dict[str, object],
+        bits: int,
+        spacing_mm: float,
+        views: int = 1,
+        others: tuple[str, ...] = (),
     ) -> None:
         self.out, self.draw, self.made_by, self.bits, self.spacing_mm = out, draw, made_by, bits, spacing_mm
         self.views = views
@@ -111,9 +123,9 @@ class ImageFolder:
         lines = [line for line in self._table if line.endswith(b"\n")]
         self._table.truncate(sum(map(len, lines)))
         if not lines:
-            self._add_row(COLUMNS)
+            self._add_row((*COLUMNS, *others))
         # An early version's table has fewer columns.
-        self._columns = lines[0].decode().strip().split(",") if lines else COLUMNS
+        self._columns = lines[0].decode().strip().split(",") if lines else (*COLUMNS, *others)
         self.done = max(len(lines) - 1, 0)
 
     def _add_row(self, row: Sequence[object]) -> None:
@@ -130,7 +142,7 @@ class ImageFolder:
     def add(self, index: int, pixels: np.ndarray, facts: dict[str, str | None]) -> None:
         """Write one image (h, w), uint16, and list it.
 
-        Facts are view, laterality, density and patient, None if unknown.
+        Facts are view, laterality, density, patient and others, None if unknown.
         """
         name = self.name(index)
         comment = (
@@ -153,7 +165,16 @@ class ImageFolder:
         Both views of a breast have one patient and one study.
         """
         draw, (breast, which) = self.draw, divmod(index, self.views)
-        parts = ("synthetic", self.made_by["generator"], draw.seed, draw.steps, draw.view, draw.density, breast)
+        parts = (
+            "synthetic",
+            self.made_by["generator"],
+            draw.seed,
+            draw.steps,
+            draw.view,
+            draw.density,
+            *draw.only,
+            breast,
+        )
         study = " ".join(map(str, parts))
         key = f"{study} {facts['view']}" if self.views > 1 else study
         return Header(

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from mammogan.artifacts.blobs import blob_depths
 from mammogan.atomic import replacing_folder
-from mammogan.data.pairs import compare_stores, open_sets, require_pairs
+from mammogan.data.pairs import open_sets, require_pairs, small_size
 from mammogan.data.store import Store
-from mammogan.errors import InputError
 from mammogan.metrics.view_agreement import FACTS, LARGEST, Agreement, compare_views, mismatched, view_facts
 from mammogan.parallel import map_images
 from mammogan.report import style
@@ -73,19 +72,6 @@ class ViewPairs:
         shuffled = {name: values[other] for name, values in self.mlo.items()}
         true = compare_views(self.cc, self.mlo, patients, seed)
         return {"true": true, SHUFFLED: compare_views(self.cc, shuffled, patients, seed)}
-
-
-def common_size(stores: dict[str, Store]) -> Size:
-    """Return the finest size of all stores up to `TALLEST`; InputError if there is none of `SHORTEST` or more."""
-    every = list(stores.values())
-    finest = compare_stores(every[0], every[-1])
-    sizes = [size for size in every[0].sizes if size in every[-1].sizes and size.height <= TALLEST]
-    if not sizes or min(sizes[-1]) < SHORTEST:
-        raise InputError(
-            f"Pairs of views are compared at {SHORTEST} pixels or more per side, and these images have {finest}; "
-            "give larger images."
-        )
-    return sizes[-1]
 
 
 def agreement_rows(sets: dict[str, dict[str, dict[str, Agreement]]]) -> pd.DataFrame:
@@ -175,7 +161,7 @@ def compare_pairs(
     stores = {GIVEN if name == "synthetic" else name: store for name, store in opened.items()}
     for store in stores.values():
         require_pairs(store)
-    size = common_size(stores)
+    size = small_size(stores[GIVEN], stores.get("real", stores[GIVEN]), SHORTEST, TALLEST)
     pairs = {
         name: ViewPairs.of(store, size, seed=seed, workers=workers, progress=progress) for name, store in stores.items()
     }

@@ -52,7 +52,7 @@ COLLECTIONS = {
         'P_00001,3,LEFT,CC,1,MALIGNANT,Mass_LEFT_CC/1.3/1.4/000000.dcm,"c/000000.dcm\n","m/000001.dcm\n"\n'
         'P_00002,2,RIGHT,MLO,1,BENIGN,"Mass_RIGHT_MLO/1.3/1.5/000000.dcm\n",c/000000.dcm,m/000001.dcm\n',
         "data/Mass_LEFT_CC/1.3/1.4/000000.dcm",
-        {"view": "CC", "laterality": "L", "density": "C", "patient": "P_00001"},
+        {"view": "CC", "laterality": "L", "density": "C", "finding": "malignant", "patient": "P_00001"},
     ),
     "EMBED": (
         ",empi_anon,acc_anon,cohort_num,anon_dicom_path,FinalImageType,ViewPosition,ImageLateralityFinal,tissueden\n"

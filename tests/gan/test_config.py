@@ -93,7 +93,7 @@ def test_learning_rates_are_the_originals() -> None:
         ({"precision": "float16"}, "precision must be float32 or"),
         ({"resampling": "cubic"}, "resampling must be nearest or bilinear, not 'cubic'"),
         ({"penalty_every": 0}, "penalty_every must be positive, not 0"),
-        ({"condition": "age"}, "condition may name view and density, not 'age'"),
+        ({"condition": "age"}, "condition may name text in the manifest (id, "),
         ({"augment": 0.6}, "augment needs images that D never sees; add split=train"),
     ],
 )

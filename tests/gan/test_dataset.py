@@ -41,7 +41,7 @@ def test_every_epoch_has_every_image_once(store: Store) -> None:
 
 
 def test_a_pair_is_cc_and_mlo_of_one_breast(store: Store) -> None:
-    reals = RealImages(store, (5, 4), "", seed=3, conditions=("density",), views="pair")
+    reals = RealImages(store, (5, 4), "", seed=3, conditions={"density": tuple("ABCD")}, views="pair")
     images, labels = reals.batch(0, 8)
     assert images.shape == (8, 2, 5, 4)
     manifest, gray = store.manifest, from_gray(torch.from_numpy(store.images((5, 4))[:]), store.bits)

@@ -9,16 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from gan_runs import BY_VIEW, SHORT
 
 from mammogan.data.store import Store
-from mammogan.errors import RunError
-from mammogan.gan import checkpoints
-from mammogan.gan.config import Config
+from mammogan.errors import ParameterError, RunError
+from mammogan.gan import checkpoints, record
+from mammogan.gan.config import MOST_VALUES, Config
 from mammogan.gan.record import Record
+from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.snapshot import publish_run
 from mammogan.gan.training import Run
+from mammogan.gan.writers import Draw
 
 FEW = {**SHORT, "total_images": 64}
 
@@ -125,3 +128,67 @@ def test_a_condition_that_no_image_has_is_refused(store: Store, tmp_path: Path) 
     with pytest.raises(RunError, match=r"has a density; .* or omit condition=density"):
         Run.open(Store.open(path), tmp_path / "run", Config().changed({**BY_VIEW, "condition": "view,density"}))
     assert not (tmp_path / "run").exists()
+
+
+def with_findings(store: Store, path: Path, findings: list[str | None]) -> Store:
+    shutil.copytree(store.path, path)
+    facts = store.manifest.assign(finding=[findings[row % len(findings)] for row in range(len(store))])
+    facts.to_parquet(path / "manifest.parquet", index=False)
+    return Store.open(path)
+
+
+def test_any_column_with_few_values_conditions_a_run(store: Store, tmp_path: Path) -> None:
+    archive = with_findings(store, tmp_path / "store", ["none", "a, b|c", None])
+    settings = {**BY_VIEW, "condition": "view,finding", "total_images": 16, "levels": 1}
+    run = Run.open(archive, tmp_path / "run", Config().changed(settings))
+    run.train()
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["condition"]
+    assert kept == "view,finding=a%2C%20b%7Cc|none"
+    assert Config().changed({"condition": kept}).conditions == {"view": ("CC", "MLO"), "finding": ("a, b|c", "none")}
+    _, labels = run._dataset(0, "").batch(0, len(archive))
+    assert labels.shape == (len(archive), 4)
+    rows = run._dataset(0, "")._order(0)[:, 0]
+    for row, label in zip(rows, labels.numpy(), strict=True):
+        expected = [archive.manifest["finding"][row] == value for value in ("a, b|c", "none")]
+        assert label[2:].tolist() == expected
+    # The same settings continue it, in short or as they were kept.
+    for condition in ("view,finding", kept):
+        assert (
+            Run.open(archive, tmp_path / "run", Config().changed({**settings, "condition": condition})).images
+            == run.images
+        )
+    sampler = Sampler.open(tmp_path / "run")
+    facts = [sampler.facts(1, index) for index in range(60)]
+    assert {fact["finding"] for fact in facts} == {"none", "a, b|c", None}
+    assert {sampler.only(finding="none").facts(1, index)["finding"] for index in range(9)} == {"none"}
+    sample(tmp_path / "run", tmp_path / "drawn", Draw(8, 1, only=(("finding", "none"),)))
+    assert Store.open(tmp_path / "drawn").manifest["finding"].tolist() == ["none"] * 8
+    sample(tmp_path / "run", tmp_path / "png", Draw(8, 1), "png")
+    table = pd.read_csv(tmp_path / "png" / "images.csv", keep_default_na=False)
+    assert table["finding"].tolist() == [fact["finding"] or "" for fact in facts[:8]]
+    with pytest.raises(ParameterError, match=r"finding must be a, b\|c or none, not 'cyst'"):
+        sampler.only(finding="cyst")
+
+
+@pytest.mark.parametrize(
+    ("findings", "problem"),
+    [
+        (["none"], "has 1 values, and a condition has 2 to 5; omit condition=finding"),
+        (list("abcdef"), "has 6 values, and a condition has 2 to 5"),
+        ([None], "No image of .* has a finding; ingest with a table"),
+    ],
+)
+def test_a_condition_of_one_or_many_values_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: list[str | None], problem: str
+) -> None:
+    assert MOST_VALUES == 16
+    monkeypatch.setattr(record, "MOST_VALUES", 5)
+    archive = with_findings(store, tmp_path / "store", findings)
+    with pytest.raises(RunError, match=problem):
+        Run.open(archive, tmp_path / "run", Config().changed({**BY_VIEW, "condition": "finding"}))
+
+
+def test_a_store_of_an_early_version_has_no_findings(store: Store, tmp_path: Path) -> None:
+    path = shutil.copytree(store.path, tmp_path / "store")
+    store.manifest.drop(columns="finding").to_parquet(path / "manifest.parquet", index=False)
+    assert Store.open(path).manifest["finding"].isna().all()

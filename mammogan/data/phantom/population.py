@@ -24,7 +24,7 @@ from mammogan.errors import OutputError, ParameterError
 from mammogan.parallel import in_processes
 from mammogan.types import Progress, no_progress
 
-COLUMNS = ["file", "patient", "view", "laterality", "age", "density", "lesions", "seed", "height", "width"]
+COLUMNS = ["file", "patient", "view", "laterality", "age", "density", "lesions", "finding", "seed", "height", "width"]
 
 
 def write_population(
@@ -107,4 +107,7 @@ def _write_one(out: Path, seed: int, height: int, width: int, index: int) -> lis
         write(aside, phantom.pixels, phantom.header, phantom.encoding)
     lesions = "; ".join(f"{lesion.kind} {lesion.mm:.1f} mm" for lesion in phantom.lesions)
     age = phantom.header.identity.age or ""
-    return [name, number, view, laterality, age, phantom.density, lesions, seed, height, width]
+    # What is seen first counts.
+    found = [word for word in ("mass", "calcification") if word in lesions]
+    finding = found[0] if found else "none"
+    return [name, number, view, laterality, age, phantom.density, lesions, finding, seed, height, width]
