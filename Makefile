@@ -1,12 +1,15 @@
 # make book      set everything up, run the notebooks and build the HTML book   PROFILE=smoke DATA=folder of real images
 # make test      lint and all tests               make coverage  all tests, with a report of coverage
 # make lint      style, types, imports, spelling  make links     check the links that leave the book
+#                SHOW_REAL=1 with DATA shows images of people, in a book for those alone who may see them
 # make pdf       the book as one PDF (needs Chromium)
 # make setup     only the environment: .venv and node_modules
 
 PYTHON ?= python3
 PROFILE ?= smoke
 DATA ?=
+SHOW_REAL ?=
+OPTIONS = --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)") $(if $(SHOW_REAL),--show-real)
 CONSTRAINTS ?= constraints.txt
 
 VENV := .venv
@@ -18,10 +21,10 @@ NODE_MARK := node_modules/.ready
 .DELETE_ON_ERROR:
 
 book: setup
-	@$(BIN)/mammogan run --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/mammogan run $(OPTIONS)
 
 pdf: setup
-	@$(BIN)/mammogan pdf --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/mammogan pdf $(OPTIONS)
 
 links: setup
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links

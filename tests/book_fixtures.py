@@ -22,11 +22,16 @@ from PIL import Image
 from mammogan.metrics.moments import MOMENT_NAMES
 from mammogan.report import provenance
 from mammogan.report.provenance import ROOT
+from mammogan.stats.equivalence import group_table
 
 STAGES = {stage: chapter for chapter, stage in reproduced.STAGES.items()}
 ENTRY = {"label": "a number", "unit": "%", "format": ".1f", "how": "counted"}
 COMPARED = {**ENTRY, "value": 12.34, "interval": [10.0, 15.0], "paper": 12.0, "tolerance": 0.5, "verdict": "reproduced"}
-PLOTS = {"training": "growth", "alignment": "clouds"}
+PLOTS = {"training": "growth", "alignment": "clouds", "readers": "equivalence"}
+GROUPS = [("All participants", 652, 1330), ("Specializing in breast", 169, 370), ("Few", 9, 20)]
+
+
+CHART = '<svg xmlns="http://www.w3.org/2000/svg" width="92pt" height="35pt"><rect width="9" height="9"/></svg>'
 
 
 def moments() -> pd.DataFrame:
@@ -75,20 +80,25 @@ def stage_files(executed: Path, stage: str, profile: str = "smoke", keys: tuple[
         picture = ramp(folder / "figures" / f"{name}.png")
         kind = PLOTS.get(chapter) if not number else "contours" if chapter == "alignment" and number == 1 else None
         made.cells.append(figure_cell(chapter, name, label, picture, "dark-light" + (f" plot-{kind}" if kind else "")))
-        (moments() if chapter == "alignment" else pd.DataFrame({"a": [1], "b": [2]})).to_csv(
-            folder / "data" / f"{name}.csv", index=False
-        )
+        tables = {"alignment": moments, "readers": lambda: group_table(GROUPS, 0.05)}
+        table = tables.get(chapter, lambda: pd.DataFrame({"a": [1], "b": [2]}))()
+        table.to_csv(folder / "data" / f"{name}.csv", index=False)
     if chapter == "training":
         frames = [{"label": f"{n} images", "file": f"{n}.png"} for n in (10, 20)]
         for frame in frames:
             ramp(folder / "figures" / "points" / frame["file"])
         (folder / "figures" / "points" / "frames.json").write_text(json.dumps(frames))
+        (folder / "data" / "sixteen.csv").write_text("a,b\n1,2\n")
+        ramp(folder / "figures" / "sixteen.png")
         (folder / "data" / "hyperparameters.csv").write_text("a,b,c,d,e\n1,2,3,4,5\n")
     if chapter == "readers":
         (folder / "data" / "tolerances.csv").write_text("a,b,c\n1,2,3\n")
         (folder / "data" / "works.csv").write_text("a,b,c,d,e,f\n1,2,3,4,5,6\n")
         (folder / "data" / "since.csv").write_text("a,b\n1,2\n")
-        ramp(folder / "figures" / "since.png")
+        for name in ("since", "readers"):
+            ramp(folder / "figures" / f"{name}.png")
+            (folder / "figures" / f"{name}.svg").write_text(CHART)
+        (folder / "data" / "readers.csv").write_text("a,b\n1,2\n")
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, executed / f"{stage}.ipynb")
     files = [folder / "results.json", *(folder / "data").glob("*.csv")]

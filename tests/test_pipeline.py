@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,11 @@ import papermill
 import pytest
 import yaml
 from book_fixtures import whole_book
+from dicom_files import HEADER
 
+from mammogan.data.dicom_writer import Identity, write
+from mammogan.data.phantom.render import render
+from mammogan.data.store import quantize
 from mammogan.errors import OutputError, ParameterError, PipelineError
 from mammogan.pipeline import Pipeline, book, check_parameters
 from mammogan.pipeline.book import build_book, print_book
@@ -58,7 +63,9 @@ def root(tmp_path: Path) -> Path:
     }
     profiles = {"smoke": {}, "large": {"01_one": {"n": 9}}, "typo": {"01_one": {"m": 9}}, "stray": {"03": {}}}
     profiles["alone"] = {"02_two": {"store": ""}}
-    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({"stages": stages, "profiles": profiles}))
+    shows = {"01_one": {"n": 5}, "02_two": {"store": "{01_one}"}}
+    content = {"stages": stages, "profiles": profiles, "show_real": shows}
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
     notebook(tmp_path / "notebooks" / "01_one.ipynb", 'source: str = ""\nout: str = ""\nn: int = 4', FIRST)
     notebook(tmp_path / "notebooks" / "02_two.ipynb", 'store: str = ""\nout: str = ""', SECOND)
     return tmp_path
@@ -117,6 +124,76 @@ def test_profiles_have_folders_of_their_own(root: Path, tmp_path: Path) -> None:
     data.mkdir()
     (data / "a.dcm").write_bytes(b"x")
     assert Pipeline("large", data, root).name == "large-my-archive"
+
+
+def test_images_of_people_are_shown_in_a_build_of_its_own_and_only_on_request(root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "archive"
+    data.mkdir()
+    (data / "a.dcm").write_bytes(b"a")
+    hidden, showing = Pipeline("alone", data, root), Pipeline("alone", data, root, show_real=True)
+    assert "n" not in hidden.parameters("01_one") and showing.parameters("01_one")["n"] == 5
+    assert showing.needs("02_two") == ["01_one"] and not hidden.needs("02_two")
+    # No other build has these folders, whatever the data are called.
+    (tmp_path / "archive SHOWS PEOPLE").mkdir()
+    (tmp_path / "archive SHOWS PEOPLE" / "a.dcm").write_bytes(b"a")
+    names = {hidden.name, Pipeline("alone", tmp_path / "archive SHOWS PEOPLE", root).name, "alone"}
+    assert showing.name.endswith("_SHOWS_PEOPLE") and showing.name not in names
+    assert showing.folder("01_one").is_relative_to(root / "runs" / showing.name)
+    with pytest.raises(PipelineError, match="give DATA a folder of images that you may see"):
+        Pipeline("alone", root=root, show_real=True)
+
+
+def test_every_chapter_with_images_can_show_those_of_people(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"a")
+    for profile in ("smoke", "reference"):
+        pipeline = Pipeline(profile, tmp_path, show_real=True)
+        for name in list(pipeline.stages)[:4]:
+            pipeline.check_parameters(name)
+            assert pipeline.parameters(name)["show_real"]
+            assert not pipeline._defaults(name)["show_real"]
+
+
+def image_cell(**metadata: object) -> nbformat.NotebookNode:
+    picture = nbformat.v4.new_output("display_data", {"image/png": "", "text/plain": ""})
+    return nbformat.v4.new_code_cell("1", outputs=[picture], metadata=metadata)
+
+
+def test_published_notebooks_have_no_parameters_and_no_captions_of_missing_figures(tmp_path: Path) -> None:
+    figure = {"figure": {"name": "fig-a", "caption": "a"}}
+    made = nbformat.v4.new_notebook(cells=[image_cell(mystnb=figure), image_cell(mystnb=figure)])
+    made.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/markdown": "not shown"})]
+    made.cells += [nbformat.v4.new_code_cell("n = 1", metadata={"tags": [tag]}) for tag in ("parameters", "x")]
+    nbformat.write(made, tmp_path / "a.ipynb")
+    cells = nbformat.reads(book.published(tmp_path / "a.ipynb"), 4).cells
+    assert [list(cell.metadata.get("mystnb", {})) for cell in cells[:2]] == [["figure"], []]
+    assert [cell.metadata.tags for cell in cells[2:]] == [["parameters", "remove-cell"], ["x"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("show_real", [False, True])
+def test_the_first_chapter_shows_images_of_people_on_request_only(tmp_path: Path, show_real: bool) -> None:
+    (tmp_path / "archive").mkdir()
+    for number in range(4):
+        pixels = quantize(render(number, 2, "MLO", "L", height=320, width=256).shown, 12)
+        write(
+            tmp_path / "archive" / f"{number}.dcm", pixels, replace(HEADER, identity=Identity("k", "s", f"P{number}"))
+        )
+    papermill.execute_notebook(
+        str(ROOT / "notebooks" / "01_preprocessing.ipynb"),
+        str(tmp_path / "notebook.ipynb"),
+        parameters={"source": str(tmp_path / "archive"), "out": str(tmp_path / "out"), "show_real": show_real},
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=str(tmp_path),
+    )
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert ({"display.png", "sheet.png"} <= figures) == show_real
+    outputs = [
+        output for cell in nbformat.read(tmp_path / "notebook.ipynb", 4).cells for output in cell.get("outputs", [])
+    ]
+    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert pictures == (3 if show_real else 1)  # the chart of windows shows no image
+    assert ("are not shown here" in str(outputs)) != show_real
 
 
 def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None:

@@ -23,35 +23,43 @@ logger = logging.getLogger(__name__)
 EXECUTED = "book/executed"
 SMOKE = "smoke"
 QUOTED = "mammogan_stages"  # key of a page's metadata: the stages whose results it quotes
+SEPARATOR = " \N{MIDDLE DOT} "
+SMOKE_RUN = (
+    "<strong>SMOKE RUN.</strong> These numbers come from a run of a few minutes, which only shows that the machinery "
+    "works. Do not quote them as results: the generator is tiny and hardly trained."
+)
+SHOWS_PEOPLE = (
+    "<strong>CONFIDENTIAL: THIS BOOK SHOWS REAL MAMMOGRAMS OF PEOPLE.</strong> It is for those alone who may see them. "
+    "Do not publish it, send it or print it for others."
+)
 LONG = ("modules", "files", "notebook")  # fields of a record that the badge shows, or that only machines read
 
 
-def banner(records: dict[str, dict[str, Any]]) -> str:
-    """Return the first line of every page: the run that its numbers come from."""
-    if not records:
-        return ""
+def facts(records: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what the numbers of the book come from: data, time, date and commit."""
     newest = max(records.values(), key=lambda record: record["date"])
-    profile, data = newest["profile"], html.escape(newest["data"])
     minutes = sum(record["seconds"] for record in records.values()) / 60
     devices = " and ".join(dict.fromkeys(html.escape(record["device"]) for record in records.values()))
     commits = dict.fromkeys(record["commit"][:10] for record in records.values())
     local = " with local changes" if any(record["dirty"] for record in records.values()) else ""
     spent = f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-    facts = [data, devices, spent, newest["date"][:10], f"commit {', '.join(commits)}{local}"]
+    told = [f"Data: {html.escape(newest['data'])}", f"{spent} to compute on {devices}", newest["date"][:10]]
+    told.append(f"commit {', '.join(commits)}{local}")
     # The last chapter that rests on images: the first one may show other images than those of the published run.
     if hashes := [records[stage]["data_hash"] for stage in sorted(records) if records[stage]["data_hash"]]:
-        facts.append(f"data {hashes[-1][:10]}")
-    if profile == SMOKE:
-        text = (
-            "<strong>SMOKE RUN.</strong> These numbers come from a run of a few minutes, which only shows that the "
-            "machinery works. Do not quote them as results: the generator is tiny and hardly trained."
-        )
-    else:
-        text = f"<strong>Profile {html.escape(profile)}.</strong>"
-    kind = "smoke" if profile == SMOKE else "calm"
-    return (
-        f'<div class="run-banner run-banner-{kind}" role="note">{text} <span>Made from {"; ".join(facts)}.</span></div>'
-    )
+        told.append(f"data {hashes[-1][:10]}")
+    return told
+
+
+def banner(records: dict[str, dict[str, Any]]) -> str:
+    """Return the warning above every page of a smoke run, and of a book that shows images of people."""
+    warnings = ""
+    if any(record["parameters"].get("show_real") for record in records.values()):
+        warnings += f'<div class="run-banner run-banner-real" role="note">{SHOWS_PEOPLE}</div>'
+    if any(record["profile"] == SMOKE for record in records.values()):
+        made = f"<span>{'; '.join(facts(records))}.</span>"
+        warnings += f'<div class="run-banner run-banner-smoke" role="note">{SMOKE_RUN} {made}</div>'
+    return warnings
 
 
 def chain(stages: Iterable[str], records: dict[str, dict[str, Any]]) -> list[str]:
@@ -79,23 +87,24 @@ def stale(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path)
 
 
 def badge(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path) -> str:
-    """Return the badge of a page that quotes these stages: current, stale (with the files that changed), or unknown."""
+    """Return the line of a page on its numbers: where they come from, and whether their code has changed since.
+
+    The code of the stages that the page quotes is current, stale (with the files that changed), or unknown.
+    """
     stages = [stage for stage in stages if stage in records]
-    changed = stale(stages, records, root)
+    line = [] if not records or any(record["profile"] == SMOKE for record in records.values()) else facts(records)
     if not stages:
-        return ""
+        return f'<p class="run-line">{SEPARATOR.join(line)}</p>' if line else ""
+    changed = stale(stages, records, root)
     if changed is None:
-        text = "The code that made these numbers is not recorded."
-        return f'<p class="code-badge code-badge-unknown" data-stale="unknown">{text}</p>'
+        text = SEPARATOR.join([*line, "the code that made these numbers is not recorded"])
+        return f'<p class="run-line code-badge code-badge-unknown" data-stale="unknown">{text}</p>'
     names = chain(stages, records)
     files = {path: name for name in names for path in [*records[name]["modules"], f"notebooks/{name}.ipynb"]}
     old = {path: name for name, paths in changed.items() for path in paths}
-    if old:
-        kind = "stale"
-        summary = f"Stale: {len(old)} of the {len(files)} files of code that made these numbers have changed since."
-    else:
-        kind = "current"
-        summary = f"Current: the {len(files)} files of code that made these numbers are unchanged."
+    kind = "stale" if old else "current"
+    count = f"{len(old)} of the {len(files)}" if old else f"the {len(files)}"
+    line.append(f"{count} files of code that made these numbers {'have changed since' if old else 'are unchanged'}")
     items = [
         f"<li><code>{html.escape(path)}</code> <strong>changed</strong> since {html.escape(old[path])} ran "
         f"(commit {records[old[path]]['commit'][:10]})</li>"
@@ -103,8 +112,8 @@ def badge(stages: Iterable[str], records: dict[str, dict[str, Any]], root: Path)
     ]
     items += [f"<li><code>{html.escape(path)}</code> unchanged</li>" for path in sorted(files) if path not in old]
     return (
-        f'<details class="code-badge code-badge-{kind}" data-stale="{kind}"><summary>{summary}</summary>'
-        f"<ul>{''.join(items)}</ul></details>"
+        f'<details class="run-line code-badge code-badge-{kind}" data-stale="{kind}">'
+        f"<summary>{SEPARATOR.join(line)}</summary><ul>{''.join(items)}</ul></details>"
     )
 
 
@@ -149,7 +158,7 @@ def check(app: Sphinx) -> None:
 
 
 def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    """Add banner and badge above every page, and the record below each chapter."""
+    """Add the banner above every page, the line on its numbers below its title, and the record below each chapter."""
     if "body" not in context:
         return
     records = app.env.mammogan_provenance  # type: ignore[attr-defined]
@@ -157,9 +166,14 @@ def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctre
     quoted = set(app.env.metadata.get(page, {}).get(QUOTED, "").split()) | ({stage} & records.keys())
     if app.builder.name == "singlehtml":
         quoted = set(records)
-    above = banner(records) + badge(sorted(quoted), records, Path(app.config.mammogan_root))
+    line = badge(sorted(quoted), records, Path(app.config.mammogan_root))
     below = block(records[stage]) if stage in records else ""
-    context["body"] = above + context["body"] + below
+    title, end, rest = context["body"].partition("</h1>")
+    body = f"{title}{end}{line}{rest}" if end else line + title
+    context["body"] = banner(records) + body + below
+    if SHOWS_PEOPLE in context["body"]:
+        context["title"] = f"CONFIDENTIAL: {context['title']}"
+        context["metatags"] = context.get("metatags", "") + '<meta name="robots" content="noindex, noarchive">'
 
 
 def note(env: BuildEnvironment, stage: str) -> None:

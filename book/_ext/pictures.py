@@ -2,6 +2,7 @@
 
 - Every picture is stored as lossless WebP (the same gray levels, a fraction of the bytes), with its size, and loads
   when a reader scrolls to it. It links to the whole picture, which a script opens in a viewer that zooms.
+- A figure with a link to its data shows the file that its notebook wrote, a chart as SVG.
 - A figure whose image has a class `plot-KIND` (in the metadata of the cell) becomes an interactive plot of its CSV. The
   picture remains for print, and for readers without scripts.
 - Targets of references (figures, citations, equations) are collected for previews.
@@ -28,13 +29,14 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("clouds", "contours", "growth")
+KINDS = ("clouds", "contours", "growth", "equivalence")
 OPENSEADRAGON = "node_modules/openseadragon/build/openseadragon/openseadragon.min.js"
 FULL = "_images/full"
 
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
 IMAGE = re.compile(r"<img\b[^>]*>", re.S)
 DATA = re.compile(r'href="[^"]*?data/([\w.-]+)/([\w.-]+)\.csv"')
+ARTICLE = re.compile(r"<article\b.*</article>", re.S)
 TARGETS = (
     re.compile(r'<figure\b[^>]*\bid="(?P<id>[^"]+)".*?</figure>', re.S),
     re.compile(r'<div class="citation" id="(?P<id>[^"]+)".*?</div>', re.S),
@@ -86,44 +88,55 @@ class Page:
             return picture.size
 
     def figure(self, text: str) -> str:
-        """Return a figure with its picture, and with an interactive plot where its class asks for one."""
-        data = DATA.search(text)
-        full = None
-        if data:
-            stage, name = data.groups()
-            picture = Path(self.app.srcdir) / EXECUTED / stage / "figures" / f"{name}.png"
-            full = (picture, f"{stage}-{name}") if picture.is_file() else None
-        tag = IMAGE.search(text)
-        if not tag:
+        """Return a figure with its picture as it was written, and an interactive plot where its class asks for one.
+
+        Charts are shown as SVG, radiographs by two pixels per pixel of the page.
+        """
+        tag, data = IMAGE.search(text), DATA.search(text)
+        if not tag or not data:
             return text
-        done = self.image(tag[0], full)
-        kind = next((c.removeprefix("plot-") for c in attribute(tag[0], "class").split() if c.startswith("plot-")), "")
-        if kind and data:
-            done += self.plot(kind, *data.groups())
+        stage, name = data.groups()
+        picture = Path(self.app.srcdir) / EXECUTED / stage / "figures" / f"{name}.png"
+        if not picture.is_file():
+            return text
+        width, height = self.store(picture, self.out / f"{FULL}/{stage}-{name}.webp")
+        source = f"{FULL}/{stage}-{name}.webp"
+        if picture.with_suffix(".svg").is_file():
+            source = f"_images/{stage}-{name}.svg"
+            (self.out / "_images").mkdir(exist_ok=True)
+            shutil.copyfile(picture.with_suffix(".svg"), self.out / source)
+        given = re.sub(r'\b(src|style|width|height)="[^"]*"', "", tag[0]).rstrip("/> ")
+        kind = "chart" if source.endswith("svg") else "radiographs"
+        given = re.sub(r'class="', f'class="{kind} ', given) if "class=" in given else f'{given} class="{kind}"'
+        image = f'{given} src="{self.up}{source}" width="{width // 2}" height="{height // 2}"'
+        done = self.linked(image, f"{FULL}/{stage}-{name}.webp")
+        if plot := next((c.removeprefix("plot-") for c in attribute(tag[0], "class").split() if "plot-" in c), ""):
+            done += self.plot(plot, stage, name)
         return text.replace(tag[0], done)
 
-    def image(self, tag: str, full: tuple[Path, str] | None = None) -> str:
+    def image(self, tag: str) -> str:
         """Return an image as WebP that loads late, with its size and a link to the whole picture."""
         if "data-done" in tag:
             return tag
         source = self.sources.get(Path(attribute(tag, "src")).name)
         if "_images/" not in attribute(tag, "src") or source is None or not source.is_file():
             return tag
-        alt = attribute(tag, "alt")
         if source.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             return tag
         name = f"{source.stem}.webp"
         width, height = self.store(source, self.out / "_images" / name)
-        tag = re.sub(r'\b(src|style|width|height)="[^"]*"', "", tag).rstrip("/> ")
-        lazy = "" if self.static else ' loading="lazy" decoding="async"'
-        image = f'{tag} src="{self.up}_images/{name}" width="{width}" height="{height}"{lazy} data-done="1">'
+        given = re.sub(r'\b(src|style|width|height)="[^"]*"', "", tag).rstrip("/> ")
+        return self.linked(
+            f'{given} src="{self.up}_images/{name}" width="{width}" height="{height}"', f"_images/{name}"
+        )
+
+    def linked(self, image: str, target: str) -> str:
+        """Return an image tag, without its end, as an image that loads late and links to the whole picture."""
         if self.static:
-            return image
-        target = f"_images/{name}"
-        if full:
-            target = f"{FULL}/{full[1]}.webp"
-            self.store(full[0], self.out / target)
+            return f'{image} data-done="1">'
+        alt = attribute(image, "alt")
         label = html.escape(f"Enlarge: {alt}" if alt else "Enlarge")
+        image = f'{image} loading="lazy" decoding="async" data-done="1">'
         return f'<a class="zoom" href="{self.up}{target}" aria-label="{label}">{image}</a>'
 
     def plot(self, kind: str, stage: str, name: str) -> str:
@@ -212,20 +225,23 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         return
     viewer = target / "_static" / "openseadragon.min.js"
     shutil.copyfile(source / OPENSEADRAGON, viewer)
-    previews = {}
+    previews, excerpts, used = {}, {}, set()
     for page in sorted(target.rglob("*.html")):
         text = page.read_text(encoding="utf-8")
+        used |= set(re.findall(r"_images/([\w.-]+)", text))
         name = page.relative_to(target).with_suffix("").as_posix()
         for pattern in TARGETS:
             previews |= {f"{name}.html#{match['id']}": preview(match[0], name) for match in pattern.finditer(text)}
-        light = lighten(text)
+        if article := ARTICLE.search(text):
+            excerpts[f"{name}.html"] = article[0]
+        light = mend(lighten(text))
         if light != text:
             page.write_text(light, encoding="utf-8")
     (target / "_static" / "previews.js").write_text(f"window.mammoganPreviews = {json.dumps(previews)};\n")
+    (target / "_static" / "excerpts.js").write_text(f"window.mammoganExcerpts = {json.dumps(excerpts)};\n")
     # Sphinx copies the originals of pictures that no page shows any more.
-    for name in app.builder.images.values():
-        if (target / "_images" / f"{Path(name).stem}.webp").is_file():
-            (target / "_images" / name).unlink(missing_ok=True)
+    for name in set(app.builder.images.values()) - used:
+        (target / "_images" / name).unlink(missing_ok=True)
 
 
 def for_print(text: str) -> str:
@@ -244,6 +260,12 @@ def for_print(text: str) -> str:
 def lighten(text: str) -> str:
     """Return a page without the 1.5 MB script of icons, which the style sheet of the theme has as a font."""
     return re.sub(r"<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?\s*", "", text)
+
+
+def mend(text: str) -> str:
+    """Return a page with roles that readers of screens know, where extensions and the theme give others."""
+    text = re.sub(r' role="(doc-biblioentry|doc-backlink)"', "", text)
+    return re.sub(r'(<div class="citation-list")? role="list"', r"\1", text) if "citation-list" in text else text
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Roles and directives (also inside notebooks and figure captions)::
     ```{benchmarks} ingest              table of benchmarks/results; without a name, all that no page names
 
 An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
-Other modules: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`.
+Other modules: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`, `meta`.
 """
 
 from __future__ import annotations
@@ -519,6 +519,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", load)
     app.connect("autodoc-skip-member", imported)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon
-    for name in ("origin", "pictures", "listing", "mathematics"):
+    for name in ("origin", "pictures", "listing", "mathematics", "meta"):
         app.setup_extension(name)
     return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -133,7 +133,7 @@
   // ---- Plots ----
   function start(place) {
     Promise.all([load(`${root}_static/plots.js`), load(place.dataset.script)])
-      .then(() => window.mammoganPlots[place.dataset.kind](place, window.mammoganData[place.dataset.key], root))
+      .then(() => window.mammoganPlots[place.dataset.kind](place, window.mammoganData?.[place.dataset.key], root))
       .then(() => place.classList.add("plot-ready"))
       .catch((error) => console.error(error));
   }
@@ -157,6 +157,18 @@
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();
+
+  // The search shows excerpts, which it fetches page by page; from a disk it may not, and takes them from a script.
+  if (location.protocol === "file:") {
+    const fetched = window.fetch;
+    window.fetch = async (address, ...options) => {
+      const url = new URL(address, location.href);
+      if (url.protocol !== "file:") return fetched(address, ...options);
+      await load(`${root}_static/excerpts.js`);
+      const page = decodeURIComponent(url.pathname).slice(new URL(root, location.href).pathname.length);
+      return new Response(window.mammoganExcerpts[page] ?? "", { headers: { "Content-Type": "text/html" } });
+    };
+  }
 
   // In print all folded parts are open.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));

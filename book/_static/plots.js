@@ -1,4 +1,5 @@
-// Interactive plots without a library: clouds of moments, contours by percentile, growth by level.
+// Interactive plots without a library: clouds of moments, contours by percentile, growth by level, readers by margin of
+// equivalence, and one pair of the reader test.
 "use strict";
 
 (() => {
@@ -47,8 +48,8 @@
     }
     begin(xs, ys, xlabel, ylabel) {
       const ratio = devicePixelRatio || 1;
-      const width = Math.max(260, Math.min(620, this.canvas.parentElement.clientWidth));
-      const height = Math.round(width * 0.68);
+      const width = Math.max(260, Math.min(750, this.canvas.parentElement.clientWidth));
+      const height = Math.round(width * 0.6);
       Object.assign(this.canvas, { width: width * ratio, height: height * ratio });
       this.canvas.style.width = `${width}px`;
       this.canvas.style.height = `${height}px`;
@@ -91,6 +92,9 @@
     }
     end() {
       this.c.restore();
+    }
+    holds([x, y]) {
+      return x >= this.xs[0] && x <= this.xs[1] && y >= this.ys[0] && y <= this.ys[1];
     }
     x(value) {
       return this.box.left + ((value - this.xs[0]) / (this.xs[1] - this.xs[0])) * (this.box.right - this.box.left);
@@ -139,7 +143,7 @@
       bar.append(labeled(name, box));
     }
     place.append(bar);
-    const area = new Area(place, "Scatter plot of two moments, one point an image");
+    const area = new Area(place, "Scatter plot of two moments, one point per image");
     const facts = make("p", { class: "plot-facts", "aria-live": "polite" });
     place.append(legend(), facts);
     const draw = () => {
@@ -147,7 +151,9 @@
       area.begin(reach(found, 0), reach(found, 1), LABELS[x.value], LABELS[y.value]);
       const c = area.c;
       c.globalAlpha = 0.5;
+      const outside = { real: 0, synthetic: 0 };
       for (const [name, color] of [["real", REAL], ["synthetic", SYNTHETIC]]) {
+        outside[name] = found[name].filter((p) => !area.holds(p)).length;
         if (!shown[name].checked) continue;
         c.fillStyle = color;
         for (const [px, py] of found[name]) {
@@ -159,7 +165,8 @@
       area.end();
       const middle = (name, axis) => quantile(found[name].map((p) => p[axis]).sort((a, b) => a - b), 0.5).toPrecision(3);
       facts.textContent =
-        `${found.real.length} real and ${found.synthetic.length} synthetic images. ` +
+        `${found.real.length} real and ${found.synthetic.length} synthetic images, of which ${outside.real} and ` +
+        `${outside.synthetic} are outside the frame. ` +
         `Median ${x.value}: ${middle("real", 0)} and ${middle("synthetic", 0)}; ` +
         `median ${y.value}: ${middle("real", 1)} and ${middle("synthetic", 1)}.`;
     };
@@ -326,5 +333,123 @@
     draw();
   }
 
-  window.mammoganPlots = { clouds, contours, growth };
+  // ---- Readers: which rates are equivalent to guessing, by margin ----
+  // Return the probabilities of 0 ... n right answers.
+  const binomial = (n, p) => {
+    const logs = [n * Math.log(1 - p)];
+    for (let k = 1; k <= n; k++) logs.push(logs[k - 1] + Math.log(((n - k + 1) / k) * (p / (1 - p))));
+    return logs.map(Math.exp);
+  };
+  const sum = (values) => values.reduce((a, b) => a + b, 0);
+  // Two one-sided exact tests, as mammogan.stats.equivalence.equivalence_p.
+  const equivalenceP = (right, n, margin) =>
+    Math.max(sum(binomial(n, 0.5 - margin).slice(right)), sum(binomial(n, 0.5 + margin).slice(0, right + 1)));
+
+  function equivalence(place, data) {
+    const at = (name) => data.columns.indexOf(name);
+    const groups = data.rows.map((row) =>
+      Object.fromEntries(["group", "successes", "trials", "rate", "low", "high"].map((name) => [name, row[at(name)]])),
+    );
+    const slider = make("input", { type: "range", min: "0.03", max: "0.1", step: "0.005", value: "0.05" });
+    place.append(make("div", { class: "plot-bar" }, labeled("margin of equivalence", slider)));
+    const canvas = make("canvas", { role: "img", "aria-label": "Rates of groups with the band of equivalence" });
+    canvas.className = "plot-canvas";
+    const facts = make("p", { class: "plot-facts", "aria-live": "polite" });
+    place.append(canvas, facts);
+    const draw = () => {
+      const [ratio, width, line] = [devicePixelRatio || 1, Math.max(260, place.clientWidth - 20), 26];
+      const height = line * groups.length + 44;
+      Object.assign(canvas, { width: width * ratio, height: height * ratio });
+      Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+      const c = canvas.getContext("2d");
+      c.scale(ratio, ratio);
+      c.fillStyle = "#fff";
+      c.fillRect(0, 0, width, height);
+      const left = Math.min(170, width * 0.42);
+      const [from, to] = [Math.min(0.36, ...groups.map((g) => g.low)) - 0.01, Math.max(0.64, ...groups.map((g) => g.high)) + 0.01];
+      const x = (rate) => left + ((rate - from) / (to - from)) * (width - left - 12);
+      const margin = +slider.value;
+      c.fillStyle = "#dcebf5";
+      c.fillRect(x(0.5 - margin), 0, x(0.5 + margin) - x(0.5 - margin), line * groups.length);
+      c.strokeStyle = c.fillStyle = "#333";
+      c.font = "12px sans-serif";
+      c.textBaseline = "middle";
+      c.setLineDash([4, 3]);
+      c.beginPath();
+      c.moveTo(x(0.5), 0);
+      c.lineTo(x(0.5), line * groups.length);
+      c.stroke();
+      c.setLineDash([]);
+      const shown = [];
+      groups.forEach((group, k) => {
+        const y = (k + 0.5) * line;
+        const p = equivalenceP(group.successes, group.trials, margin);
+        if (p < 0.05) shown.push(group.group);
+        c.textAlign = "right";
+        c.fillStyle = "#333";
+        c.fillText(group.group, left - 10, y, left - 14);
+        c.strokeStyle = c.fillStyle = p < 0.05 ? SYNTHETIC : REAL;
+        c.lineWidth = 2;
+        c.beginPath();
+        c.moveTo(x(group.low), y);
+        c.lineTo(x(group.high), y);
+        c.stroke();
+        c.beginPath();
+        if (p < 0.05) c.arc(x(group.rate), y, 4.5, 0, 7);
+        else c.rect(x(group.rate) - 4, y - 4, 8, 8);
+        c.fill();
+      });
+      c.textAlign = "center";
+      c.fillStyle = "#333";
+      for (const tick of ticks([from, to])) c.fillText(tick.toFixed(2), x(tick), line * groups.length + 12);
+      c.fillText("share of pairs answered right, 95 % interval", (left + width) / 2, line * groups.length + 32);
+      const list = shown.length ? `: ${shown.join(", ")}` : "";
+      facts.textContent =
+        `With a margin of \u00b1 ${margin.toFixed(3)}, ${shown.length} of ${groups.length} groups are equivalent to ` +
+        `guessing at the 5 % level (round marks)${list}. The margin of this book, 0.050, was stated beforehand.`;
+      place.dataset.equivalent = shown.length;
+    };
+    slider.addEventListener("input", draw);
+    new ResizeObserver(draw).observe(place);
+    draw();
+  }
+
+  // ---- One pair of the reader test after the other ----
+  function pair(place, _, root) {
+    const pairs = JSON.parse(atob(globalThis.STUDY.sessions)).flat();
+    let [at, right, answered] = [0, 0, 0];
+    const facts = make("p", { class: "plot-facts", "aria-live": "polite" });
+    const next = make("button", { type: "button", class: "pair-next" }, "Next pair");
+    const sides = ["left", "right"].map((side) => {
+      const image = make("img", { class: "dark-light", alt: `${side} image of the pair` });
+      const button = make("button", { type: "button", class: "pair-image" }, image);
+      button.addEventListener("click", () => {
+        if (next.hidden === false) return;
+        const hit = pairs[at].real_side === side;
+        answered++;
+        right += hit;
+        for (const one of sides) one.button.classList.toggle("pair-real", one.side === pairs[at].real_side);
+        facts.textContent =
+          `${hit ? "Right" : "Wrong"}: the ${pairs[at].real_side} one is the phantom. ${right} of ${answered} right.`;
+        next.hidden = false;
+      });
+      return { side, button, image };
+    });
+    const show = () => {
+      for (const { side, button, image } of sides) {
+        image.src = `${root}reader_study/pictures/${pairs[at][side]}.png`;
+        button.classList.remove("pair-real");
+      }
+      facts.textContent = "Choose the image that is not from a generator.";
+      next.hidden = true;
+    };
+    next.addEventListener("click", () => {
+      at = (at + 1) % pairs.length;
+      show();
+    });
+    place.append(make("div", { class: "pair-sides" }, ...sides.map((one) => one.button)), facts, next);
+    show();
+  }
+
+  window.mammoganPlots = { clouds, contours, growth, equivalence, pair };
 })();

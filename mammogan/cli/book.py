@@ -13,6 +13,7 @@ from mammogan.cli.shared import say
 app = typer.Typer()
 Profile = Annotated[str, typer.Option(help="Profile of pipeline.yaml.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of real images; phantoms by default.")]
+ShowReal = Annotated[bool, typer.Option("--show-real", help="Show real images of people, in a book for you alone.")]
 
 
 @app.command()
@@ -23,6 +24,7 @@ def run(
     explain: Annotated[bool, typer.Option("--explain", help="Report what would run and why; run nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run stages whose results are up to date, too.")] = False,
     book: Annotated[bool, typer.Option(help="Build the HTML book after the stages.")] = True,
+    show_real: ShowReal = False,
 ) -> None:
     """Run the notebooks whose results are not up to date, then build the book."""
     from mammogan.pipeline import Pipeline
@@ -30,7 +32,7 @@ def run(
     from mammogan.pipeline.stages import run
 
     started = time.perf_counter()
-    pipeline = Pipeline(profile, data)
+    pipeline = Pipeline(profile, data, show_real=show_real)
     if explain:
         for name, why in pipeline.plan(only, force).items():
             say(f"{name}: {'runs, ' + why if why else 'up to date'}")
@@ -47,9 +49,9 @@ def run(
 
 
 @app.command()
-def pdf(profile: Profile = "smoke", data: Data = None) -> None:
+def pdf(profile: Profile = "smoke", data: Data = None, show_real: ShowReal = False) -> None:
     """Print the book of a finished run as one PDF with Chromium."""
     from mammogan.pipeline import Pipeline
     from mammogan.pipeline.book import print_book
 
-    print(f"The PDF is {print_book(Pipeline(profile, data))}")
+    print(f"The PDF is {print_book(Pipeline(profile, data, show_real=show_real))}")

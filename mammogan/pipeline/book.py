@@ -14,14 +14,17 @@ from pathlib import Path
 
 from mammogan.atomic import replacing, replacing_folder, write_json
 from mammogan.errors import PipelineError, require
+from mammogan.gan.sampling import sample
+from mammogan.gan.writers import Draw
 from mammogan.pipeline.stages import DEFAULT_PROFILE, Pipeline
 from mammogan.reader_study.browser import own_files
-from mammogan.reader_study.build import write_demo
+from mammogan.reader_study.build import DEMO_POOL, DEMO_SEED, write_demo
 from mammogan.report import provenance
 from mammogan.report.provenance import sha256
 
 PUBLISHED = ("results.json", "provenance.json", "figures", "data")
 SETTINGS = ("_config.yml", "_toc.yml")
+PHANTOM_RUN = "reference/phantoms/run"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # The root is within a folder of its own, and Chromium's sandbox is not available in most containers.
 PRINT = ("--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--virtual-time-budget=60000")
@@ -53,9 +56,7 @@ def build_book(pipeline: Pipeline, echo: Callable[[str], None] = print) -> Path:
         return html / "index.html"
     started = time.perf_counter()
     made = _sphinx(pipeline, "html")
-    phantoms = None if pipeline.data else folders["01_preprocessing"] / "store"
-    trained = "mammograms" if pipeline.data else pipeline.data_name.removesuffix(" (statistics only)")
-    write_demo(phantoms, folders["02_progressive_training"] / "synthetic", made / "reader_study", trained)
+    _write_demo(pipeline, made / "reader_study")
     with replacing_folder(html) as aside:
         made.replace(aside)
     shutil.rmtree(made.parents[1], ignore_errors=True)
@@ -97,6 +98,34 @@ def single_page(made: Path) -> Path:
     return page
 
 
+def _write_demo(pipeline: Pipeline, target: Path) -> None:
+    """Write the reader study of the book: phantoms against a generator of phantoms, which alone is a fair pair.
+
+    A generator of patients' images would be told by what it draws, and patients' images are not shown.
+    """
+    phantoms = None if pipeline.data else pipeline.folder("01_preprocessing") / "store"
+    drawn = pipeline.folder("02_progressive_training") / "synthetic"
+    if "phantoms" not in pipeline.data_name or pipeline.data:
+        drawn = sample(pipeline.root / PHANTOM_RUN, target.with_name("drawn"), Draw(DEMO_POOL, DEMO_SEED))
+    write_demo(phantoms, drawn, target, "phantoms too")
+    shutil.rmtree(target.with_name("drawn"), ignore_errors=True)
+
+
+def published(notebook: Path) -> str:
+    """Return an executed notebook as the book shows it.
+
+    The cells of its parameters are left out, which the record at the end of its page lists, and so are captions of
+    figures that a sentence replaces.
+    """
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        if {"parameters", "injected-parameters"} & set(tags := cell["metadata"].get("tags", [])):
+            cell["metadata"]["tags"] = [*tags, "remove-cell"]
+        if not any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            cell["metadata"].get("mystnb", {}).pop("figure", None)
+    return json.dumps(content, indent=1)
+
+
 def _check_results(pipeline: Pipeline) -> None:
     for name in pipeline.stages:
         if why := pipeline.why(name):
@@ -118,7 +147,9 @@ def _sphinx(pipeline: Pipeline, builder: str) -> Path:
     with replacing_folder(source / "book" / "executed") as executed:
         for name in pipeline.stages:
             (executed / name).mkdir()
-            shutil.copy2(pipeline.folder(name) / "notebook.ipynb", executed / f"{name}.ipynb")
+            (executed / f"{name}.ipynb").write_text(
+                published(pipeline.folder(name) / "notebook.ipynb"), encoding="utf-8"
+            )
             for part in (pipeline.folder(name) / part for part in PUBLISHED):
                 if part.is_dir():
                     shutil.copytree(part, executed / name / part.name)

@@ -61,12 +61,16 @@ class Pipeline:
         profile: a profile of pipeline.yaml.
         data: folder of real images, or None for the phantoms.
         root: folder that holds pipeline.yaml, notebooks/ and book/.
+        show_real: whether chapters show images of people; such a build has folders and banners of its own.
 
     Raises:
-        PipelineError: there is no checkout or no such profile, or the data folder is missing, empty or unreadable.
+        PipelineError: there is no checkout or no such profile, the data folder is missing, empty or unreadable, or real
+            images are to be shown and there are none.
     """
 
-    def __init__(self, profile: str = DEFAULT_PROFILE, data: str | Path | None = None, root: Path = ROOT) -> None:
+    def __init__(
+        self, profile: str = DEFAULT_PROFILE, data: str | Path | None = None, root: Path = ROOT, show_real: bool = False
+    ) -> None:
         self.root = Path(root)
         if not (self.root / "pipeline.yaml").is_file():
             raise PipelineError(f"There is no pipeline.yaml in {self.root}; run this in a checkout of the repository.")
@@ -80,6 +84,10 @@ class Pipeline:
             raise PipelineError(f"The folder {data} {problem}; give DATA a folder of DICOM files or pictures.")
         self.stages = {name: Stage(name, s["parameters"], tuple(s["makes"])) for name, s in content["stages"].items()}
         self.overrides: dict[str, dict[str, object]] = dict(content["profiles"][profile] or {})
+        if show_real and not data:
+            raise PipelineError("There are no real images to show; give DATA a folder of images that you may see.")
+        for stage, values in content["show_real"].items() if show_real else ():
+            self.overrides[stage] = self.overrides.get(stage, {}) | values
         # A profile that rests on files of an earlier run describes the images of that run.
         described = str(self.overrides.pop("data", PHANTOMS))
         processes = self.overrides.pop("processes", None)
@@ -90,6 +98,8 @@ class Pipeline:
         # A build on other data has folders of its own, so that it never overwrites another's results.
         slug = re.sub(r"[^a-z0-9]+", "-", self.data.name.lower()).strip("-") or "data" if self.data else ""
         self.name = f"{profile}-{slug}" if slug else profile
+        if show_real:  # no profile and no folder of data gives such a name
+            self.name += "_SHOWS_PEOPLE"
         self.runs = self.root / "runs" / self.name
 
     @property

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -86,15 +85,6 @@ class Section(Part):
     rows: pd.DataFrame
     values: dict[str, Value] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for picture in self.pictures:
-            plt.close(picture.figure)  # a notebook shows it where it asks for it, and nowhere else
-
-    @property
-    def figure(self) -> Figure:
-        """The first figure."""
-        return self.pictures[0].figure
-
     def table(self, caption: str = "") -> pd.DataFrame:
         """Return the first table whose caption begins with `caption`."""
         return next(table.frame for table in self.tables if table.caption.lower().startswith(caption.lower()))
@@ -103,7 +93,7 @@ class Section(Part):
         """Write numbers, figures and tables of this section to `results`."""
         results.table(self.name, self.rows)
         for picture in self.pictures:
-            results.figure(picture.name, picture.figure, picture.data)
+            self.drawn.append(results.figure(picture.name, picture.figure, picture.data))
         results.keep(self.values)
         return self
 

@@ -33,13 +33,13 @@ from mammogan.metrics.fidelity import (
 from mammogan.metrics.memorization import Memorization, audit, pruning
 from mammogan.metrics.moments import PAIRS
 from mammogan.metrics.resampling import FEW
-from mammogan.report import fidelity, style
+from mammogan.report import fidelity
 from mammogan.report.alignment import Comparison, Section, worded
 from mammogan.report.alignment_figures import pairs_figure
 from mammogan.report.html import Picture, Table
 from mammogan.report.numbers import described
 from mammogan.report.results import Value
-from mammogan.report.style import SYNTHETIC
+from mammogan.report.style import SYNTHETIC, WIDTH
 
 WORST = 20  # pairs shown
 PRUNED = 5  # random subsets per score of pruning
@@ -100,13 +100,11 @@ def memorization_section(comparison: Comparison, copies: Memorization) -> Sectio
     table["value"] = [f"{value:.3f}" for value in table["value"]]
     table["interval"] = [f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "-" for low, high in bounds]
     tables = {"Audit": table[["quantity", "value", "interval", "reference"]]}
-    pictures = {"worst": (_worst_figure(comparison, worst), worst)}
+    pictures = {"worst": (_worst_figure(comparison, worst), worst)} if comparison.public else {}
     return worded("memorization", worst, tables, pictures, values, **facts, owner=owner)
 
 
 def _worst_figure(comparison: Comparison, worst: pd.DataFrame) -> Figure:
-    if not comparison.public:
-        return hidden_figure(worst)
     real, synthetic = fidelity.both_stacks(comparison)
     return pairs_figure(
         [np.asarray(synthetic[int(row)]) for row in worst["synthetic"]],
@@ -114,11 +112,6 @@ def _worst_figure(comparison: Comparison, worst: pd.DataFrame) -> Figure:
         [f"{ratio:.2f}" for ratio in worst["ratio"]],
         2**comparison.bits - 1,
     )
-
-
-def hidden_figure(_: pd.DataFrame) -> Figure:
-    """Draw what replaces pairs with real images."""
-    return style.empty("Real images of people are not shown.")
 
 
 def prune(
@@ -183,16 +176,16 @@ def pruned_section(rows: pd.DataFrame, seed: int) -> Section:
 
 def pruning_figure(rows: pd.DataFrame) -> Figure:
     """Draw every score against the share of images dropped, from rows of `memorization.pruning`."""
-    names = list(dict.fromkeys(rows["score"]))
-    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(9.5, 4.2), layout="constrained", sharex=True)
+    varied = rows.groupby("score", sort=False)["value"].agg(np.ptp) > 0  # a score that never changes has no panel
+    names = list(varied.index[varied])
+    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(WIDTH, 4), layout="constrained", sharex=True)
     for name, axis in zip(names, axes.flat, strict=False):
         chosen = rows[rows["score"] == name]
         axis.errorbar(100 * chosen["share"], chosen["value"], chosen["sd"].fillna(0), color=SYNTHETIC, marker="o", ms=3)
-        axis.set_title(name, fontsize=8)
-        axis.tick_params(labelsize=7)
+        axis.set_title(name)
     for axis in axes.flat[len(names) :]:
         axis.axis("off")
-    axes[-1, 0].set_xlabel("synthetic images dropped, %", fontsize=8)
+    axes[-1, 0].set_xlabel("synthetic images dropped, %")
     return figure
 
 
@@ -229,7 +222,6 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "texture": fidelity.texture_figure,
     "spectra": fidelity.spectra_figure,
     "frechet": fidelity.frechet_figure,
-    "worst": hidden_figure,
     "pruning_scores": pruning_figure,
 }
 
@@ -279,6 +271,10 @@ def read_section(folder: Path, name: str) -> Section:
         text=tuple(content["text"]),
         rows=rows[name],
         tables=[Table(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
-        pictures=[Picture(part, DRAWN[part](rows[part]), caption, rows[part]) for part, caption in captions.items()],
+        pictures=[
+            Picture(part, DRAWN[part](rows[part]), caption, rows[part])
+            for part, caption in captions.items()
+            if part in DRAWN
+        ],
         values={key: Value(**value) for key, value in content["values"].items()},
     )

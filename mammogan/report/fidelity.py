@@ -185,7 +185,7 @@ def texture_section(
 
 def texture_figure(rows: pd.DataFrame) -> Figure:
     """Draw distance by level from rows of `distances.sliced_wasserstein_table`."""
-    figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(style.WIDTH, 3.6), layout="constrained")
     sizes = list(dict.fromkeys(rows["size"]))
     for number, (name, marker) in enumerate(zip(NORMALIZATIONS, "os", strict=True)):
         chosen = rows[rows["normalization"] == name]
@@ -198,7 +198,7 @@ def texture_figure(rows: pd.DataFrame) -> Figure:
     axis.set(xlabel="level, pixels", ylabel="sliced Wasserstein distance x 1000")
     axis.set_ylim(0)
     axis.set_xlim(-0.5, len(sizes) - 0.5)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -233,7 +233,7 @@ def features_section(
 
 def frechet_figure(table: pd.DataFrame) -> Figure:
     """Draw FID against one over the number of images and its extrapolation, from columns n and distance."""
-    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(style.WIDTH, 3.2), layout="constrained")
     inverse = 1 / table["n"]
     axis.plot(inverse, table["distance"], "o", color=SYNTHETIC)
     slope, intercept = np.polyfit(inverse, table["distance"], 1)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mammogan.report.results import Value
+from mammogan.report.numbers import words
+from mammogan.report.provenance import sha256
+from mammogan.report.results import Drawn, Value
 from mammogan.report.summary import Line
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+    from pandas.io.formats.style import Styler
 
 
 @dataclass(frozen=True)
@@ -61,18 +69,31 @@ class Picture:
 
 @dataclass
 class Part:
-    """A section of a page; without a title it continues the one before. `name` is its anchor."""
+    """A section of a page; without a title it continues the one before.
+
+    `name` is its anchor, and `drawn` are its figures on disk.
+    """
 
     title: str = ""
     text: Sequence[str] = ()
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     name: str = ""
+    drawn: list[Drawn] = field(default_factory=list)
+
+    @property
+    def figure(self) -> Drawn | Markdown:
+        """The first figure on disk; without one, the sentence that takes the place of real images."""
+        return self.drawn[0] if self.drawn else sentence("not_shown")
 
 
 def digits(cell: object) -> object:
     """Return a cell as it is printed: fractions with three decimals, or with three digits where they are below .01."""
-    if isinstance(cell, bool) or not isinstance(cell, float):
+    if isinstance(cell, bool | np.bool_):
+        return "yes" if cell else "no"
+    if isinstance(cell, list | tuple):
+        return " or ".join(map(str, cell))
+    if not isinstance(cell, float):
         return cell
     if cell.is_integer():
         return int(cell)
@@ -110,6 +131,32 @@ def write_page(
     return path
 
 
+def sentence(name: str) -> Markdown:
+    """Return a sentence of words.toml that a notebook shows in place of a figure."""
+    from IPython.display import Markdown
+
+    return Markdown(" ".join(words("sentences")[name].split()))
+
+
+def shown(frame: pd.DataFrame, caption: str = "", formats: Mapping[str, str] | None = None) -> Styler:
+    """Return a table as notebooks show it: caption above, numbers to the right, no index without a name.
+
+    Args:
+        frame: table; underscores in the names of its columns are printed as blanks.
+        caption: caption.
+        formats: {column: format of its numbers}; others are printed by `digits`.
+    """
+    table = frame if frame.index.name is None and isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    table = table.rename(columns=lambda name: "" if name == "index" else str(name).replace("_", " "))
+    given = {name.replace("_", " "): "{:" + text + "}" for name, text in (formats or {}).items()}
+    numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name]) and table[name].dtype != bool]
+    right = {name: [{"selector": "", "props": "text-align: right"}] for name in numeric}
+    identity = sha256(table.to_csv())[:8]  # the same table has the same page
+    styler = table.style.hide(axis="index").format(dict.fromkeys(table, digits) | given, na_rep="\N{EN DASH}")
+    styler = styler.set_uuid(identity).set_table_styles(right).set_table_attributes('class="dataframe"')
+    return styler.set_caption(caption) if caption else styler
+
+
 def show(part: Part) -> None:
     """Show the text and the tables of a section in a notebook; its figures are shown where they are drawn."""
     from IPython.display import Markdown, display
@@ -118,5 +165,4 @@ def show(part: Part) -> None:
         display(Markdown(line))
     for table in part.tables:
         if len(table.frame):
-            named = table.frame.rename(columns=lambda name: str(name).replace("_", " "))
-            display(named.style.hide(axis="index").format(digits).set_caption(table.caption))
+            display(shown(table.frame, table.caption))

@@ -26,12 +26,13 @@ from mammogan.paper import printed
 from mammogan.report.html import render
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results, Value
-from mammogan.report.style import REAL, SYNTHETIC
+from mammogan.report.style import REAL, SYNTHETIC, WIDTH
 from mammogan.stats.proportions import exact_interval
 from mammogan.types import ImageStack
 
 TABLES = ("synthetic", "real", "spectra", "spots", "counts")
 COLORS = {"real": REAL, "synthetic": SYNTHETIC}
+FEWEST = 4  # distinct sizes of spots from which a histogram is drawn
 STEPS = {"hue": "set", "palette": COLORS, "stat": "percent", "common_norm": False, "element": "step", "fill": False}
 
 
@@ -135,19 +136,21 @@ def flagged(results: Results, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def flagged_figure(flags: pd.DataFrame) -> Figure:
-    """Draw the shares of images flagged with their intervals, from `flagged`."""
-    figure, axis = plt.subplots(figsize=(7, 4))
-    names = list(dict.fromkeys(flags["detector"]))
+    """Draw the shares of images flagged with their intervals, from `flagged`, of detectors that flag any."""
+    shares = flags.pivot(index="detector", columns="kind", values="share")
+    names = list(shares[shares.max(axis=1) > 0].sort_values("synthetic", ascending=False, kind="stable").index)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(names) + 0.8), layout="constrained")
     for kind, offset, marker in (("real", -0.15, "o"), ("synthetic", 0.15, "s")):
         part = 100 * flags[flags["kind"] == kind].set_index("detector").loc[names, ["share", "low", "high"]]
         spread = np.abs(part[["low", "high"]].T.to_numpy() - part["share"].to_numpy())
         rows = np.arange(len(names)) + offset
         axis.errorbar(part["share"], rows, xerr=spread, fmt=marker, ms=4, color=COLORS[kind], label=kind, capsize=2)
+        for row, share, high in zip(rows, part["share"], part["high"], strict=True):
+            axis.text(high + 1.5, row, f"{share:.0f}", va="center", color=COLORS[kind])
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    axis.set_xlabel("images flagged, %")
-    axis.legend()
-    figure.tight_layout()
+    axis.set(xlabel="images flagged, %", xlim=(-2, 106))
+    axis.legend(loc="lower right")
     return figure
 
 
@@ -253,13 +256,16 @@ def spots_compared(results: Results, tables: dict[str, pd.DataFrame], seed: int)
 
 def spots_figure(spots: pd.DataFrame, counts: pd.DataFrame) -> Figure:
     """Draw the number of spots per image, and the distributions of diameter, contrast and brightness."""
-    figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
-    sns.histplot(counts, x="spots", ax=axes[0], discrete=True, **STEPS)
-    for axis, name in zip(axes[1:], ("diameter_mm", "contrast", "brightness"), strict=True):
+    # Few scales are searched, so that diameters have few values: their bars would be no distribution.
+    names = [name for name in ("diameter_mm", "contrast", "brightness") if spots[name].nunique() > FEWEST]
+    figure, axes = plt.subplots(1, 1 + len(names), figsize=(WIDTH, 2.9), layout="constrained", squeeze=False)
+    sns.histplot(counts, x="spots", ax=axes[0, 0], discrete=True, **STEPS)
+    for axis, name in zip(axes[0, 1:], names, strict=True):
         sns.histplot(spots, x=name, ax=axis, bins=12, legend=False, **STEPS)
-        axis.set(xlabel=name.replace("_", ", "), ylabel="")
-    axes[0].set(xlabel="spots per image", ylabel="% of images")
-    axes[1].set_ylabel("% of spots")
+        axis.set(xlabel=name.replace("_", ", "), ylabel="% of spots")
+    axes[0, 0].set(xlabel="spots per image", ylabel="% of images")
+    for axis, letter in zip(axes.flat, "abcd", strict=False):
+        axis.set_title(f"({letter})", loc="left")
     return figure
 
 

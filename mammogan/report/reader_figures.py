@@ -11,21 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy import stats
 
-from mammogan.report.style import REAL, SYNTHETIC
+from mammogan.report.style import REAL, SYNTHETIC, WIDTH
 
-ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "fontsize": 8}  # a legend above its axis
+ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}  # a legend above its axis
 LINES, OTHERS = ["-", "--", "-.", ":"], ["#009E73", "#CC79A7"]  # and colors next to those of `style`
 
 
-def success_rates(table: pd.DataFrame, margin: float) -> Figure:
+def success_rates(table: pd.DataFrame, margin: float, width: float = WIDTH) -> Figure:
     """Draw the success rates of groups with exact intervals, guessing, and the band of equivalence.
 
     Args:
         table: group, successes, trials, rate, low, high; optional "low (clusters)" and "high (clusters)" give a second
             interval of each group.
         margin: margin of equivalence.
+        width: width of the figure, inches.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(width, 0.4 * len(table) + 1.2), layout="constrained")
     rows = np.arange(len(table))[::-1]
     axis.axvspan(0.5 - margin, 0.5 + margin, color=SYNTHETIC, alpha=0.12, lw=0, label=f"equivalence, ± {margin:g}")
     axis.axvline(0.5, color="0.3", lw=1, ls="--", label="guessing")
@@ -46,7 +47,7 @@ def success_rates(table: pd.DataFrame, margin: float) -> Figure:
 
 def question_rates(table: pd.DataFrame) -> Figure:
     """Draw the success rate of each question with its exact interval: learning would show as a slope."""
-    figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3), layout="constrained")
     spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
     axis.errorbar(table["question"], table["rate"], yerr=spread, fmt="o", color=REAL, capsize=3)
     axis.axhline(0.5, color="0.3", lw=1, ls="--")
@@ -61,8 +62,8 @@ def table3_residuals(cells: pd.DataFrame) -> Figure:
     residual = cells.assign(residual=1000 * (cells["re-derived"] - cells["printed"]).where(~met, 0.0))
     grid = residual.pivot(index="question", columns="against", values="residual")
     grid = grid.reindex(index=range(1, 11), columns=range(1, 11))
-    figure, axis = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
-    look = {"cmap": "RdBu_r", "center": 0, "annot": True, "fmt": ".1f", "annot_kws": {"fontsize": 6}}
+    figure, axis = plt.subplots(figsize=(WIDTH, 5), layout="constrained")
+    look = {"cmap": "RdBu_r", "vmin": -3, "vmax": 3, "annot": True, "fmt": ".1f"}
     sns.heatmap(grid, ax=axis, cbar_kws={"label": "re-derived - printed P, thousandths"}, **look)
     axis.set(xlabel="question", ylabel="question")
     axis.tick_params(left=False, bottom=False, labelrotation=0)
@@ -76,7 +77,7 @@ def score_distribution(table: pd.DataFrame, groups: dict[str, np.ndarray]) -> Fi
         table: right, attempts, by guessing (attempts expected); one row per score from 0 to the number of questions.
         groups: {name: scores of its attempts}.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6), layout="constrained")
     left.bar(table["right"], table["attempts"], color=SYNTHETIC, alpha=0.75, label="attempts")
     left.plot(table["right"], table["by guessing"], "o-", color="0.2", ms=4, lw=1, label="guessing")
     left.set(xlabel="right answers", ylabel="attempts")
@@ -92,13 +93,13 @@ def score_distribution(table: pd.DataFrame, groups: dict[str, np.ndarray]) -> Fi
     right.axvline(0.5, color="0.5", lw=0.8, ls="--")
     right.set(xlabel="rate of right answers per attempt", ylabel="density", xlim=(0, 1))
     right.set_ylim(bottom=0)
-    right.legend(fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 def response_times(table: pd.DataFrame) -> Figure:
     """Draw the time to each answer by question, right and wrong answers apart; columns question, seconds, correct."""
-    figure, axis = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     answers = table.assign(answer=table["correct"].map({1: "right", 0: "wrong"}))
     look = {"palette": {"right": REAL, "wrong": SYNTHETIC}, "boxprops": {"alpha": 0.55}, "fliersize": 3, "gap": 0.15}
     sns.boxplot(answers, x="question", y="seconds", hue="answer", hue_order=["right", "wrong"], ax=axis, **look)
@@ -111,12 +112,12 @@ def response_times(table: pd.DataFrame) -> Figure:
 
 def power_curves(table: pd.DataFrame) -> Figure:
     """Draw power against the number of independent answers; columns answers and one per test."""
-    figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     look = {"style": LINES, "color": [SYNTHETIC, REAL, *OTHERS], "logx": True, "ylim": (0, 1.02)}
     table.plot(x="answers", ax=axis, xlabel="independent answers", ylabel="power", **look)
     axis.axhline(0.9, color="0.5", lw=0.8)
     plain_ticks(axis.xaxis)
-    axis.legend(fontsize=8)
+    axis.legend()
     return figure
 
 
@@ -128,7 +129,7 @@ def roc_curves(curves: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
         aucs: test, reader ("all" is the average), AUC, low, high.
     """
     tests = aucs["test"].unique()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.8), layout="constrained")
     rows = np.arange(len(aucs))[::-1]
     for test, color in zip(tests, [SYNTHETIC, REAL, *OTHERS] * len(tests), strict=False):
         for number, (_, curve) in enumerate(curves[curves["test"] == test].groupby("reader")):
@@ -142,10 +143,10 @@ def roc_curves(curves: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
     left.plot([0, 1], [0, 1], color="0.5", lw=0.8, ls="--")
     left.set(xlabel="real images called synthetic", ylabel="synthetic images called synthetic", aspect="equal")
     if len(tests) > 1:
-        left.legend(fontsize=8)
+        left.legend()
     right.axvline(0.5, color="0.5", lw=0.8, ls="--")
     names = [f"{row.test}, {row.reader}" if len(tests) > 1 else str(row.reader) for row in aucs.itertuples()]
-    right.set_yticks(rows, names, fontsize=8 if len(aucs) < 25 else 4)
+    right.set_yticks(rows, names, fontsize=9 if len(aucs) < 25 else 4)
     right.set(xlabel="area under the ROC curve, 95 % interval", xlim=(0, 1))
     return figure
 
@@ -158,16 +159,16 @@ def plain_ticks(axis: Axis) -> None:
 def histogram_ranges(table: pd.DataFrame) -> Figure:
     """Draw reconstructed histograms (stratum, right, attempts, lowest, highest), and scores by guessing as lines.
 
-    Whiskers span all solutions; a bar without one is determined.
+    Ranges span all solutions; a dot without one is determined.
     """
     attempts = table.groupby("stratum")["attempts"].transform("sum")
     table = table.assign(guessing=attempts * stats.binom.pmf(table["right"], table["right"].max(), 0.5))
     table["stratum"] += " (" + attempts.astype(str) + ")"
-    grid = sns.FacetGrid(table, col="stratum", col_wrap=3, height=2.1, aspect=1.57, sharey=False)
-    grid.map(plt.bar, "right", "attempts", color=SYNTHETIC, alpha=0.75)
-    grid.map(plt.plot, "right", "guessing", color="0.2", lw=1)
+    grid = sns.FacetGrid(table, col="stratum", col_wrap=3, height=1.9, aspect=WIDTH / 3 / 1.9, sharey=False)
+    grid.map(plt.plot, "right", "guessing", color="0.4", lw=1)
     grid.map(plt.vlines, "right", "lowest", "highest", color=REAL, lw=2)
-    grid.set_titles("{col_name}", size=9).set_axis_labels("right answers of ten", "attempts")
+    grid.map(plt.plot, "right", "attempts", color=SYNTHETIC, marker="o", ms=4, ls="")
+    grid.set_titles("{col_name}").set_axis_labels("right answers of ten", "attempts")
     grid.set(xticks=np.sort(table["right"].unique())[::2])
     grid.figure.set_layout_engine("constrained")
     return grid.figure

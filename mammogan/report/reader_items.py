@@ -58,8 +58,8 @@ def write_section(section: Section, study: StudyAnswers, results: Results, title
             part.text = [*part.text, item]
         elif isinstance(item, Picture):
             if study.note:
-                item.figure.suptitle(study.note, y=1.01, va="bottom", fontsize=8)
-            results.figure(item.name, item.figure, item.data)
+                item.figure.suptitle(study.note)
+            part.drawn.append(results.figure(item.name, item.figure, item.data))
             part.pictures.append(replace(item, caption=f"{study.note} {item.caption}".strip()))
         elif isinstance(item, TextFile):
             write_text(results.out / "data" / item.name, item.text)

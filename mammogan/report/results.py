@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
 from mammogan.atomic import make_folder, write_json
+from mammogan.report.style import on_light_box
 
 # Verdicts on a number by what it rests on: within the tolerance, beyond it, and where there is no tolerance.
 VERDICTS = {
@@ -97,6 +99,16 @@ class Value:
         return entry
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A figure that was written: a notebook shows the file, and does not draw it again."""
+
+    path: Path
+
+    def _repr_png_(self) -> bytes:
+        return self.path.read_bytes()
+
+
 class Results:
     """Collector of the results of one notebook in a folder: results.json, figures/NAME.png and data/NAME.csv.
 
@@ -151,11 +163,15 @@ class Results:
             for key, entry in given.items()
         }
 
-    def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Figure:
-        """Write figures/NAME.png (150 dpi) and its numbers as data/NAME.csv; return the figure to show."""
-        figure.savefig(self.out / "figures" / f"{self._file(name)}.png", dpi=150, bbox_inches="tight")
+    def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Drawn:
+        """Write figures/NAME.png, a chart as NAME.svg too, and its numbers as data/NAME.csv; return it to show."""
+        path = self.out / "figures" / f"{self._file(name)}.png"
+        if not on_light_box(figure):
+            figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path)
+        plt.close(figure)
         self.table(name, data)
-        return figure
+        return Drawn(path)
 
     def table(self, name: str, data: pd.DataFrame) -> pd.DataFrame:
         """Write a table as data/NAME.csv and return it to show."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from mammogan.report.style import WIDE
 
 # Measures that are higher where sets are closer; of the others less is better. MS-SSIM of pairs is one of the others:
 # more similar pairs mean less diversity.
@@ -50,17 +54,18 @@ def sensitivity_figure(table: pd.DataFrame) -> Figure:
         for name in ("effect", "detectable")
     )
     facts = table.drop_duplicates("damage").set_index("damage")
-    figure, axis = plt.subplots(figsize=(1.1 * len(damages) + 2.2, 0.42 * len(measures) + 1.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 0.42 * len(measures) + 1.2), layout="constrained")
     colors = np.arcsinh(effect)
     axis.imshow(colors, cmap="RdBu_r", vmin=-5, vmax=5, aspect="auto")
     for (i, j), z in np.ndenumerate(effect):
         text = f"{z:+.1f}" if abs(z) < 99.5 else f"{z:+.0f}"
         text += f"\n{limit[i, j]:.2g}" if np.isfinite(limit[i, j]) else "\n-"
         color = "white" if abs(colors[i, j]) > 3.2 else "black"
-        axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=color)
-    titles = [f"{name}\n{facts.loc[name, 'nominal']:g} {facts.loc[name, 'unit']}" for name in damages]
-    axis.set_xticks(range(len(damages)), titles, fontsize=7, rotation=30, ha="right")
-    axis.set_yticks(range(len(measures)), measures, fontsize=8)
+        axis.text(j, i, text, ha="center", va="center", color=color)
+    texts = (f"{name}, {facts.loc[name, 'nominal']:g} {facts.loc[name, 'unit']}" for name in damages)
+    titles = [textwrap.fill(text, 14) for text in texts]
+    axis.set_xticks(range(len(damages)), titles)
+    axis.set_yticks(range(len(measures)), measures)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     return figure

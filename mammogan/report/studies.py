@@ -10,7 +10,7 @@ from scipy import stats
 from mammogan.paper.studies import studies
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results
-from mammogan.report.style import REAL, SYNTHETIC
+from mammogan.report.style import REAL, SYNTHETIC, WIDTH
 from mammogan.stats.proportions import exact_interval
 
 THIS = "korkinof2021"
@@ -46,7 +46,7 @@ def rates() -> pd.DataFrame:
 
 def forest(table: pd.DataFrame) -> Figure:
     """Draw the rates of `rates` with their intervals; the paper's in another color than those of other works."""
-    figure, axis = plt.subplots(figsize=(7.6, 0.36 * len(table) + 0.9), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.36 * len(table) + 0.9), layout="constrained")
     for row, one in enumerate(table.itertuples()):
         color, marker = (REAL, "o") if one.key == THIS else (SYNTHETIC, "s")
         spread = [[one.rate - one.low], [one.high - one.rate]]
@@ -63,7 +63,7 @@ def other_studies(results: Results) -> None:
     """Keep the table of works, the forest plot, and the rate of all answers of each study."""
     table = rates()
     results.table("works", works())
-    plt.close(results.figure("since", forest(table), table))
+    results.figure("since", forest(table), table)
     whole = table.drop_duplicates("key")
     for one in whole.itertuples():
         keep(results, {f"since.{one.key}": [100 * one.rate, 100 * one.low, 100 * one.high]})

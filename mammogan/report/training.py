@@ -33,7 +33,7 @@ from mammogan.metrics.resampling import ResamplingDesign, shuffled
 from mammogan.parallel import in_threads
 from mammogan.report.fidelity import DRAWS
 from mammogan.report.numbers import filled, words
-from mammogan.report.style import REAL, SYNTHETIC
+from mammogan.report.style import REAL, SYNTHETIC, WIDE, WIDTH, light_box
 from mammogan.types import Size
 
 
@@ -201,26 +201,28 @@ def level_by_level(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["images"] == ends].groupby("trained", sort=False)[["distance", "real"]].mean()
 
 
+@light_box()
 def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Figure:
     """Draw Figure 1: a scheme of the two networks, with one real and one synthetic image (h, w); None hides it."""
-    figure, axis = plt.subplots(figsize=(9, 4.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.9))
+    figure.subplots_adjust(0, 0, 1, 1)
     axis.axis("off")
     scheme, write = words("adversaries"), partial(axis.text, ha="center", va="center")
     for x, y, text in scheme["texts"]:
-        write(x, y, text, fontsize=9)
+        write(x, y, text)
     for (x, y, text), color in zip(scheme["boxes"], (SYNTHETIC, REAL), strict=True):
-        axis.add_patch(Rectangle((x - 0.75, y - 0.4), 1.5, 0.8, facecolor=color, alpha=0.25))
-        write(x, y, text, fontsize=10)
+        axis.add_patch(Rectangle((x - 0.75, y - 0.4), 1.5, 0.8, facecolor=color, alpha=0.6))
+        write(x, y, text)
     for start, stop in scheme["arrows"]:
-        axis.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "lw": 1.2})
+        axis.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": "0.75", "lw": 1.2})
     look = {"arrowstyle": "-|>", "color": SYNTHETIC, "ls": "--", "connectionstyle": "arc3,rad=-0.42"}
     axis.annotate("", (2.6, 0.44), (6.85, 1.3), arrowprops=look)
-    axis.text(6.6, 0.1, scheme["loop"], fontsize=8, color=SYNTHETIC, va="center")
+    axis.text(6.6, 0.1, scheme["loop"], va="center")
     half = 0.625 * synthetic.shape[1] / synthetic.shape[0]
     for image, bottom in ((synthetic, 0.2), (real, 2.0)):
         if image is None:
-            axis.add_patch(Rectangle((4.55 - half, bottom), 2 * half, 1.25, facecolor="0.9", edgecolor="0.6"))
-            write(4.55, bottom + 0.625, "not shown\nhere", fontsize=8)
+            axis.add_patch(Rectangle((4.55 - half, bottom), 2 * half, 1.25, facecolor="0.15", edgecolor="0.5"))
+            write(4.55, bottom + 0.625, "not shown\nhere")
         else:
             extent = (4.55 - half, 4.55 + half, bottom, bottom + 1.25)
             axis.imshow(image, extent=extent, vmin=0, vmax=2**bits - 1, zorder=2)
@@ -228,68 +230,74 @@ def adversaries(real: np.ndarray | None, synthetic: np.ndarray, bits: int) -> Fi
     return figure
 
 
+@light_box()
 def progression(images: Sequence[np.ndarray], bits: int) -> Figure:
     """Draw Figure 2: one column per level, its networks above and below the image (h, w) of one latent vector."""
     n = len(images)
-    figure, axes = plt.subplots(3, n, figsize=(1.35 * n + 0.6, 5.2), height_ratios=(n, 4, n), squeeze=False)
+    figure, axes = plt.subplots(3, n, figsize=(WIDTH, 5), height_ratios=(n, 4, n), squeeze=False)
     for column, (top, middle, bottom) in enumerate(axes.T):
         for axis, color in ((top, SYNTHETIC), (bottom, REAL)):
             for stage in range(column + 1):
                 # From top to bottom: the generator ends with its newest layers, the discriminator begins with them.
                 y, width = -stage if axis is top else stage - column, 0.45 + 0.5 * (stage + 1) / n
-                alpha = 0.55 if stage == column > 0 else 0.22
+                alpha = 0.9 if stage == column > 0 else 0.45
                 axis.add_patch(Rectangle((0.5 - width / 2, y - 0.4), width, 0.8, facecolor=color, alpha=alpha))
-                axis.text(0.5, y, str(Size(*images[stage].shape)), ha="center", va="center", fontsize=7)
+                axis.text(0.5, y, str(Size(*images[stage].shape)), ha="center", va="center")
             axis.set(xlim=(0, 1), ylim=(-n + 0.4, 0.6))
         middle.imshow(images[column], vmin=0, vmax=2**bits - 1)
     for axis, name in zip(axes[:, 0], ("generator", "its image", "discriminator"), strict=True):
-        axis.text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=9, transform=axis.transAxes)
+        axis.text(-0.1, 0.5, name, rotation=90, ha="right", va="center", transform=axis.transAxes)
     for axis in axes.flat:
         axis.axis("off")
-    figure.text(0.55, 0.01, "training: one level per column, the newest layers dark", ha="center", fontsize=9)
+    figure.text(0.55, 0.01, "training: one level per column, the newest layers in strong color", ha="center")
     figure.subplots_adjust(0.06, 0.05, 1, 1, wspace=0.05, hspace=0.04)
     return figure
 
 
 def resolutions(published: Sequence[tuple[str, tuple[int, int]]], here: tuple[int, int]) -> Figure:
     """Draw Figure 5: the image sizes of published architectures, to scale, and that of this run."""
-    figure, axis = plt.subplots(figsize=(10, 3.9))
+    figure, axis = plt.subplots(figsize=(WIDE, 3.9))
     left = 0.0
     for name, (h, w) in (*published, ("this run", here)):
         color, alpha = (REAL, 0.75) if name == "this run" else (SYNTHETIC, 0.3)
         axis.add_patch(Rectangle((left + max(300 - w, 0) / 2, 0), w, h, facecolor=color, alpha=alpha, lw=0))
-        axis.text(left + max(w, 300) / 2, -60, f"{name}\n{h} x {w}", ha="center", va="top", fontsize=8)
+        axis.text(left + max(w, 300) / 2, -60, f"{name}\n{h} x {w}", ha="center", va="top")
         left += max(w, 300) + 130
     axis.set(xlim=(-110, left), ylim=(-240, 1300), aspect="equal")
     axis.axis("off")
+    figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
 
-def shade(axis: Axes, log: pd.DataFrame) -> None:
-    """Draw gray bands where a level fades in, from the last row before it, and the size above each level."""
+def shade(axis: Axes, log: pd.DataFrame, sizes: bool = True) -> None:
+    """Draw gray bands where a level fades in, from the last row before it, and above each level its size if it fits."""
     images, fading, above = log["images"], log["alpha"] < 1, axis.get_xaxis_transform()
     band = fading | fading.shift(-1, fill_value=False)
     axis.fill_between(images, 0, 1, where=band, transform=above, color="0.5", alpha=0.15, lw=0)
     ends = log.groupby("size", sort=False)["images"].max()
-    for size, middle in ((ends + ends.shift(fill_value=0)) / 2).items():
-        axis.text(middle, 1.01, size.replace("x", " x "), transform=above, ha="center", fontsize=7)
+    middles, free = (ends + ends.shift(fill_value=0)) / 2, -np.inf  # no label reaches into the one before it
+    for size, middle in middles.items() if sizes else ():
+        half = images.iloc[-1] * 0.0055 * len(size) + 1
+        if middle - half > free:
+            axis.text(middle, 1.01, size.replace("x", " x "), transform=above, ha="center")
+            free = middle + half
     axis.set(xlim=(0, images.iloc[-1]), xlabel="images seen")
     axis.xaxis.set(major_locator=MaxNLocator(4), major_formatter="{x:,.0f}")
 
 
 def training_curves(log: pd.DataFrame) -> Figure:
     """Draw losses, scores and, where they were kept, images per second by images seen; fades shaded."""
-    timed = "images_per_second" in log
-    figure, axes = plt.subplots(1, 2 + timed, figsize=(12.5 if timed else 8.5, 3.4), layout="constrained")
-    rows = log.set_index("images").rolling(max(len(log) // 60, 1), min_periods=1)
-    smooth = rows.mean(numeric_only=True).rename(columns=lambda name: name.replace("_", " "))
-    smooth[["loss d", "loss g"]].plot(ax=axes[0], color=[SYNTHETIC, REAL], lw=1.2, ylabel="loss")
-    smooth[["real score", "fake score"]].plot(ax=axes[1], color=[REAL, SYNTHETIC], lw=1.2, ylabel="mean score of D")
-    if timed:
-        speed = rows["images_per_second"].median()
-        speed.plot(ax=axes[2], color="0.25", lw=1.2, logy=True, ylabel="images per second")
-    for axis in axes:
-        shade(axis, log)
+    names = {"loss_d": "discriminator", "loss_g": "generator", "real_score": "real", "fake_score": "synthetic"}
+    panels = [("loss", ["discriminator", "generator"], [REAL, SYNTHETIC])]
+    panels += [("mean score", ["real", "synthetic"], [REAL, SYNTHETIC])]
+    panels += [("images per second", ["images_per_second"], ["0.25"])] if "images_per_second" in log else []
+    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 1.9 * len(panels)), layout="constrained", sharex=True)
+    rows = log.rename(columns=names).set_index("images").rolling(max(len(log) // 60, 1), min_periods=1)
+    for axis, (label, columns, colors) in zip(axes, panels, strict=True):
+        smooth = rows[columns].median() if len(columns) == 1 else rows[columns].mean()
+        smooth.plot(ax=axis, color=colors, lw=1.2, ylabel=label, legend=len(columns) > 1, logy=len(columns) == 1)
+        shade(axis, log, sizes=axis is axes[0])
+    figure.align_ylabels()
     return figure
 
 
@@ -298,14 +306,26 @@ def distance_curves(table: pd.DataFrame, log: pd.DataFrame) -> Figure:
 
     Runs that were published before the range was kept have no columns real_low and real_high.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
-    look = {"x": "images", "hue": "band", "palette": "viridis", "ax": axis}
-    sns.lineplot(table, y="distance", marker="o", **look)
-    sns.lineplot(table, y="real", ls="--", lw=0.9, legend=False, **look)
-    if "real_low" in table:
-        for (_, band), color in zip(table.groupby("band", sort=False), axis.lines, strict=False):
-            low, high = band["real_low"], band["real_high"]
-            axis.fill_between(band["images"], low, high, color=color.get_color(), alpha=0.12, lw=0)
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.8), layout="constrained")
+    bands = dict(iter(table.groupby("band", sort=False)))
+    for band, color in zip(bands.values(), sns.color_palette("viridis_r", len(bands) + 1)[1:], strict=True):
+        axis.plot(band["images"], band["distance"], "o-", color=color, ms=4)
+        axis.plot(band["images"], band["real"], "--", color=color, lw=0.9)
+        if "real_low" in band:
+            axis.fill_between(band["images"], band["real_low"], band["real_high"], color=color, alpha=0.12, lw=0)
     axis.set(yscale="log", ylabel="sliced Wasserstein distance x 1000")
     shade(axis, log)
+    ends = {name: float(band["distance"].iloc[-1]) for name, band in bands.items()}
+    for (name, _), place in zip(
+        sorted(ends.items(), key=lambda end: end[1]), spread_apart(sorted(ends.values())), strict=True
+    ):
+        axis.annotate(name, (1.01, place), xycoords=axis.get_yaxis_transform(), va="center", annotation_clip=False)
     return figure
+
+
+def spread_apart(places: Sequence[float], least: float = 1.3) -> list[float]:
+    """Return ascending places on a logarithmic axis, each at least `least` times the one before it."""
+    apart: list[float] = []
+    for place in places:
+        apart.append(max(place, apart[-1] * least) if apart else place)
+    return apart

@@ -23,6 +23,7 @@ def checkout(tmp_path: Path) -> tuple[Path, dict]:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
         nbformat.write(notebook, tmp_path / "notebooks" / f"{stage}.ipynb")
         records[stage] = {
+            "profile": "smoke", "parameters": {},
             "stage": stage, "commit": "c" * 40, "needs": ["01_one"] if stage == "02_two" else [],
             "modules": {f"mammogan/{module}.py": provenance.file_hash(tmp_path / "mammogan" / f"{module}.py")},
             "notebook": provenance.notebook_hash(tmp_path / "notebooks" / f"{stage}.ipynb"),
@@ -63,6 +64,17 @@ def test_the_badge_is_right_both_ways(checkout: tuple[Path, dict]) -> None:
     del records["01_one"]["modules"]
     assert origin.stale(["02_two"], records, root) is None
     assert 'data-stale="unknown"' in origin.badge(["02_two"], records, root)
+
+
+def test_a_book_that_shows_people_says_so_in_red(checkout: tuple[Path, dict]) -> None:
+    facts = {"date": "2026-01-02T03:04:05", "seconds": 60.0, "data": "D", "device": "CPU", "dirty": False}
+    records = {name: record | facts | {"profile": "reference", "data_hash": ""} for name, record in checkout[1].items()}
+    assert origin.banner(records) == ""
+    line = origin.badge(["02_two"], records, checkout[0])
+    assert "Data: D" in line and "2.0 minutes to compute on CPU" in line and "are unchanged" in line
+    assert origin.badge([], records, checkout[0]).startswith('<p class="run-line">Data: D')
+    records["02_two"]["parameters"] = {"show_real": "runs/x/store"}
+    assert "run-banner-real" in origin.banner(records) and "CONFIDENTIAL" in origin.banner(records)
 
 
 def test_the_badge_of_this_checkout_names_all_modules_of_a_stage() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from mammogan.report.html import Part, Table, write_page
+from mammogan.report.html import Part, Table, shown, write_page
 from mammogan.report.summary import DIFFERS, Line
 
 
@@ -23,3 +25,17 @@ def test_a_page_begins_with_its_summary_marks_rows_and_folds_tables(tmp_path: Pa
     assert page.count('<tr class="marked">') == 2
     assert page.count("<details>") == page.count("</details>") == 1
     assert "second (1 of 2 rows outside)" in page
+
+
+def test_a_table_of_a_notebook_has_a_caption_numbers_to_the_right_and_no_index() -> None:
+    frame = pd.DataFrame({"group_name": ["a", "b"], "rate": [0.49024, np.nan], "n": [10, 9], "ok": [True, False]})
+    text = shown(frame, "Rates", {"rate": ".2f"}).to_html()
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
+    assert cells == ["a", "0.49", "10", "yes", "b", "\N{EN DASH}", "9", "no"]
+    assert re.findall(r"<th [^>]*>(.*?)</th>", text) == ["group name", "rate", "n", "ok"]
+    assert "<caption>Rates</caption>" in text and 'class="dataframe"' in text
+    right = re.findall(r"\.col(\d) \{\s*text-align: right", text)
+    assert right == ["1", "2"]
+    assert shown(frame, "Rates", {"rate": ".2f"}).to_html() == text  # the same page each time
+    named = shown(frame.set_index("group_name"), "Rates").to_html()
+    assert re.findall(r"<th [^>]*>(.*?)</th>", named)[0] == "group name"

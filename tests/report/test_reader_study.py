@@ -70,9 +70,8 @@ def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> N
     study = StudyAnswers(tables[0], note="A note.", simulations=99)
     part = write_section(distribution, study, results.part("again"))
     assert part.pictures[0].caption.startswith("A note. ")
-    assert plt.gcf().get_suptitle() == "A note."
-    plt.close("all")
-    assert (tmp_path / "figures" / "again_scores.png").exists()
+    assert part.figure.path == tmp_path / "figures" / "again_scores.png" and part.figure.path.is_file()
+    assert "<!-- A note. -->" in part.figure.path.with_suffix(".svg").read_text()
     results.save()
     assert "chapter.again.fit.p" in json.loads((tmp_path / "results.json").read_text())
 
