@@ -233,7 +233,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         for pattern in TARGETS:
             previews |= {f"{name}.html#{match['id']}": preview(match[0], name) for match in pattern.finditer(text)}
         if article := ARTICLE.search(text):
-            excerpts[f"{name}.html"] = article[0]
+            excerpts[f"{name}.html"] = f'<div role="main">{article[0]}</div>'  # the part that the search reads
         light = mend(lighten(text))
         if light != text:
             page.write_text(light, encoding="utf-8")
@@ -265,6 +265,7 @@ def lighten(text: str) -> str:
 def mend(text: str) -> str:
     """Return a page with roles that readers of screens know, where extensions and the theme give others."""
     text = re.sub(r' role="(doc-biblioentry|doc-backlink)"', "", text)
+    text = re.sub(r'(class="bd-sidebar-primary [^"]*")', r'\1 role="navigation" aria-label="Book"', text)
     return re.sub(r'(<div class="citation-list")? role="list"', r"\1", text) if "citation-list" in text else text
 
 
