@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from breasts import breasts
 from mammogan.artifacts.detectors import DETECTORS
 from mammogan.data.images import Images
 from mammogan.report import inspection
+from mammogan.report.inspection import COLORS
 from mammogan.report.results import Results
 
 
@@ -85,3 +87,18 @@ def test_numbers_of_the_chapter(tables: dict[str, pd.DataFrame], tmp_path: Path)
     counts = tables["counts"].groupby("set")["spots"].mean()
     assert values["spots.real"] == pytest.approx(counts["real"])
     assert compared.loc["synthetic", "mean"] == pytest.approx(counts["synthetic"])
+
+
+def test_detectors_without_a_flag_and_sizes_of_few_values_are_not_drawn(tables: dict[str, pd.DataFrame]) -> None:
+    flags = pd.DataFrame(
+        [(name, kind, 0, 10, share, share, share) for name, share in (("any", 0.4), ("grid", 0.0)) for kind in COLORS],
+        columns=["detector", "kind", "flagged", "images", "share", "low", "high"],
+    )
+    figure = inspection.flagged_figure(flags)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["any"]
+    spots = pd.DataFrame({"set": ["real", "synthetic"] * 10, "diameter_mm": [1.0, 2.0] * 10})
+    spots = spots.assign(contrast=np.linspace(0, 1, 20), brightness=np.linspace(0, 1, 20))
+    panels = inspection.spots_figure(spots, tables["counts"]).axes
+    assert [axis.get_xlabel() for axis in panels] == ["spots per image", "contrast", "brightness"]
+    assert [axis.get_title(loc="left") for axis in panels] == ["(a)", "(b)", "(c)"]
+    plt.close("all")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -153,3 +155,28 @@ def test_both_chapters_have_one_protocol(run: Path, store: Store) -> None:
     assert last["real"] == pytest.approx(expected.ceiling)
     assert (last["real_low"], last["real_high"]) == pytest.approx((expected.ceiling_low, expected.ceiling_high))
     assert last["n"] == expected.n_ceiling
+
+
+def test_no_label_of_a_curve_reaches_into_another(tmp_path: Path) -> None:
+    """Sizes of short levels are left out, and names of lines that end together are apart."""
+    rows = [
+        (images, "5x4" if images < 30 else "10x8" if images < 60 else "20x16", 1.0) for images in range(0, 1000, 10)
+    ]
+    _, axis = plt.subplots()
+    training.shade(axis, pd.DataFrame(rows, columns=["images", "size", "alpha"]))
+    assert [text.get_text() for text in axis.texts] == ["5 x 4", "20 x 16"]
+    log = pd.DataFrame({"images": [10, 20], "size": "10x8", "alpha": 1.0})
+    table = pd.DataFrame(
+        [
+            (images, band, distance, 20.0)
+            for band, distance in zip("abc", (30.0, 31.0, 60.0), strict=True)
+            for images in (10, 20)
+        ],
+        columns=["images", "band", "distance", "real"],
+    )
+    figure = training.distance_curves(table, log)
+    figure.draw_without_rendering()
+    names = [text for text in figure.axes[0].texts if text.get_text() in "abc"]
+    boxes = sorted(text.get_window_extent().intervaly.tolist() for text in names)
+    assert len(boxes) == 3 and all(low[1] <= high[0] for low, high in itertools.pairwise(boxes))
+    plt.close("all")
