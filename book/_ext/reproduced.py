@@ -48,6 +48,7 @@ STAGES = {
     "artifacts": "03_artifact_inspection",
     "alignment": "04_moment_alignment",
     "readers": "05_reader_statistics",
+    "future": "06_future_work",
 }
 EXECUTED = origin.EXECUTED
 LONGEST_NUMBER = 30  # characters of a number with its interval; a longer text is words

@@ -122,6 +122,7 @@ def utility(
     positive: Annotated[
         list[str] | None, typer.Option(help="Value that counts as positive; repeatable. By default the rarer of two.")
     ] = None,
+    more: Annotated[Path | None, typer.Option(help="Store of further real images, of other patients.")] = None,
     trained_on: Annotated[
         str, typer.Option(help="Split of the real store that the generator was trained on; tests are on the others.")
     ] = "train",
@@ -142,8 +143,9 @@ def utility(
     settings = report.UtilitySettings(label, tuple(positive or ()), trained_on, height, numbers, seeds, seed)
     if not force:
         check_empty(out)
-    with renewing_folder(out, [UTILITY], [real, synthetic], force), Bars() as bars:
-        found = report.utility(real, synthetic, out, settings, progress=bars)
+    inputs = [path for path in (real, synthetic, more) if path]
+    with renewing_folder(out, [UTILITY], inputs, force), Bars() as bars:
+        found = report.utility(real, synthetic, out, settings, more=more, progress=bars)
     for table in report.printed(found):
         print(table.to_string(index=False))
     print(f"The report is {out / 'report.html'}; it took {cost()}.")

@@ -46,6 +46,11 @@ class Labeled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def joined(self, other: Labeled) -> Labeled:
+        """Return these images and then other ones."""
+        pairs = ((self.images, other.images), (self.labels, other.labels), (self.patients, other.patients))
+        return Labeled(*(np.concatenate(pair) for pair in pairs))
+
     @cached_property
     def features(self) -> np.ndarray:
         """`gray_features`, (n, d)."""

@@ -79,26 +79,27 @@ def scores(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, fl
 
 
 def training_sets(
-    real: Labeled, synthetic: Labeled, sizes: Sequence[int], seed: int
+    real: Labeled, synthetic: Labeled, sizes: Sequence[int], seed: int, more: int = 0
 ) -> Iterator[tuple[str, int, TrainingSet]]:
     """Yield arm, number of real images and training set of a seed; fewer real images are among the more.
 
-    Synthetic images are used once each: as many as there are, where an arm asks for more.
+    Synthetic images are used once each: as many as there are, where an arm asks for more. The last `more` of the real
+    images, which the generator did not see, come last, and only to real images alone.
 
     Raises:
         ParameterError: one of the classes is too rare for so few images.
     """
-    rng = np.random.default_rng([seed, 0])
-    order = shuffled(real.patients, rng)
+    rng, seen = np.random.default_rng([seed, 0]), len(real) - more
     for _ in range(TRIES):
+        order = shuffled(real.patients[:seen], rng)
         if np.ptp(real.labels[order[: min(sizes)]].astype(int)):
             break
-        order = shuffled(real.patients, rng)
     else:
         raise ParameterError(f"{min(sizes)} real images rarely hold both classes; give larger --sizes.")
     picks = rng.permutation(len(synthetic))
+    order = np.concatenate([order, seen + shuffled(real.patients[seen:], rng)]) if more else order
     for size in sizes:
-        for name, arm in ARMS.items():
+        for name, arm in ARMS.items() if size <= seen else [(BASE, ARMS[BASE])]:
             rows = order[:size] if arm.real else order[:0]
             yield name, size, TrainingSet(real, rows, synthetic, picks[: arm.synthetic * size], arm.classical)
 
@@ -110,6 +111,7 @@ def predict(
     sizes: Sequence[int],
     seeds: int,
     *,
+    more: int = 0,
     classifiers: Mapping[str, Classifier] | None = None,
     progress: Progress = no_progress,
 ) -> Predictions:
@@ -119,6 +121,7 @@ def predict(
         real, synthetic, tested: images to train on, and real images of other patients to test on.
         sizes: numbers of real images, ascending.
         seeds: number of seeds.
+        more: number of real images, the last ones, that the generator did not see; see `training_sets`.
         classifiers: by name; `CLASSIFIERS` by default.
         progress: counts "trainings".
 
@@ -134,9 +137,10 @@ def predict(
     if max(sizes) > len(real) or min(sizes) < 2:
         raise ParameterError(f"--sizes are 2 to {len(real)}, the number of real training images, not {max(sizes)}.")
     found: dict[tuple[str, str, int], list[np.ndarray]] = {}
-    total, done = seeds * len(sizes) * len(ARMS) * len(classifiers), 0
-    for seed in range(seeds):
-        for arm, size, train in training_sets(real, synthetic, sizes, seed):
+    trainings = [each for seed in range(seeds) for each in training_sets(real, synthetic, sizes, seed, more)]
+    total, done = len(trainings) * len(classifiers), 0
+    for seed, part in enumerate(np.array_split(np.arange(len(trainings)), seeds)):
+        for arm, size, train in (trainings[number] for number in part):
             one_class = train.labels.all() or not train.labels.any()  # of few synthetic images
             for name, classifier in classifiers.items():
                 constant = np.full(len(tested), train.labels.mean())

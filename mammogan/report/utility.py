@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mammogan.data.pairs import patients, small_size
 from mammogan.data.segmentation import oriented
 from mammogan.data.store import Store
 from mammogan.errors import InputError, ParameterError
-from mammogan.metrics.classifiers import Labeled
+from mammogan.metrics.classifiers import Classifier, Labeled
 from mammogan.metrics.distances import blocks
 from mammogan.metrics.features import centered, extract, mirrored, pixel_features, pixel_size
 from mammogan.metrics.memorization import Memorization, audit
@@ -43,7 +44,8 @@ class UtilitySettings:
         positive: its values that count as positive; () where it has two, and the rarer counts.
         trained_on: split of the real store that the generator was trained on; the other real images are for tests.
         height: tallest images to use, pixels.
-        sizes: numbers of real training images, ascending; () means a quarter, half and all.
+        sizes: numbers of real training images, ascending; () means a quarter, half, all, and with the further ones
+            two and four times all.
         seeds: seeds per training.
         seed: random seed of intervals and of the search for copies.
     """
@@ -173,7 +175,7 @@ class Utility:
         """Return the numbers by key, with their words: those of all real images."""
         numbers: dict[str, Number] = {**self.facts, "authenticity": self.copies.authenticity}
         numbers["nearer"] = self.copies.nearer
-        largest = self.scores["real"].max()
+        largest = self.scores.loc[self.scores["arm"] != BASE, "real"].max()
         at_most = self.scores[(self.scores["real"] == largest)]
         for row in at_most.itertuples():
             numbers[f"{row.score.lower()}.{row.classifier}.{slug(row.arm)}"] = (row.value, row.low, row.high)
@@ -189,8 +191,22 @@ class Utility:
         return {name.replace(".", "_"): fact for name, fact in self.facts.items()}
 
 
-def measure(real: Store, synthetic: Store, settings: UtilitySettings, *, progress: Progress = no_progress) -> Utility:
+def measure(
+    real: Store,
+    synthetic: Store,
+    settings: UtilitySettings,
+    *,
+    more: Store | None = None,
+    classifiers: Mapping[str, Classifier] | None = None,
+    progress: Progress = no_progress,
+) -> Utility:
     """Audit the synthetic images, train all classifiers in all arms, and test them on real images of other patients.
+
+    Args:
+        real, synthetic, settings: what is compared, and how.
+        more: further real images, of patients that the generator did not see: what more real images are worth.
+        classifiers: by name; `CLASSIFIERS` by default.
+        progress: counts trainings.
 
     Raises:
         InputError: the sets or their labels cannot be used.
@@ -213,13 +229,23 @@ def measure(real: Store, synthetic: Store, settings: UtilitySettings, *, progres
     made = labeled(synthetic, size, np.flatnonzero(drawn != ""), drawn, positive)
     copies, usable = search_copies(train, tested, made, settings.seed)
     made = Labeled(made.images[usable], made.labels[usable], made.patients[usable])
-    sizes = settings.sizes or tuple(sorted({max(len(train) // part, 2) for part in (4, 2, 1)}))
-    predictions = predict(train, made, tested, sizes, settings.seeds, progress=progress)
+    seen, further = len(train), 0
+    if more is not None:
+        texts = labels_of(more, settings, "further")
+        added = labeled(more, size, np.flatnonzero(texts != ""), texts, positive)
+        train, further = train.joined(added), len(added)
+    sizes = settings.sizes or tuple(
+        sorted({max(seen // 4, 2), max(seen // 2, 2), seen} | {n * seen for n in (2, 4) if n * seen <= len(train)})
+    )
+    predictions = predict(
+        train, made, tested, sizes, settings.seeds, more=further, classifiers=classifiers, progress=progress
+    )
     draws = draw_scores(predictions, settings.seed)
     facts: dict[str, int | float | str] = {
         "label": f"{settings.label} {' or '.join(positive)}",
         "size": str(size),
-        "train": len(train),
+        "train": seen,
+        "further": further,
         "test": len(tested),
         "test.patients": len(set(tested.patients)),
         "test.positive": int(tested.labels.sum()),
@@ -256,6 +282,7 @@ def utility(
     out: Path,
     settings: UtilitySettings,
     *,
+    more: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> Utility:
     """Measure what synthetic images are worth for training, and write the report as a whole at the end.
@@ -264,6 +291,7 @@ def utility(
         real, synthetic: stores; the labels are columns of their manifests.
         out: folder to write.
         settings: settings.
+        more: store of further real images, see `measure`.
         progress: counts trainings.
 
     Raises:
@@ -273,7 +301,8 @@ def utility(
     """
     if settings.seeds < 1:
         raise ParameterError(f"{settings.seeds} seeds are impossible; choose --seeds 1 or more.")
-    found = measure(Store.open(real), Store.open(synthetic), settings, progress=progress)
+    further = Store.open(more) if more else None
+    found = measure(Store.open(real), Store.open(synthetic), settings, more=further, progress=progress)
     style.apply_style()
     with replacing_folder(out) as folder:
         results = Results(folder, "utility")

@@ -25,7 +25,7 @@ from mammogan.types import Progress, Size, no_progress
 SHORTEST, TALLEST = 32, 640  # pixels of a side at least, and of the height at most: an outline needs no more
 GIVEN, SHUFFLED = "set", "shuffled"
 SPOTS = "spot depth"
-COLORS = {GIVEN: style.SYNTHETIC, "real": style.REAL}
+COLORS = {GIVEN: style.SYNTHETIC, "synthetic": style.SYNTHETIC, "real": style.REAL}
 
 
 @dataclass(frozen=True)

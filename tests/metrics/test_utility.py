@@ -76,6 +76,19 @@ def test_training_sets_are_nested_and_whole_patients_come_first() -> None:
     assert not np.array_equal(other.rows, few.rows)
 
 
+def test_further_images_come_last_and_only_to_real_images_alone() -> None:
+    real, further, made = drawn(30, 1), drawn(40, 2, first=500), drawn(50, 3)
+    sets = {(arm, size): train for arm, size, train in training_sets(real.joined(further), made, [20, 30, 60], 4, 40)}
+    assert {arm for arm, size in sets if size == 60} == {"real"} and len(sets) == 2 * len(ARMS) + 1
+    rows = sets["real", 60].rows
+    assert rows.max() >= 30 and sorted(rows[:30]) == list(range(30)) == sorted(sets["real", 30].rows)
+    answers = predict(
+        real.joined(further), made, drawn(20, 5, first=900), [20, 60], 2, more=40, classifiers={"linear": linear}
+    )
+    gains = gain_table(draw_scores(answers)).set_index(["real", "arm"])
+    assert (20, "60 real images") in gains.index and len(gains) == len(ARMS)
+
+
 @pytest.mark.parametrize("classifier", [linear, pytest.param(network, marks=pytest.mark.slow)])
 def test_classifiers_learn_what_is_planted(classifier) -> None:
     real, made, tested = drawn(60, 1, 2.0), drawn(40, 2, 2.0), drawn(80, 3, 2.0, first=1000)

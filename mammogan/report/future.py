@@ -1,0 +1,91 @@
+"""Chapter on the paper's future work: what the tables of `mammogan pairs` and `mammogan utility` say, in sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mammogan.errors import InputError
+from mammogan.metrics.utility import ARMS
+from mammogan.report.numbers import filled, words
+from mammogan.report.results import Value
+
+REPORTS = {"agreement": "pairs", "scores": "utility", "gains": "utility"}  # of which report each is
+
+
+def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of the reports that a reference keeps: FOLDER/pairs and FOLDER/utility.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    paths = {name: folder / report / "data" / f"{name}.csv" for name, report in REPORTS.items()}
+    if missing := [path for path in paths.values() if not path.is_file()]:
+        raise InputError(f"There is no {missing[0]}; write it with mammogan pairs and mammogan utility.")
+    tables = {name: pd.read_csv(path) for name, path in paths.items()}
+    sets = tables["agreement"]["set"]
+    # A report on one set alone is on real pairs.
+    name = "synthetic" if sets.str.startswith("real").any() else "real"
+    tables["agreement"]["set"] = sets.str.replace("^set", name, regex=True)
+    return tables
+
+
+def kept_values(folder: Path) -> dict[str, Value]:
+    """Return the numbers of a report in a folder, by key without its chapter."""
+    entries = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return {
+        key.partition(".")[2]: Value(
+            entry["value"],
+            entry.get("interval"),
+            unit=entry["unit"],
+            fmt=entry["format"],
+            label=entry["label"],
+            how=entry["how"],
+        )
+        for key, entry in entries.items()
+    }
+
+
+def said_of_pairs(rows: pd.DataFrame) -> dict[str, str]:
+    """Return a sentence on the pairs of each set, "real" and "synthetic", from `views.agreement_rows`."""
+    said, sentences = words("future")["pairs"], {}
+    for name in ("real", "synthetic"):
+        true = rows[rows["set"] == name]
+        if true.empty:
+            sentences[name] = filled(said["missing"], name=name)
+            continue
+        best = true.loc[true["AUC"].idxmax()]
+        sentences[name] = filled(
+            said["measured"],
+            name=name,
+            pairs=int(true["pairs"].max()),
+            above=int((true["low"] > 0.5).sum()),
+            measures=len(true),
+            best=best["measure"],
+            **{key.lower(): f"{best[key]:.2f}" for key in ("AUC", "low", "high")},
+        )
+    return sentences
+
+
+def said_of_gains(gains: pd.DataFrame) -> dict[str, str]:
+    """Return sentences on the gains of classifiers: by synthetic images, by classical changes, by more real images."""
+    said = words("future")["gains"]
+    of = gains["arm"].map(lambda arm: arm.split(",")[0])
+    groups = {
+        "synthetic": gains[of == "real and synthetic"],
+        "alone": gains[of == "synthetic alone"],
+        "classical": gains[gains["arm"] == next(name for name, arm in ARMS.items() if arm.classical)],
+        "more": gains[~gains["arm"].isin(list(ARMS))],
+    }
+    sentences = {}
+    for name, rows in groups.items():
+        if rows.empty:
+            sentences[name] = filled(said["missing"])
+            continue
+        facts = {"comparisons": len(rows), "better": int((rows["low"] > 0).sum())}
+        facts["worse"] = int((rows["high"] < 0).sum())
+        ends = {"lowest": f"{rows['gain'].min():+.2f}", "highest": f"{rows['gain'].max():+.2f}"}
+        sentences[name] = filled(said["measured"], name=said["names"][name], **facts, **ends)
+    return sentences
