@@ -105,7 +105,7 @@ def agreement_figure(rows: pd.DataFrame) -> Figure:
     """Draw the chance of each measure with its interval, one mark per set, from `agreement_rows`."""
     measures = list(dict.fromkeys(rows["measure"]))
     names = list(dict.fromkeys(rows["set"]))
-    figure, axis = plt.subplots(figsize=(7, 0.7 * len(measures) + 1), layout="constrained")
+    figure, axis = plt.subplots(figsize=(style.WIDTH, 0.7 * len(measures) + 1), layout="constrained")
     for number, name in enumerate(names):
         chosen = rows[rows["set"] == name]
         at = np.array([measures.index(measure) for measure in chosen["measure"]])
@@ -117,7 +117,7 @@ def agreement_figure(rows: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(measures)), measures)
     axis.invert_yaxis()
     axis.set(xlabel="chance that a true pair agrees better than a shuffled one, 95 % interval", xlim=(0.3, 1.01))
-    figure.legend(loc="outside lower center", ncols=len(names), fontsize=8)
+    figure.legend(loc="outside lower center", ncols=len(names))
     return figure
 
 
