@@ -402,7 +402,7 @@
       c.textAlign = "center";
       c.fillStyle = "#333";
       for (const tick of ticks([from, to])) c.fillText(tick.toFixed(2), x(tick), line * groups.length + 12);
-      c.fillText("share of pairs answered right, 95 % interval", (left + width) / 2, line * groups.length + 32);
+      c.fillText("share of pairs answered right, 95 % interval", (left + width) / 2, line * groups.length + 32, width - left - 12);
       const list = shown.length ? `: ${shown.join(", ")}` : "";
       facts.textContent =
         `With a margin of \u00b1 ${margin.toFixed(3)}, ${shown.length} of ${groups.length} groups are equivalent to ` +

@@ -154,7 +154,6 @@ def curves(table: pd.DataFrame) -> Figure:
         axis.set_xticks(sizes := sorted(set(rows["real"])), map(str, sizes), minor=False)
         axis.minorticks_off()
     axes[0, 0].set_ylabel("AUC on other patients")
-    figure.set_layout_engine("constrained")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
