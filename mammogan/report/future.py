@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +9,8 @@ import pandas as pd
 from mammogan.errors import InputError
 from mammogan.metrics.utility import ARMS
 from mammogan.report.numbers import filled, words
-from mammogan.report.results import Value
 
-REPORTS = {"agreement": "pairs", "scores": "utility", "gains": "utility"}  # of which report each is
+REPORTS = {"agreement": "pairs", "scores": "utility", "gains": "utility"}  # the report that writes each table
 
 
 def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -30,22 +28,6 @@ def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
     name = "synthetic" if sets.str.startswith("real").any() else "real"
     tables["agreement"]["set"] = sets.str.replace("^set", name, regex=True)
     return tables
-
-
-def kept_values(folder: Path) -> dict[str, Value]:
-    """Return the numbers of a report in a folder, by key without its chapter."""
-    entries = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return {
-        key.partition(".")[2]: Value(
-            entry["value"],
-            entry.get("interval"),
-            unit=entry["unit"],
-            fmt=entry["format"],
-            label=entry["label"],
-            how=entry["how"],
-        )
-        for key, entry in entries.items()
-    }
 
 
 def said_of_pairs(rows: pd.DataFrame) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -34,6 +34,7 @@ def drawn(n: int, seed: int, signal: float = 1.0, first: int = 0, size: tuple[in
     return Labeled(np.clip(images, 0, 1).astype(np.float32), labels, first + np.arange(n) // 2)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30))
 def test_scores_are_those_of_scikit_learn(rows: list[tuple[int, bool, int]]) -> None:
     p, y = np.array([row[0] for row in rows]) / 4, np.array([row[1] for row in rows])

@@ -59,6 +59,7 @@ def test_an_image_without_a_breast_has_facts() -> None:
     np.testing.assert_allclose(facts, [np.log(1 / 80**2), *np.zeros(2 + QUANTILES)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_quantiles_give_the_earth_movers_distance(one: list[float], two: list[float]) -> None:
     weights = np.arange(1.0, len(one) + 1)
