@@ -29,8 +29,8 @@ import numpy as np
 
 from mammogan.atomic import write_json
 from mammogan.reader_study.browser import write_application
-from mammogan.reader_study.database import responses
 from mammogan.reader_study.design import FORMAT, SECRET, ReaderStudy
+from mammogan.reader_study.export import responses
 from mammogan.types import Size
 
 RESULT = Path(__file__).parent / "results" / "reader_server"

@@ -17,7 +17,7 @@ app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_he
 @app.command("build")
 def study_build(
     real: Annotated[Path, typer.Argument(help="Store of real images, or a folder of DICOM files or pictures.")],
-    synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder.")],
+    synthetic: Annotated[list[Path], typer.Argument(help="Store of synthetic images, or a folder; one per generator.")],
     out: Annotated[Path, typer.Option(help="Folder of the study to write.")],
     pairs: Annotated[int, typer.Option(min=1, help="Pairs per session.")] = 10,
     pool: Annotated[int, typer.Option(min=0, help="Images of each class to draw from, chosen at random; 0: all.")] = 0,
@@ -35,16 +35,21 @@ def study_build(
     ] = None,
     exclude_label: Annotated[list[str] | None, typer.Option(help="Exclude only this label; repeatable.")] = None,
     exclude: Annotated[list[Path] | None, typer.Option(help="Text file: one id per line, a comma and why.")] = None,
-    title: Annotated[str, typer.Option(help="Title that readers see.")] = "Which mammogram is real?",
+    title: Annotated[str, typer.Option(help="Title that readers see; empty: that of the language.")] = "",
     note: Annotated[str, typer.Option(help="Sentence above the instructions.")] = "",
+    protocol: Annotated[
+        Path | None, typer.Option(help="YAML file: design, consent, questionnaire, language; see the book.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="No server is needed; the truth is in the page.")] = False,
     force: Force = False,
 ) -> None:
     """Build a reader study: curated pools, blinded pictures, and the application."""
     from mammogan.atomic import renewing_folder
     from mammogan.cli.outputs import STUDY
-    from mammogan.reader_study.build import StudySettings, build
+    from mammogan.reader_study.build import build
     from mammogan.reader_study.design import RESPONSES
+    from mammogan.reader_study.protocol import StudyProtocol
+    from mammogan.reader_study.settings import StudySettings
     from mammogan.types import Size
 
     with writing(out):
@@ -67,10 +72,11 @@ def study_build(
         title=title,
         note=note,
         browser=browser,
+        protocol=StudyProtocol.read(protocol) if protocol else StudyProtocol(),
     )
     if not force:
         check_empty(out)
-    inputs = [real, synthetic, *settings.labels, *settings.exclude]
+    inputs = [real, *synthetic, *settings.labels, *settings.exclude, *([protocol] if protocol else [])]
     with renewing_folder(out, [STUDY], inputs, force), Bars() as bars:
         study = build(real, synthetic, out, settings, progress=bars)
     for sentence in study.summary:
@@ -129,14 +135,14 @@ def study_export(
     force: Force = False,
 ) -> None:
     """Write the answers of a study as CSV, one row per answer; also while it is served."""
-    from mammogan.reader_study.database import responses, voids
     from mammogan.reader_study.design import ReaderStudy
+    from mammogan.reader_study.export import responses, voids
 
     if out.exists() and not force:
         raise OutputError(f"{out} exists; give another name.")
     study = ReaderStudy.open(folder)
     table = responses(study)
-    header = f"{','.join(table.columns)}\n".encode()
+    header = f"{','.join(table.columns[:3])},".encode()
     with writing(out):
         if out.is_symlink() or (out.exists() and not _begins_with(out, header)):
             raise OutputError(f"{out} is not a table of answers that this command wrote; give another name.")

@@ -17,7 +17,7 @@ from mammogan.errors import PipelineError, require
 from mammogan.gan.sampling import sample
 from mammogan.gan.writers import Draw
 from mammogan.pipeline.stages import DEFAULT_PROFILE, Pipeline
-from mammogan.reader_study.browser import own_files
+from mammogan.reader_study.browser import sources
 from mammogan.reader_study.build import DEMO_POOL, DEMO_SEED, write_demo
 from mammogan.report import provenance
 from mammogan.report.provenance import sha256
@@ -49,7 +49,7 @@ def build_book(pipeline: Pipeline, echo: Callable[[str], None] = print) -> Path:
         "sources": sha256(*provenance.contents(pipeline.root / "book", skip="executed")),
         "benchmarks": sha256(*provenance.contents(pipeline.root / "benchmarks" / "results")),
         "settings": sha256(*((pipeline.root / name).read_bytes() for name in SETTINGS)),
-        "reader study": sha256(provenance.code_hash([page_code]), *(path.read_bytes() for path in own_files())),
+        "reader study": sha256(provenance.code_hash([page_code]), *(path.read_bytes() for path in sources())),
         **{name: sha256(json.dumps(pipeline.key(name)), date) for name, date in dates.items()},
     }
     if record.is_file() and (html / "index.html").is_file() and json.loads(record.read_text()) == key:

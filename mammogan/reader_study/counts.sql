@@ -1,9 +1,9 @@
--- Counts for the administrator of a study of :pairs questions per session: how many, never how well.
+-- Counts for the administrator of a study of :questions questions per session: how many, never how well.
 
 SELECT 'Sessions begun', count(*) FROM sessions
 UNION ALL
 SELECT 'Sessions finished', count(*)
-FROM (SELECT 1 FROM answers GROUP BY session HAVING count(*) = :pairs)
+FROM (SELECT 1 FROM answers GROUP BY session HAVING count(*) = :questions)
 UNION ALL
 SELECT 'Sessions void', count(*) FROM voids
 UNION ALL

@@ -9,57 +9,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import re
 import secrets
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
-
 from mammogan.errors import StudyError
-from mammogan.reader_study.design import RESPONSES, ReaderStudy
-from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
-from mammogan.stats.responses import COLUMNS, TRAITS
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.requests import Answer, Opening, RequestRefused
+from mammogan.reader_study.storage import check_study, connect, opening, session_name, utc
+from mammogan.stats.responses import SIDES, TRAITS
 
 T = TypeVar("T")
 Reply = dict[str, object]  # an object of JSON
 FORGED = "The token belongs to no session of this study."
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without letters that look like digits
 
-OPEN, COUNT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("responses.sql", "counts.sql"))
-
-
-@contextmanager
-def opening(folder: Path) -> Iterator[None]:
-    """Turn an error of the disk or of SQLite into a StudyError that names the responses of the study in `folder`."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        sentence = f"The responses {folder / RESPONSES} cannot be used ({error}); make it writable or restore a copy."
-        raise StudyError(sentence) from error
-
-
-def connect(folder: Path) -> sqlite3.Connection:
-    """Open the responses of a study; a new file is readable by its owner alone.
-
-    Raises:
-        StudyError: the file cannot be made, read or written, or is not a database.
-    """
-    path = folder / RESPONSES
-    with opening(folder):
-        if not path.exists():
-            path.touch(0o600)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-        connection.executescript(OPEN)
-        if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(f"it is damaged: {found}")
-    return connection
+KEPT = {*TRAITS, "years"}  # answers about the reader that have columns of their own
+COUNT, PROGRESS = (
+    Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in ("counts", "progress")
+)
 
 
 class Database:
@@ -78,7 +51,7 @@ class Database:
         self._writer: asyncio.Task[None] | None = None
         self._connection = connect(study.folder)
         self.secret = bytes.fromhex(self.fact("secret", secrets.token_hex(32)))
-        _check_study(study, self.fact("study", study.id))
+        check_study(study, self.fact("study", study.id))
 
     def _row(self, query: str, *parameters: object) -> Any:  # SQLite knows the types of its values
         """Return the first row of the result of a query, or None."""
@@ -163,6 +136,7 @@ class Database:
         """
         digest = hashlib.sha256(key.encode()).hexdigest()
         if (number := self._number(digest)) is None:
+            self._check_open()
             number = self._next()
             self._connection.execute("INSERT INTO reservations VALUES (?, ?)", (number, digest))
         invited = self._row("SELECT 1 FROM invitations") is not None
@@ -179,22 +153,57 @@ class Database:
         last = (f"(SELECT coalesce(max(number), 0) FROM {table})" for table in ("sessions", "reservations"))
         return self._row(f"SELECT max({', '.join(last)}) + 1")[0]
 
-    def start(self, key: str, questionnaire: Questionnaire, reader: str) -> Reply:
+    def start(self, opening: Opening) -> Reply:
         """Begin a session, or find the one that the same request has begun already.
 
         Raises:
             RequestRefused: the reader's code is unknown, was used as often as the study allows, or belongs to a reader
-                who gave other answers.
+                who gave other answers; the questionnaire or the consent is not that of the study; the study is closed.
         """
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = hashlib.sha256(opening.key.encode()).hexdigest()
         row = self._row("SELECT number FROM sessions WHERE key = ?", digest)
         if row is None:
-            reader = self._admit(reader)
-            self._check_traits(reader, questionnaire)
+            answers = self.study.protocol.questionnaire.check(opening.questionnaire)
+            wanted = self.study.protocol.consent
+            if wanted and opening.consent != wanted.version:
+                raise RequestRefused("This study begins with the consent to its present text.", 422, "no consent")
+            self._check_open(opening.age)
+            reader = self._admit(opening.reader)
+            self._check_traits(reader, answers)
             row = (self._number(digest) or self._next(),)
-            session = (*row, digest, reader, _utc(), *vars(questionnaire).values())
+            traits = [answers.get(name) or "" for name in TRAITS]
+            session = (*row, digest, reader, utc(opening.age), *traits, answers.get("years"))
             self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", session)
+            details: dict[str, object] = {name: getattr(opening, name) for name in ("tablet", "screen", "agent")}
+            if wanted:
+                details |= {"consent_version": wanted.version, "consented_at": utc(opening.consented)}
+            details |= {f"display_{name}": seen for name, seen in (opening.display or {}).items()}
+            details["questionnaire"] = {name: value for name, value in answers.items() if name not in KEPT}
+            self._keep(row[0], 0, details)
         return {"token": self.token(row[0]), **self.state(row[0])}
+
+    def _keep(self, number: int, question: int, details: dict[str, object]) -> None:
+        """Store the details of an answer or, as question 0, of a session."""
+        content = json.dumps({name: value for name, value in details.items() if value not in (None, "", {})})
+        if content != "{}":
+            self._connection.execute("INSERT INTO details VALUES (?, ?, ?)", (number, question, content))
+
+    def _check_open(self, age: float = 0) -> None:
+        """Raise RequestRefused if the study was closed before a moment `age` seconds ago."""
+        if (closed := self.closed_at()) and closed <= utc(age):
+            raise RequestRefused("The study is closed; no test begins now.", 403, "closed")
+
+    def closed_at(self) -> str:
+        """Return the time at which the study was closed; empty while it is open."""
+        row = self._row("SELECT value FROM facts WHERE name = 'closed'")
+        return row[0] if row else ""
+
+    def close_study(self, close: bool) -> None:
+        """Close the study to new sessions, or open it again; sessions that have begun go on."""
+        if not close:
+            self._connection.execute("DELETE FROM facts WHERE name = 'closed'")
+        elif not self.closed_at():
+            self._connection.execute("INSERT INTO facts VALUES ('closed', ?)", (utc(),))
 
     def _has_reader(self, reader: str) -> bool:
         return self._row("SELECT 1 FROM sessions WHERE reader = ?", reader) is not None
@@ -215,13 +224,13 @@ class Database:
             raise RequestRefused(sentence, 422, "too many attempts")
         return reader
 
-    def _check_traits(self, reader: str, questionnaire: Questionnaire) -> None:
+    def _check_traits(self, reader: str, answers: Mapping[str, object]) -> None:
         """Raise RequestRefused if the reader's first test that counts began with other answers; years may pass."""
         query = (
             f"SELECT {', '.join(TRAITS)} FROM sessions WHERE reader = ? AND number NOT IN (SELECT session FROM voids)"
         )
         row = self._row(f"{query} ORDER BY number", reader)
-        if row and row != tuple(getattr(questionnaire, name) for name in TRAITS):
+        if row and row != tuple(answers.get(name) or "" for name in TRAITS):
             sentence = "Your first test under this code has other answers about you; correct them, or the code."
             raise RequestRefused(sentence, 422, "another reader")
 
@@ -230,23 +239,32 @@ class Database:
         row = self._row("SELECT reader FROM sessions WHERE number = ?", number)
         if row is None:  # a good token whose session is not on disk: the database was replaced
             raise RequestRefused(FORGED, 401, "forged")
-        session = {"session": _name(number), "reader": row[0], "answered": self._answered(number)}
+        session = {"session": session_name(number), "reader": row[0], "answered": self._answered(number)}
         return session | {"pairs": self._pairs(number)}
 
     def _pairs(self, number: int) -> list[list[str]]:
-        return [[self._alias(number, name) for name in (pair.left, pair.right)] for pair in self.study.session(number)]
+        """Return the aliases of the pictures of each question."""
+        aliases = iter(self._aliases(number))
+        return [[next(aliases)[0] for _ in question.names] for question in self.study.session(number)]
 
-    def _alias(self, number: int, name: str) -> str:
-        """Return the name under which a session shows a picture; other sessions show it under other names."""
-        return f"{number}-{hmac.new(self.secret, f'picture {number} {name}'.encode(), 'sha256').hexdigest()[:16]}"
+    def _aliases(self, number: int) -> Iterator[tuple[str, str]]:
+        """Yield the alias and the name of each picture that a session shows, in their order.
+
+        Other sessions show a picture under other aliases, and so does a session that shows it again: a repeat must not
+        be known by its name.
+        """
+        times: Counter[str] = Counter()
+        for name in (name for question in self.study.session(number) for name in question.names):
+            text = f"picture {number} {name}" + " again" * times[name]
+            times[name] += 1
+            yield f"{number}-{hmac.new(self.secret, text.encode(), 'sha256').hexdigest()[:16]}", name
 
     def picture(self, alias: str) -> str | None:
         """Return the name of the picture that a session shows under an alias; None if no session does."""
         if not (match := re.fullmatch(r"([0-9]{1,9})-[0-9a-f]{16}", alias)):
             return None
-        number = int(match[1])
-        names = (name for pair in self.study.session(number) for name in (pair.left, pair.right))
-        return next((name for name in names if hmac.compare_digest(self._alias(number, name), alias)), None)
+        aliases = self._aliases(int(match[1]))
+        return next((name for shown, name in aliases if hmac.compare_digest(shown, alias)), None)
 
     def _answered(self, number: int) -> int:
         return self._row("SELECT count(*) FROM answers WHERE session = ?", number)[0]
@@ -258,21 +276,28 @@ class Database:
             {"answered": answers of the session so far, "again": whether this very answer was stored before}.
 
         Raises:
-            RequestRefused: the question has another answer, or it is not the next one.
+            RequestRefused: the question has another answer, or it is not the next one; the answer lacks what the study
+                asks for, or is to another kind of question.
         """
+        protocol = self.study.protocol
+        choices = SIDES if protocol.show == "pairs" else ("real", "synthetic")
+        if answer.chosen not in choices or protocol.confidence == (answer.confidence is None):
+            raise RequestRefused("This is no answer to the question of this study.")
         answered, question = self._answered(number), answer.question
         if 1 <= question <= answered:
             query = "SELECT key, chosen_side FROM answers WHERE session = ? AND question = ?"
             if self._row(query, number, question) != (answer.key, answer.chosen):
                 raise RequestRefused(f"Question {question} is answered; an answer cannot be changed.", 409, "replayed")
             return {"answered": answered, "again": True}
-        if question != answered + 1 or question > self.study.pairs:
+        if question != answered + 1 or question > self.study.questions:
             raise RequestRefused(f"Question {question} is not the next one.", 409, "out of order")
-        row = (number, question, answer.key, answer.chosen, float(answer.seconds), _utc(answer.age), _utc())
+        row = (number, question, answer.key, answer.chosen, float(answer.seconds), utc(answer.age), utc())
         try:
             self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:  # the token of a reservation
             raise RequestRefused("The session has not begun.", 409, "out of order") from None
+        comment = answer.comment if protocol.comments else ""
+        self._keep(number, question, {"confidence": answer.confidence, "comment": comment, **(answer.looked or {})})
         return {"answered": answered + 1, "again": False}
 
     def result(self, number: int) -> Reply:
@@ -283,14 +308,30 @@ class Database:
         """
         query = "SELECT chosen_side FROM answers WHERE session = ? ORDER BY question"
         rows = self._connection.execute(query, (number,)).fetchall()
-        if len(rows) < self.study.pairs:
+        if len(rows) < self.study.questions:
             raise RequestRefused("The results are shown when every question is answered.", 403, "too early")
-        pairs = zip(self.study.session(number), rows, strict=True)
-        return {"answers": [{"real_side": pair.real_side, "chosen_side": chosen} for pair, (chosen,) in pairs]}
+        truth = "real_side" if self.study.protocol.show == "pairs" else "is_synthetic"
+        return {
+            "answers": [
+                {truth: getattr(question, truth), "chosen_side": chosen, "role": question.role}
+                for question, (chosen,) in zip(self.study.session(number), rows, strict=True)
+            ]
+        }
+
+    def progress(self) -> list[dict[str, object]]:
+        """Return the progress of the newest sessions for the administrator, without any result."""
+        rows = self._connection.execute(PROGRESS).fetchall()
+        return [
+            {
+                "session": session_name(row[0]),
+                **dict(zip(("tablet", "screen", "started", "answered", "last", "void"), row[1:], strict=True)),
+            }
+            for row in rows
+        ]
 
     def counts(self) -> dict[str, int]:
         """Return the counts for the administrator: how many, never how well."""
-        return dict(self._connection.execute(COUNT, {"pairs": self.study.pairs}).fetchall())
+        return dict(self._connection.execute(COUNT, {"questions": self.study.questions}).fetchall())
 
     def void(self, session: str, reason: str) -> None:
         """Void a session: the export leaves it out, and it is not one of its reader's attempts.
@@ -306,90 +347,15 @@ class Database:
         if not reason.strip():
             raise StudyError("A session is voided for a reason; state it.")
         with opening(self.study.folder):
-            self._connection.execute("INSERT INTO voids VALUES (?, ?, ?)", (number, reason.strip(), _utc()))
+            self._connection.execute("INSERT INTO voids VALUES (?, ?, ?)", (number, reason.strip(), utc()))
 
     def invite(self, count: int) -> list[str]:
         """Return new codes of invitation. From the first one on, nobody begins a session without one."""
         codes = [_code(8) for _ in range(count)]
         with opening(self.study.folder):
-            self._connection.executemany("INSERT INTO invitations VALUES (?, ?)", [(code, _utc()) for code in codes])
+            self._connection.executemany("INSERT INTO invitations VALUES (?, ?)", [(code, utc()) for code in codes])
         return codes
-
-
-def _check_study(study: ReaderStudy, fingerprint: str) -> None:
-    if fingerprint != study.id:
-        raise StudyError(f"The responses in {study.folder} belong to another study; give each its own folder.")
-
-
-@contextmanager
-def _reading(study: ReaderStudy) -> Iterator[sqlite3.Connection]:
-    """Yield a connection that reads the responses of a study, also while it is served or in a read-only folder.
-
-    Raises:
-        StudyError: there are none, they cannot be read, or they belong to another study.
-    """
-    path = study.folder / RESPONSES
-    if not path.exists():
-        raise StudyError(f"There are no responses in {study.folder} yet; serve the study first.")
-    with tempfile.TemporaryDirectory() as copy, opening(study.folder):
-        try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
-            connection.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.OperationalError:  # the log of the database cannot be opened in a read-only folder
-            for file in (path, path.with_name(f"{path.name}-wal")):
-                if file.exists():
-                    shutil.copyfile(file, Path(copy) / file.name)
-            connection = connect(Path(copy))
-        with closing(connection):
-            if row := connection.execute("SELECT value FROM facts WHERE name = 'study'").fetchone():
-                _check_study(study, row[0])
-            yield connection
-
-
-def voids(study: ReaderStudy) -> dict[str, str]:
-    """Return the reason of each void session, by the name of the session."""
-    with _reading(study) as connection:
-        return _voids(connection)
-
-
-def _voids(connection: sqlite3.Connection) -> dict[str, str]:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'voids'").fetchone():
-        return {}  # written by an earlier version
-    rows = connection.execute("SELECT session, reason FROM voids ORDER BY session").fetchall()
-    return {_name(number): reason for number, reason in rows}
-
-
-def responses(study: ReaderStudy) -> pd.DataFrame:
-    """Return all answers of a study but those of void sessions, also while it is served.
-
-    Returns:
-        The table of `mammogan.stats.responses`, with the fingerprint of the study as the column study.
-
-    Raises:
-        StudyError: there are no responses, they cannot be read, or they belong to another study.
-    """
-    columns = ["session", "question", "chosen_side", "seconds", "confirmed_at", "reader", *TRAITS, "years"]
-    query = f"SELECT {', '.join(columns)} FROM answers JOIN sessions ON session = number ORDER BY session, question"
-    with _reading(study) as connection:
-        void = _voids(connection)
-        rows = [row for row in connection.execute(query) if _name(row[0]) not in void]
-    sessions = {number: study.session(number) for number in dict.fromkeys(row[0] for row in rows)}
-    table = pd.DataFrame([vars(sessions[number][question - 1]) for number, question, *_ in rows], columns=list(COLUMNS))
-    table[columns] = pd.DataFrame(rows, columns=columns)
-    table["correct"] = (table["chosen_side"] == table["real_side"]).astype(int)
-    table["seconds"] = [round(seconds, 3) for seconds in table["seconds"]]
-    table["session"] = [_name(number) for number in table["session"]]
-    return table.assign(study=study.id)
 
 
 def _code(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
-
-
-def _name(number: int) -> str:
-    return f"S{number:05d}"
-
-
-def _utc(age: float = 0) -> str:
-    """Return the time `age` seconds ago in whole seconds, ISO 8601."""
-    return (datetime.now(UTC) - timedelta(seconds=min(age, 10**7))).isoformat(timespec="seconds")

@@ -25,6 +25,7 @@ from scipy import ndimage
 from mammogan.data.segmentation import breast_mask
 
 FLOOR = 1.0  # standard deviation of the noise floor, in gray levels of 255: below what a display shows
+SQUARES = 24  # squares per height of a picture for attention checks
 FRAME = 320  # one pixel of black frame per so many rows
 PLAIN = 2048  # pixels; pictures with a longer side are cut into tiles
 TILE = 512  # pixels
@@ -62,6 +63,28 @@ def equalized(image: np.ndarray, bits: int, steps: int, rng: np.random.Generator
     weight = ndimage.uniform_filter(inside.astype(np.float32), 2 * soft + 1)
     weight[:soft] = weight[-soft:] = weight[:, :soft] = weight[:, -soft:] = 0
     return np.rint(np.clip(gray, 0, 255) * weight).astype(np.uint8)
+
+
+def in_squares(image: np.ndarray) -> np.ndarray:
+    """Return an image in coarse squares of one gray each, of which its height has `SQUARES`: (h, w), of its type."""
+    side = -(-image.shape[0] // SQUARES)
+    padded = np.pad(image, [(0, -length % side) for length in image.shape], mode="edge")
+    rows, columns = (length // side for length in padded.shape)
+    means = padded.reshape(rows, side, columns, side).mean(axis=(1, 3)).astype(image.dtype)
+    return means.repeat(side, 0).repeat(side, 1)[: image.shape[0], : image.shape[1]]
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Return how sharp a picture is: fine detail (Laplacian) against edges (gradient) within the breast, (h, w).
+
+    Enlarging or compressing an image takes fine detail away and leaves its edges.
+    """
+    gray = image.astype(np.float32)
+    inside = breast_mask(image)
+    if not inside.any():
+        return 0.0
+    edges = np.hypot(*np.gradient(gray))[inside].mean()
+    return float(np.abs(ndimage.laplace(gray))[inside].mean() / max(edges, 1e-6))
 
 
 def grid_steps(images: Iterable[np.ndarray], bits: int) -> int:

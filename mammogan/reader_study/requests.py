@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields, replace
 from typing import TypeGuard
 
-from mammogan.stats.responses import SIDES, TRAITS
+from mammogan.stats.responses import SIDES
 
 
 class RequestRefused(Exception):
@@ -19,32 +20,10 @@ class RequestRefused(Exception):
         self.status, self.kind = status, kind
 
 
-@dataclass(frozen=True)
-class Questionnaire:
-    """Answers of a reader on himself: "yes", "no" or "", and years of experience."""
-
-    radiologist: str
-    board_certified: str = ""
-    trainee: str = ""
-    breast_specialist: str = ""
-    screening: str = ""
-    years: float | None = None
-
-    @classmethod
-    def of(cls, content: object) -> Questionnaire:
-        """Return the questionnaire of a request; raise RequestRefused for unknown, missing or impossible fields."""
-        if not isinstance(content, dict) or not set(content) <= {*TRAITS, "years"} or not content.get("radiologist"):
-            raise RequestRefused("The questionnaire is not complete.")
-        if any(content.get(name, "") not in ("yes", "no", "") for name in TRAITS):
-            raise RequestRefused("The questionnaire holds an answer that is neither yes nor no.")
-        years = content.get("years")
-        if years is not None and not (is_number(years) and 0 <= years <= 80):
-            raise RequestRefused("Years of experience must be between 0 and 80.")
-        if content["radiologist"] == "no" and any(content.get(name, "") for name in TRAITS[1:]):
-            raise RequestRefused("Only radiologists are asked about their training.")
-        if content.get("board_certified") == content.get("trainee") == "yes":
-            raise RequestRefused("A trainee is not board certified yet.")
-        return cls(**content)
+CHOICES = (*SIDES, "real", "synthetic")
+LOOKED = {"zoom", "zooms", "windows", "changes"}  # how a question was looked at
+LONGEST = 500  # characters of a comment
+MOMENT = 10**8  # seconds
 
 
 @dataclass(frozen=True)
@@ -52,22 +31,72 @@ class Answer:
     """One confirmed answer as a client sends it."""
 
     question: int  # 1 ... n
-    chosen: str  # "left" or "right"
-    seconds: float  # time that the pair was in sight
+    chosen: str  # "left" or "right", of a single image "real" or "synthetic"
+    seconds: float  # time that the question was in sight
     age: float  # seconds since the answer was confirmed: a tablet's clock may be wrong, its differences are not
     key: str  # 128 random bits, drawn by the client for this answer
+    confidence: int | None = None  # 1 ... 5, where the study asks for it
+    comment: str = ""
+    looked: dict[str, float] | None = None  # largest zoom (1 shows all), and how often zoom, window and choice changed
 
     @classmethod
     def of(cls, content: object) -> Answer:
         """Return the answer of a request; raise RequestRefused for unknown, missing or impossible fields."""
-        if not isinstance(content, dict) or set(content) != {"question", "chosen", "seconds", "age", "key"}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(content, dict) or not names - {"confidence", "comment", "looked"} <= set(content) <= names:
             raise RequestRefused("An answer has question, chosen, seconds, age and key.")
         answer = cls(**content)
         whole = type(answer.question) is int  # `isinstance` would accept True
-        times = all(is_number(time) and 0 <= time < 10**8 for time in (answer.seconds, answer.age))
-        if not (whole and times and answer.chosen in SIDES and is_key(answer.key)):
+        times = all(is_number(time) and 0 <= time < MOMENT for time in (answer.seconds, answer.age))
+        level = answer.confidence is None or (type(answer.confidence) is int and 1 <= answer.confidence <= 5)
+        looked = isinstance(answer.looked, dict | None) and set(answer.looked or ()) <= LOOKED
+        looked = looked and all(is_number(number) and 0 <= number < MOMENT for number in (answer.looked or {}).values())
+        said = isinstance(answer.comment, str) and answer.chosen in CHOICES
+        if not (whole and times and level and looked and said and is_key(answer.key)):
             raise RequestRefused("A field of the answer is impossible.")
-        return answer
+        return replace(answer, comment=printable(answer.comment)[:LONGEST])
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The start of a session as a client sends it; all but the key, the questionnaire and the code may be missing."""
+
+    key: str  # 128 random bits, drawn by the client for this session
+    questionnaire: object  # see `questionnaire.Questionnaire.check`
+    reader: str  # code of the reader; empty for a new one
+    age: float = 0  # seconds since the reader began
+    consent: str | None = None  # version of the text that the reader consented to
+    consented: float = 0  # seconds since then
+    tablet: str = ""  # random name that the tablet keeps
+    screen: str = ""  # as "1024 x 1366, 2": width and height, and pixels per pixel of the style sheet
+    display: dict[str, str] | None = None  # whether the dark and the bright square were found, yes or no
+    agent: str = ""  # name of the browser, which the server adds
+
+    @classmethod
+    def of(cls, content: object, agent: str) -> Opening:
+        """Return the start of a request; raise RequestRefused for unknown, missing or impossible fields."""
+        names = {field.name for field in fields(cls)} - {"agent"}
+        if not isinstance(content, dict) or not {"key", "questionnaire", "reader"} <= set(content) <= names:
+            raise RequestRefused("A session has a key, a questionnaire and a reader.")
+        opening = cls(**content, agent=printable(agent)[:200])
+        times = all(is_number(time) and 0 <= time < MOMENT for time in (opening.age, opening.consented))
+        words = all(
+            isinstance(word, str) and len(word) <= 100 and printable(word) == word
+            for word in (opening.consent or "", opening.tablet, opening.screen)
+        )
+        display = opening.display
+        seen = display is None or (isinstance(display, dict) and set(display) == {"dark", "bright"})
+        seen = seen and all(value in ("yes", "no") for value in (display or {}).values())
+        if not (is_key(opening.key) and times and words and seen):
+            raise RequestRefused("A field of the start is impossible.")
+        if not isinstance(opening.reader, str) or not re.fullmatch("[A-Za-z0-9]{0,16}", opening.reader.strip()):
+            raise RequestRefused("A reader's code has at most 16 letters and digits.")
+        return replace(opening, reader=opening.reader.strip().upper())
+
+
+def printable(text: str) -> str:
+    """Return a text without the characters that cannot be shown or stored."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def is_number(value: object) -> TypeGuard[float]:

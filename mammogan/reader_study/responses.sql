@@ -31,10 +31,18 @@ CREATE TABLE IF NOT EXISTS answers (
     session INTEGER NOT NULL REFERENCES sessions (number),
     question INTEGER NOT NULL,
     key TEXT NOT NULL,  -- drawn by the tablet for this answer: tells a repeated request from another answer
-    chosen_side TEXT NOT NULL CHECK (chosen_side IN ('left', 'right')),
+    chosen_side TEXT NOT NULL CHECK (chosen_side IN ('left', 'right', 'real', 'synthetic')),
     seconds REAL NOT NULL,
     confirmed_at TEXT NOT NULL,
     received_at TEXT NOT NULL,
+    PRIMARY KEY (session, question)
+) STRICT, WITHOUT ROWID;
+
+-- What else a tablet sent with an answer or, as question 0, at the start of a session; an object of JSON.
+CREATE TABLE IF NOT EXISTS details (
+    session INTEGER NOT NULL REFERENCES sessions (number),
+    question INTEGER NOT NULL,
+    content TEXT NOT NULL,
     PRIMARY KEY (session, question)
 ) STRICT, WITHOUT ROWID;
 
@@ -58,6 +66,12 @@ CREATE TRIGGER IF NOT EXISTS
 
 CREATE TRIGGER IF NOT EXISTS
     answers_keep_DELETE BEFORE DELETE ON answers BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
+
+CREATE TRIGGER IF NOT EXISTS
+    details_keep_UPDATE BEFORE UPDATE ON details BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
+
+CREATE TRIGGER IF NOT EXISTS
+    details_keep_DELETE BEFORE DELETE ON details BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;
 
 CREATE TRIGGER IF NOT EXISTS
     voids_keep_UPDATE BEFORE UPDATE ON voids BEGIN SELECT RAISE(ABORT, 'responses are append-only'); END;

@@ -7,8 +7,6 @@ Refused requests are logged without their token and without the address that the
 from __future__ import annotations
 
 import asyncio
-import base64
-import html
 import json
 import logging
 import os
@@ -28,26 +26,25 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammogan.errors import StudyError
-from mammogan.reader_study.addresses import announcement, ipaddress_of, qr_image, reachable
+from mammogan.reader_study.addresses import announcement
+from mammogan.reader_study.admin import Administration
+from mammogan.reader_study.bodies import body_of
 from mammogan.reader_study.connections import LimitedConnection, raise_limit
 from mammogan.reader_study.database import Database, Reply
 from mammogan.reader_study.design import PICTURES, PUBLIC, ReaderStudy
-from mammogan.reader_study.password import COOKIE, Gate, hash_password
+from mammogan.reader_study.password import Gate, hash_password
 from mammogan.reader_study.pictures import salted
-from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused, is_key
+from mammogan.reader_study.requests import Answer, Opening, RequestRefused, is_key
 
 PASSWORD = "MAMMOGAN_STUDY_PASSWORD"  # environment variable
 LOG = "refused.log"
-PAGE = Path(__file__).with_name("admin.html")  # the administrator's page, with {title} and {rows}
-MAX_BODY = 4096  # bytes; the longest request of the application has some 300
-MAX_WAIT = 10.0  # seconds until a body must have arrived
 TILES = re.compile(r"[0-9]+/[0-9]+_[0-9]+\.png")  # a tile in the folder of its picture
 SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
@@ -99,7 +96,7 @@ class Server:
         async def refused(request: Request, refusal: Exception) -> Response:
             assert isinstance(refusal, RequestRefused)
             self.note(request, refusal)
-            if request.url.path == "/admin":
+            if request.url.path.startswith("/admin"):
                 return Response(str(refusal), refusal.status)
             return JSONResponse({"refused": refusal.kind, "sentence": str(refusal)}, refusal.status)
 
@@ -109,7 +106,7 @@ class Server:
             Route("/api/session", partial(self.read, self.database.state)),
             Route("/api/answers", self.answer, methods=["POST"]),
             Route("/api/result", partial(self.read, self.database.result)),
-            Route("/admin", self.admin),
+            *Administration(self.study, self.database, self.gate, self.host, self.note, self.refusals).routes(),
             Route("/pictures/{path:path}", self.picture),
             Mount("/", StaticFiles(directory=self.study.folder / PUBLIC, html=True)),
         ]
@@ -137,18 +134,12 @@ class Server:
 
     async def start(self, request: Request) -> Response:
         """Begin a session."""
-        body = await _body(request)
-        if not isinstance(body, dict) or set(body) != {"key", "questionnaire", "reader"} or not is_key(body["key"]):
-            raise RequestRefused("A session has a key, a questionnaire and a reader.")
-        questionnaire, reader = Questionnaire.of(body["questionnaire"]), body["reader"]
-        if not isinstance(reader, str) or not re.fullmatch("[A-Za-z0-9]{0,16}", reader := reader.strip()):
-            raise RequestRefused("A reader's code has at most 16 letters and digits.")
-        start = partial(self.database.start, body["key"], questionnaire, reader.upper())
-        return JSONResponse(await self.database.submit(start))
+        opening = Opening.of(await body_of(request), request.headers.get("user-agent", ""))
+        return JSONResponse(await self.database.submit(partial(self.database.start, opening)))
 
     async def reserve(self, request: Request) -> Response:
         """Name the pictures of the session that a tablet will begin."""
-        body = await _body(request)
+        body = await body_of(request)
         if not isinstance(body, dict) or set(body) != {"key"} or not is_key(body["key"]):
             raise RequestRefused("A reservation has a key.")
         return JSONResponse(await self.database.submit(partial(self.database.reserve, body["key"])))
@@ -156,7 +147,7 @@ class Server:
     async def answer(self, request: Request) -> Response:
         """Store an answer."""
         number = self._session(request)
-        answer = Answer.of(await _body(request))
+        answer = Answer.of(await body_of(request))
         reply = await self.database.submit(partial(self.database.answer, number, answer))
         if reply["again"]:  # stored once, acknowledged twice: no error, but worth a line
             self.note(request, RequestRefused(f"Question {answer.question} was stored before.", 200, "repeated"))
@@ -178,69 +169,6 @@ class Server:
         except OSError:
             return Response("There is no such picture.", 404)
         return Response(salted(content, request.url.path), media_type="image/png")
-
-    def _tablets(self, request: Request) -> dict[str, str]:
-        """Return the address that tablets open, and its QR code: that of this request, which a proxy may have."""
-        url = str(request.base_url)
-        if ipaddress_of(request.url.hostname or "").is_loopback:
-            best = reachable(self.host)[0]
-            url = f"{request.url.scheme}://{f'[{best}]' if ':' in best else best}:{request.url.port}/"
-        return {"address": html.escape(url), "code": html.escape(qr_image(url))}
-
-    async def admin(self, request: Request) -> Response:
-        """Send the administrator's page. It has counts only: the administrator may still be a reader."""
-        password = _password(request)
-        address = request.client.host if request.client else ""
-        if password is None or not await self.gate.admits(password, address, request.cookies.get(COOKIE, "")):
-            if password is not None:
-                self.note(request, RequestRefused("The administrator's password is wrong.", 401, "password"))
-            challenge = {"WWW-Authenticate": 'Basic realm="study", charset="UTF-8"'}
-            return Response("The administrator's page needs its password.", 401, challenge)
-        counts = await self.database.submit(self.database.counts)
-        counts |= {f"Requests refused since the start: {kind}": n for kind, n in sorted(self.refusals.items())}
-        rows = "".join(f'<tr><th scope="row">{html.escape(k)}</th><td>{v}</td></tr>' for k, v in counts.items())
-        title = html.escape(self.study.title)
-        page = HTMLResponse(PAGE.read_text(encoding="utf-8").format(title=title, rows=rows, **self._tablets(request)))
-        secure = request.url.scheme == "https"
-        page.set_cookie(COOKIE, self.gate.cookie, path="/admin", secure=secure, httponly=True, samesite="strict")
-        return page
-
-
-async def _body(request: Request) -> object:
-    """Return the JSON of a request.
-
-    Raises:
-        RequestRefused: it is too long, too slow, of another origin, or not JSON.
-    """
-    origin = request.headers.get("origin")
-    if origin and origin.partition("://")[2] != request.headers.get("host"):
-        raise RequestRefused("The request comes from another origin.", 403, "forged")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RequestRefused("The request is not JSON.", 415)
-    content = b""
-    try:
-        async with asyncio.timeout(MAX_WAIT):
-            async for part in request.stream():
-                content += part
-                if len(content) > MAX_BODY:
-                    raise RequestRefused(f"A request has {MAX_BODY} bytes at most.", 413, "oversized")
-        return json.loads(content)
-    except TimeoutError:
-        raise RequestRefused("The request did not arrive in time.", 408) from None
-    except ClientDisconnect:
-        raise RequestRefused("The request broke off.", 400) from None
-    except (ValueError, RecursionError):
-        raise RequestRefused("The request is not JSON.", 400) from None
-
-
-def _password(request: Request) -> str | None:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
-    except ValueError:  # neither Base64 nor UTF-8, or not ASCII
-        return ""
 
 
 def _check_certificate(certificate: Path | None, key: Path | None) -> None:

@@ -17,8 +17,9 @@ from mammogan.__main__ import app, main
 from mammogan.data.store import Store
 from mammogan.gan.config import Config
 from mammogan.gan.training import Run
-from mammogan.reader_study.database import Database, responses
+from mammogan.reader_study.database import Database
 from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.export import responses
 
 # Each command that has --force: its arguments, where {out} is the output, and its first input.
 COMMANDS = {

@@ -15,7 +15,8 @@ from study import needs_viewer
 from mammogan.errors import StudyError
 from mammogan.reader_study import browser
 from mammogan.reader_study.build import StudySettings, build
-from mammogan.reader_study.design import Pair, ReaderStudy
+from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.drawing import Pair
 
 pytestmark = needs_viewer
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from study import needs_viewer
+from scipy.ndimage import zoom
+from study import made_store, needs_viewer, ovals
 
 from mammogan.data.store import Store
 from mammogan.errors import InputError, MammoganError, OutputError, StudyError, TableError
@@ -157,3 +158,14 @@ def test_a_folder_that_cannot_be_written(stores: tuple[Path, Path], tmp_path: Pa
     for out in (tmp_path / "file", tmp_path / "file" / "study"):
         with pytest.raises(OutputError, match="cannot be written"):
             build(*stores, out, StudySettings())
+
+
+def test_sharpness_that_tells_the_classes_is_reported(tmp_path: Path) -> None:
+    """Images that were halved and enlarged again are found; those of the same sharpness are not."""
+    sharp, other = ovals(12, 80, 64), ovals(13, 80, 64)
+    blurred = [zoom(image[::2, ::2], 2, order=3).clip(0, 1) for image in other]
+    real = made_store(tmp_path / "real", sharp, "real")
+    for name, images, found in (("alike", other, 0), ("blurred", blurred, 1)):
+        study = build(real, made_store(tmp_path / name, images, name), tmp_path / f"{name}.study", StudySettings())
+        warnings = [sentence for sentence in study.summary if "Sharpness alone tells synthetic images" in sentence]
+        assert len(warnings) == found

@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 from study import answer_rows, blank_study, needs_viewer
 
 from mammogan.errors import StudyError, TableError
-from mammogan.reader_study.database import Database, connect, responses, voids
+from mammogan.reader_study.database import Database
 from mammogan.reader_study.design import ReaderStudy
-from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
+from mammogan.reader_study.export import responses, voids
+from mammogan.reader_study.requests import Answer, Opening, RequestRefused
+from mammogan.reader_study.storage import connect
 from mammogan.stats.responses import check_responses
 
 pytestmark = needs_viewer
+NOBODY = {"radiologist": "no"}
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_a_fact_is_stored_once(study: ReaderStudy) -> None:
 def test_responses_are_append_only_and_bound_to_their_study(study: ReaderStudy) -> None:
     async def one_answer() -> None:
         database = Database(study)
-        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.start(Opening("0" * 32, NOBODY, "")))
         await database.submit(lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)))
         await database.close()
 
@@ -65,7 +68,7 @@ async def answered(study: ReaderStudy) -> None:
     """Answer the first question of two sessions."""
     database = Database(study)
     for number in (1, 2):
-        await database.submit(lambda key=f"{number:032x}": database.start(key, Questionnaire("no"), ""))
+        await database.submit(lambda key=f"{number:032x}": database.start(Opening(key, NOBODY, "")))
         await database.submit(partial(database.answer, number, Answer(1, "left", 1.0, 0.0, "1" * 32)))
     await database.close()
 
@@ -116,7 +119,7 @@ def test_responses_of_earlier_versions_and_of_read_only_folders_are_read(
 ) -> None:
     asyncio.run(answered(study))
     with closing(connect(study.folder)) as connection:
-        connection.executescript("DROP TABLE voids; DROP TABLE invitations")
+        connection.executescript("DROP TABLE voids; DROP TABLE invitations; DROP TABLE details")
     assert len(responses(study)) == 2
     opened = sqlite3.connect
 
@@ -132,7 +135,7 @@ def test_responses_of_earlier_versions_and_of_read_only_folders_are_read(
 def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
     async def outcomes() -> list[object]:
         database = Database(study)
-        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.start(Opening("0" * 32, NOBODY, "")))
         # As on a full disk: nothing of the transaction counts, and the error is that of every call.
         calls = (lambda: database.answer(1, Answer(1, "left", 1.0, 0.0, "1" * 32)), lambda: full(database))
         return await asyncio.gather(*(database.submit(call) for call in calls), return_exceptions=True)
@@ -148,27 +151,27 @@ def test_a_failed_transaction_acknowledges_nothing(study: ReaderStudy) -> None:
 def test_a_code_stays_with_the_reader_who_described_himself_first(study: ReaderStudy) -> None:
     database = Database(study)
     keys = (f"{number:032x}" for number in range(9))
-    first = Questionnaire("yes", board_certified="yes", trainee="no", years=12)
-    code = database.start(next(keys), first, "")["reader"]
-    assert database.start(next(keys), replace(first, years=13), code)["reader"] == code
-    trainee = replace(first, board_certified="no", trainee="yes", years=1)
+    first = {"radiologist": "yes", "board_certified": "yes", "trainee": "no", "years": 12}
+    code = database.start(Opening(next(keys), first, ""))["reader"]
+    assert database.start(Opening(next(keys), first | {"years": 13}, code))["reader"] == code
+    trainee = first | {"board_certified": "no", "trainee": "yes", "years": 1}
     with pytest.raises(RequestRefused, match="other answers about you") as refused:
-        database.start(next(keys), trainee, code)
+        database.start(Opening(next(keys), trainee, code))
     assert (refused.value.status, refused.value.kind) == (422, "another reader")
     for session in ("S00001", "S00002"):  # what does not count does not bind
         database.void(session, "the answers about the reader were wrong")
-    assert database.start(next(keys), trainee, code)["reader"] == code
+    assert database.start(Opening(next(keys), trainee, code))["reader"] == code
 
 
 def test_one_call_that_fails_harms_no_other(study: ReaderStudy) -> None:
     async def outcomes() -> list[object]:
         database = Database(study)
-        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.start(Opening("0" * 32, NOBODY, "")))
         sent = [Answer(number, "left", 1.0, 0.0, f"{number:032x}") for number in (1, 2)]
         calls = (
             partial(database.answer, 1, sent[0]),
             lambda: (database.answer(1, sent[1]), 1 / 0),  # fails after it has written
-            lambda: database.start("\ud800", Questionnaire("no"), ""),
+            lambda: database.start(Opening("\ud800", NOBODY, "")),
             partial(database.answer, 1, sent[1]),
         )
         return await asyncio.gather(*(database.submit(call) for call in calls), return_exceptions=True)
@@ -183,7 +186,7 @@ def test_one_call_that_fails_harms_no_other(study: ReaderStudy) -> None:
 def test_a_client_that_leaves_takes_no_answer_along(study: ReaderStudy) -> None:
     async def leave() -> list[object]:
         database = Database(study)
-        await database.submit(lambda: database.start("0" * 32, Questionnaire("no"), ""))
+        await database.submit(lambda: database.start(Opening("0" * 32, NOBODY, "")))
         sent = [Answer(number, "left", 1.0, 0.0, f"{number:032x}") for number in (1, 2)]
         requests = [asyncio.create_task(database.submit(partial(database.answer, 1, answer))) for answer in sent]
         await asyncio.sleep(0)
@@ -226,7 +229,7 @@ def three_questions() -> Database:
 def test_whatever_arrives_each_question_has_its_first_answer(requests: list[tuple[int, str, int]]) -> None:
     """Against a model: the stored answers are those of the first acceptable request for each next question."""
     database = three_questions()
-    session = database.start(secrets.token_hex(16), Questionnaire("no"), "")
+    session = database.start(Opening(secrets.token_hex(16), NOBODY, ""))
     number = int(str(session["token"]).partition(".")[0])
     model: list[tuple[str, str]] = []
     for question, chosen, key in requests:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from mammogan.reader_study.requests import Answer, Questionnaire, RequestRefused
+from mammogan.reader_study.protocol import StudyProtocol
+from mammogan.reader_study.requests import Answer, RequestRefused
+from mammogan.stats.responses import TRAITS
 
 ANSWER = {"question": 1, "chosen": "left", "seconds": 2.5, "age": 0, "key": "0" * 32}
+PAPER = StudyProtocol().questionnaire
 ABOUT = {"radiologist": "yes", "board_certified": "yes", "trainee": "no", "years": 7}
 
 
 def test_whole_requests() -> None:
     assert Answer.of(ANSWER) == Answer(1, "left", 2.5, 0, "0" * 32)
-    assert Questionnaire.of(ABOUT) == Questionnaire("yes", "yes", "no", "", "", 7)
-    assert Questionnaire.of({"radiologist": "no"}).years is None
+    assert PAPER.check(ABOUT) == ABOUT
+    assert PAPER.columns == (*TRAITS, "years")
+    assert PAPER.check({"radiologist": "no"}) == {"radiologist": "no"}
 
 
 @pytest.mark.parametrize(
@@ -59,5 +63,5 @@ def test_impossible_answers(change: dict[str, object]) -> None:
 )
 def test_impossible_questionnaires(content: object) -> None:
     with pytest.raises(RequestRefused) as refusal:
-        Questionnaire.of(content)
+        PAPER.check(content)
     assert (refusal.value.status, refusal.value.kind) == (422, "malformed")

@@ -28,8 +28,9 @@ from study import ABOUT, PASSWORD, answer, answer_rows, begin, blank_study, call
 
 from mammogan.errors import StudyError
 from mammogan.reader_study.build import StudySettings, build
-from mammogan.reader_study.database import Database, responses
+from mammogan.reader_study.database import Database
 from mammogan.reader_study.design import ReaderStudy
+from mammogan.reader_study.export import responses
 from mammogan.reader_study.server import serve
 from mammogan.stats.responses import check_responses
 

@@ -1,6 +1,8 @@
 // The start of the test.
 
 import "./tutorial.js";
+import "./consent.js";
+import "./display.js";
 import "./questionnaire.js";
 import "./pairs.js";
 import "./result.js";
@@ -11,9 +13,10 @@ import { study } from "./state.js";
 
 // A page that is loaded again keeps its scale; another address of it starts at 1, and shows a lost reader all of it.
 const [navigation] = performance.getEntriesByType("navigation");
+const began = performance.now(); // of a slow load, long after the navigation
 const loadedAgain = navigation && navigation.type === "reload";
 function startAtScale1() {
-  if (!loadedAgain || visualViewport.scale === 1 || performance.now() > 3000) return;
+  if (!loadedAgain || visualViewport.scale === 1 || performance.now() - began > 3000) return;
   location.replace(location.search ? location.pathname : "?again");
 }
 addEventListener("load", () => setTimeout(startAtScale1));

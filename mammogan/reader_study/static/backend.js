@@ -2,6 +2,7 @@
 
 import { randomHex } from "./dom.js";
 import { study } from "./state.js";
+import { words } from "./text.js";
 
 export const LONGEST = 20000; // milliseconds between two attempts to send
 
@@ -11,6 +12,26 @@ export class Failed extends Error {
     super(message);
     this.retry = retry;
     this.status = status;
+  }
+}
+
+/** Return the seconds since a moment. */
+function ageOf(at) {
+  return at ? Math.max((Date.now() - at) / 1000, 0) : 0;
+}
+
+function screenText() {
+  return `${screen.width} x ${screen.height}, ${devicePixelRatio}`;
+}
+
+/** Return the random name of this tablet, which stays while its readers change. */
+function tablet() {
+  try {
+    const name = localStorage.getItem("mammogan-tablet") || randomHex(2).toUpperCase();
+    localStorage.setItem("mammogan-tablet", name);
+    return name;
+  } catch {
+    return "";
   }
 }
 
@@ -38,23 +59,31 @@ class ServerBackend {
     }
     if (response.ok) return content;
     const retry = response.status >= 500 || response.status === 408 || response.status === 429;
-    throw new Failed(content.sentence || "The server does not answer.", retry, response.status);
+    const refused = `refused_${String(content.refused).replaceAll(" ", "_")}`;
+    const sentence = refused in study.text ? words(refused) : content.sentence;
+    throw new Failed(sentence || words("no_answer"), retry, response.status);
   }
 
   reserve(key) {
     return this.call("POST", "api/reservations", null, { key });
   }
 
-  start({ key, questionnaire, reader }) {
-    return this.call("POST", "api/sessions", null, { key, questionnaire, reader });
+  start({ key, questionnaire, reader, at, consent, display }) {
+    const body = { key, questionnaire, reader, age: ageOf(at), tablet: tablet(), screen: screenText() };
+    if (consent) Object.assign(body, { consent: consent.version, consented: ageOf(consent.at) });
+    if (display) body.display = display;
+    return this.call("POST", "api/sessions", null, body);
   }
 
   state(token) {
     return this.call("GET", "api/session", token);
   }
 
-  answer(token, answer) {
-    return this.call("POST", "api/answers", token, answer);
+  answer(token, { question, chosen, seconds, key, at, confidence, comment, looked }) {
+    const body = { question, chosen, seconds, key, age: ageOf(at), looked };
+    if (confidence) body.confidence = confidence;
+    if (comment) body.comment = comment;
+    return this.call("POST", "api/answers", token, body);
   }
 
   result(token) {
@@ -74,7 +103,7 @@ class BrowserBackend {
   /** Return the session of a key. */
   async reserve(key) {
     const number = parseInt(key.slice(0, 8), 16) % this.sessions.length;
-    return { token: `${number}`, pairs: this.sessions[number].map((pair) => [pair.left, pair.right]), open: true };
+    return { token: `${number}`, pairs: this.sessions[number].map(namesOf), open: true };
   }
 
   async start({ key }) {
@@ -106,22 +135,44 @@ class BrowserBackend {
 
 export const backend = study.mode === "server" ? new ServerBackend() : new BrowserBackend(study);
 
-/** Return a CSV with one row per answer, as `mammogan study analyse` reads it. */
+/** Return the names of the pictures of a question. */
+export function namesOf(question) {
+  return question.image ? [question.image] : [question.left, question.right];
+}
+
+/** Return the right answer of a question. */
+export function truthOf(question) {
+  return question.real_side || (question.is_synthetic === "yes" ? "synthetic" : "real");
+}
+
+const utc = (at) => `${new Date(at).toISOString().slice(0, 19)}+00:00`;
+
+/** Return a CSV with one row per scored answer, as the server exports it and `mammogan study analyse` reads it. */
 export function responsesCsv(state, truth, study) {
-  const traits = ["radiologist", "board_certified", "trainee", "breast_specialist", "screening"];
-  const header = [
-    "session", "reader", "question", "pair", "left", "right", "real_side", "chosen_side", "correct", "seconds",
-    "confirmed_at", ...traits, "years", "real_id", "synthetic_id", "study",
-  ];
-  const rows = state.answers.map((answer, i) => {
-    const pair = truth[i];
-    return [
-      state.session, state.reader, i + 1, pair.pair, pair.left, pair.right, pair.real_side, answer.chosen,
-      Number(answer.chosen === pair.real_side), answer.seconds,
-      `${new Date(answer.at).toISOString().slice(0, 19)}+00:00`,
-      ...traits.map((trait) => state.questionnaire[trait] || ""), state.questionnaire.years, pair.real_id,
-      pair.synthetic_id, study.id,
-    ];
+  const repeated = new Map(); // by the number of the question
+  const checks = truth.map((question, i) => [question, state.answers[i]]).filter(([question]) => question.role === "check");
+  truth.forEach((question, i) => { if (question.role === "repeat") repeated.set(question.number, state.answers[i]); });
+  const about = {
+    ...state.questionnaire, session: state.session, reader: state.reader, study: study.id, complete: "yes",
+    tablet: tablet(), device: navigator.userAgent, screen: screenText(), started_at: utc(state.began),
+    checks_answered: checks.length,
+    checks_right: checks.filter(([question, answer]) => truthOf(question) === answer.chosen).length,
+    ...(state.consent ? { consent_version: state.consent.version, consented_at: utc(state.consent.at) } : {}),
+    ...(state.display ? { display_dark: state.display.dark, display_bright: state.display.bright } : {}),
+  };
+  const rows = truth.map((question, i) => {
+    const answer = state.answers[i];
+    const again = repeated.get(question.number);
+    return {
+      ...about, ...question, ...answer.looked, question: question.number, chosen_side: answer.chosen,
+      answer: answer.chosen, correct: Number(answer.chosen === truthOf(question)), seconds: answer.seconds,
+      confirmed_at: utc(answer.at), received_at: utc(answer.at), confidence: answer.confidence,
+      comment: answer.comment.replace(/^[=+@-]/, "'$&"), // a spreadsheet would compute it
+      ...(again ? { again_answer: again.chosen, again_seconds: again.seconds } : {}),
+    };
   });
-  return [header, ...rows].map((row) => `${row.join(",")}\n`).join("");
+  const scored = rows.filter((row) => row.role === "scored").sort((one, other) => one.question - other.question);
+  const cell = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const lines = scored.map((row) => study.columns.map((name) => cell(String(row[name] ?? ""))));
+  return [study.columns, ...lines].map((line) => `${line.join(",")}\n`).join("");
 }

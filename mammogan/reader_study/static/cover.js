@@ -2,13 +2,12 @@
 
 import { runClock } from "./clock.js";
 import { $ } from "./dom.js";
+import { words } from "./text.js";
 
-const QUESTIONS = {
-  leave: ["New reader?", "This test ends here and cannot be continued. Its confirmed answers are kept.",
-    "Back to the test", "Start anew"],
-  idle: ["Are you still there?", "Continue the test only if it is yours.", "Continue", "New reader"],
-  elsewhere: ["The test is open in another window", "Continue it there, or use this window instead.",
-    "Use this window", ""],
+const BUTTONS = {
+  leave: ["leave_go", "leave_new"],
+  idle: ["continue", "idle_new"],
+  elsewhere: ["elsewhere_go", ""],
 };
 
 export let covered = ""; // the question
@@ -17,11 +16,11 @@ export let covered = ""; // the question
 export function cover(question) {
   covered = question;
   runClock(false);
-  const [title, text, go, anew] = QUESTIONS[question];
-  $("cover-title").textContent = title;
-  $("cover-text").textContent = text;
-  $("cover-go").textContent = go;
-  $("cover-new").textContent = anew;
+  const [go, anew] = BUTTONS[question];
+  $("cover-title").textContent = words(`${question}_title`);
+  $("cover-text").textContent = words(`${question}_text`);
+  $("cover-go").textContent = words(go);
+  $("cover-new").textContent = anew && words(anew);
   $("cover-new").hidden = !anew;
   $("cover").hidden = false;
   document.querySelector("main").inert = true;

@@ -4,8 +4,9 @@ import { covered } from "./cover.js";
 import { $ } from "./dom.js";
 import { mine } from "./only_window.js";
 import { save, state, study } from "./state.js";
+import { words } from "./text.js";
 
-const TITLES = { tutorial: "Introduction", questionnaire: "About you", pairs: "Pairs", result: "Result" };
+const FIRST = ["tutorial", study.consent && "consent", study.display && "display", "questionnaire"].filter(Boolean);
 
 export const pages = {};
 
@@ -14,8 +15,13 @@ export function show(page) {
   state.page = page;
   save();
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
-  document.title = `${TITLES[page]} - ${study.title}`;
+  document.title = `${words(`page_${page}`)} - ${study.title}`;
   pages[page]();
   if (!covered) $(`${page}-title`).focus();
   scrollTo(0, 0);
+}
+
+/** Show the page after this one, up to the questionnaire. */
+export function showNext() {
+  show(FIRST[FIRST.indexOf(state.page) + 1]);
 }

@@ -25,6 +25,12 @@ function pathsOf(name) {
   return columns.flatMap((x) => rows.map((y) => `pictures/${name}/${level}/${x}_${y}.png`));
 }
 
+/** Return the path of a small picture, or of a large one that has no smaller level. */
+export function smallPath(name) {
+  if (!study.tile) return fetched.get(`pictures/${name}.png`)?.url || `pictures/${name}.png`;
+  return `pictures/${name}/${Math.floor(Math.log2(study.tile))}/0_0.png`;
+}
+
 /** Fetch one file; note its progress in `entry`. */
 async function download(path, entry) {
   const cut = new AbortController();

@@ -1,14 +1,16 @@
 // The last page: the truth, which the server gives away after the last answer.
 
-import { backend, LONGEST, responsesCsv } from "./backend.js";
+import { backend, LONGEST, responsesCsv, truthOf } from "./backend.js";
 import { $, say, sleep } from "./dom.js";
 import { pages } from "./pages.js";
+import { smallPath } from "./pictures.js";
 import { send } from "./sending.js";
-import { state, study } from "./state.js";
+import { sides, state, study } from "./state.js";
+import { words } from "./text.js";
 
 pages.result = async () => {
   $("details").hidden = true;
-  $("score").textContent = "Your last answers are being sent.";
+  $("score").textContent = words("sending");
   if (state.opening || state.answers.some((answer) => !answer.sent)) {
     send();
     return;
@@ -22,7 +24,7 @@ pages.result = async () => {
         say(error.message);
         return;
       }
-      say("No connection: the result is shown when it is back.");
+      say(words("result_waits"));
       await sleep(pause);
     }
   }
@@ -31,22 +33,15 @@ pages.result = async () => {
 };
 
 function fill(truth) {
-  const answers = truth.answers.map((answer, i) => ({ chosen_side: state.answers[i].chosen, ...answer }));
-  const right = answers.filter((answer) => answer.chosen_side === answer.real_side).length;
-  $("score").textContent =
-    `You found the real image in ${right} of ${study.pairs} pairs. Guessing finds ${study.pairs / 2} on average.`;
-  $("answers").replaceChildren(...answers.map((answer, i) => {
-    const row = document.createElement("tr");
-    const head = document.createElement("th");
-    head.scope = "row";
-    head.textContent = i + 1;
-    row.append(head);
-    for (const text of [answer.chosen_side, answer.real_side, answer.chosen_side === answer.real_side ? "yes" : "no"]) {
-      row.insertCell().textContent = text;
-    }
-    return row;
-  }));
-  $("code").textContent = state.reader;
+  const answers = truth.answers
+    .map((question, i) => ({ chosen_side: state.answers[i].chosen, role: "scored", ...question, names: state.pairs[i] }))
+    .filter((answer) => answer.role === "scored")
+    .map((answer) => ({ ...answer, truth: truthOf(answer), correct: answer.chosen_side === truthOf(answer) }));
+  const right = answers.filter((answer) => answer.correct).length;
+  $("score").textContent = words("score", { right, count: answers.length, half: answers.length / 2 });
+  $("frames").hidden = $("pictured").hidden = !study.feedback;
+  $("answers").replaceChildren(...answers.map(rowOf));
+  $("code").textContent = words("your_code", { code: state.reader });
   $("download").hidden = study.mode === "server";
   $("download").onclick = () => {
     const file = document.createElement("a");
@@ -55,6 +50,29 @@ function fill(truth) {
     file.click();
     setTimeout(() => URL.revokeObjectURL(file.href), 10000);
   };
-  $("again").textContent = study.mode === "server" ? "Next reader" : "Take it again";
+  $("again").textContent = words(study.mode === "server" ? "next_reader" : "take_again");
   $("details").hidden = false;
+}
+
+/** Return the row of an answer, with its pictures if the study shows them. */
+function rowOf(answer, i) {
+  const row = document.createElement("tr");
+  const head = document.createElement("th");
+  head.scope = "row";
+  head.textContent = i + 1;
+  row.append(head);
+  for (const text of [answer.chosen_side, answer.truth, answer.correct ? "yes" : "no"]) {
+    row.insertCell().textContent = words(text);
+  }
+  if (study.feedback) row.insertCell().append(...answer.names.map((name, place) => thumbnail(name, answer.truth, place)));
+  return row;
+}
+
+/** Return a small picture; that of a real image has a frame. */
+function thumbnail(name, truth, place) {
+  const picture = document.createElement("img");
+  picture.src = smallPath(name);
+  picture.className = truth === (study.show === "images" ? "real" : sides[place]) ? "thumbnail real" : "thumbnail";
+  picture.alt = words(picture.className === "thumbnail" ? "synthetic" : "real");
+  return picture;
 }

@@ -5,6 +5,7 @@ import { say, sleep } from "./dom.js";
 import { mine } from "./only_window.js";
 import { pages } from "./pages.js";
 import { save, state, study } from "./state.js";
+import { words } from "./text.js";
 
 let sending = false;
 
@@ -25,9 +26,7 @@ async function deliver(item) {
     }
     return;
   }
-  const { question, chosen, seconds, key } = item;
-  const age = Math.max((Date.now() - item.at) / 1000, 0);
-  await backend.answer(item.token || state.token, { question, chosen, seconds, age, key });
+  await backend.answer(item.token || state.token, item);
   item.sent = true;
   state.outbox = state.outbox.filter((answer) => !answer.sent);
 }
@@ -54,11 +53,11 @@ export async function send() {
           disputes += 1;
           if (await settle()) return;
         } else if (error.retry || error.status === 409) {
-          say("No connection: your answers are kept here and sent when it is back. Please continue.");
+          say(words("answers_kept"));
           await sleep(pause);
           pause = Math.min(2 * pause, LONGEST);
         } else {
-          say(`${error.message} Your answers are kept here; call the study's staff.`);
+          say(words("call_staff", { reason: error.message }));
           return;
         }
       }

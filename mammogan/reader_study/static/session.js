@@ -6,6 +6,7 @@ import { mine } from "./only_window.js";
 import { show } from "./pages.js";
 import { preload } from "./pictures.js";
 import { save, state } from "./state.js";
+import { words } from "./text.js";
 
 let reserving = false;
 
@@ -30,13 +31,14 @@ export async function reserve() {
 /** Open the session. The key makes a repeated request harmless. */
 export async function begin() {
   $("start").disabled = true;
-  const opening = { key: state.key, questionnaire: state.questionnaire, reader: state.reader || "" };
+  const { key, questionnaire, reader, began, consent, display } = state;
+  const opening = { key, questionnaire, reader: reader || "", at: began, consent, display };
   for (let pause = 1000; ; pause = Math.min(2 * pause, LONGEST)) {
     try {
-      const { token, session, reader, pairs } = await backend.start(opening);
+      const begun = await backend.start(opening);
       if (!mine) return;
       say("");
-      Object.assign(state, { token, session, reader, pairs });
+      Object.assign(state, { token: begun.token, session: begun.session, reader: begun.reader, pairs: begun.pairs });
       show("pairs");
       return;
     } catch (error) {
@@ -54,7 +56,7 @@ export async function begin() {
         show("pairs");
         return;
       }
-      say("No connection yet; the test starts when there is one.");
+      say(words("waits_to_start"));
       await sleep(pause);
     }
   }

@@ -2,12 +2,13 @@
 
 import { randomHex, say } from "./dom.js";
 import { owns } from "./only_window.js";
+import { words } from "./text.js";
 
 export const study = globalThis.STUDY;
 const STORAGE_KEY = `mammogan-study:${study.id}`;
 
-// page: tutorial, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent}, at in
-// milliseconds. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
+// page: tutorial, consent, display, questionnaire, pairs or result. answers: {question, chosen, seconds, at, key, sent,
+// confidence, comment, looked}, at in milliseconds. chosen, confidence, comment, looked: of the open question. locked: the answer to the last pair is confirmed, the next pair is not open yet. seconds: time that the
 // open pair was in sight. outbox: what of earlier readers of this tablet is not sent yet: answers with their tokens, and
 // {opening}. opening: the request that opens the session, if the server has not received it yet. token, pairs: those of
 // a reserved or begun session. open: a reserved session may begin before the server knows its reader. active: time of
@@ -15,7 +16,12 @@ const STORAGE_KEY = `mammogan-study:${study.id}`;
 export const state = {};
 
 export function fresh(outbox = []) {
-  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, chosen: "", seconds: 0, outbox };
+  return { page: "tutorial", key: randomHex(16), answers: [], locked: false, ...unanswered(), outbox };
+}
+
+/** Return the state of a question that is not answered. */
+export function unanswered() {
+  return { chosen: "", confidence: 0, comment: "", looked: { zoom: 1, zooms: 0, windows: 0, changes: 0 }, seconds: 0 };
 }
 
 /** Return the state of a new reader on a tablet whose last reader has not begun: the pictures are here already. */
@@ -33,7 +39,7 @@ export function become(next) {
 export function stored() {
   try {
     const kept = JSON.parse(localStorage.getItem(STORAGE_KEY));
-    if (kept) return { outbox: [], ...kept };
+    if (kept) return { outbox: [], ...unanswered(), ...kept };
   } catch {} // nothing that can be read
   return fresh();
 }
@@ -43,11 +49,14 @@ export function save() {
   try {
     localStorage.setItem(STORAGE_KEY, JSON.stringify(state));
   } catch {
-    say("This browser stores no data: do not reload the page before the end.");
+    say(words("no_store"));
   }
 }
 
-/** Return the position of the open pair. */
+/** Return the names of the places at which a question shows pictures. */
+export const sides = study.show === "images" ? ["left"] : ["left", "right"];
+
+/** Return the position of the open question. */
 export function current() {
   return state.answers.length - (state.locked ? 1 : 0);
 }

@@ -1,18 +1,17 @@
 // The first page: what to do, and a pattern to practice on.
 
 import { $ } from "./dom.js";
-import { pages, show } from "./pages.js";
+import { pages, showNext } from "./pages.js";
 import { reserve } from "./session.js";
 import { study } from "./state.js";
+import { words } from "./text.js";
 import { Viewer, viewers } from "./viewer.js";
 
 pages.tutorial = () => {
-  $("tutorial-title").textContent = study.title;
-  for (const element of document.querySelectorAll(".count")) element.textContent = study.pairs;
   $("note").hidden = !study.note;
   $("note").textContent = study.note || "";
   if (!viewers.practice) {
-    viewers.practice = new Viewer($("practice"), "practice image");
+    viewers.practice = new Viewer($("practice"), words("image_practice"));
     viewers.practice.open(practicePattern());
   }
   reserve();
@@ -39,4 +38,4 @@ function practicePattern() {
   return { type: "image", url: canvas.toDataURL("image/png"), buildPyramid: false };
 }
 
-$("begin").addEventListener("click", () => show("questionnaire"));
+$("begin").addEventListener("click", showNext);

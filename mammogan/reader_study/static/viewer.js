@@ -1,15 +1,13 @@
 // One picture that can be moved, zoomed, flipped and windowed by touch, mouse, keyboard and buttons; two can be linked.
 
 import { dragWindow, GrayWindow } from "./gray_window.js";
+import { words } from "./text.js";
 
 // OpenSeadragon would add its own style sheet, which the page's policy forbids and which hides the keyboard focus on a
 // tablet. It looks for its mark first; a mark that is not a style sheet prevents this.
 const mark = document.createElementNS("urn:mark", "style");
 mark.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(mark);
-
-const KEYS = "arrow keys move it, plus and minus zoom, 0 shows all of it, 1 shows its pixels, H flips it; "
-  + "C and shift C change the contrast, B and shift B the brightness, R resets them";
 
 export const viewers = {}; // practice, left and right, as soon as they are seen
 
@@ -23,7 +21,7 @@ export class Viewer {
     this.osd = OpenSeadragon(settingsOf(element));
     const canvas = this.osd.canvas;
     canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-label", `${name}: ${KEYS}`);
+    canvas.setAttribute("aria-label", words("image_keys", { name }));
     this.osd.addHandler("canvas-key", (event) => this.key(event));
     // A tablet that is turned shows the whole picture again if it showed the whole before.
     this.osd.addHandler("animation-finish", () => {
@@ -48,17 +46,17 @@ export class Viewer {
       const made = document.createElement("button");
       made.type = "button";
       made.textContent = sign;
-      if (label) made.setAttribute("aria-label", `${label}, ${this.name}`);
+      if (label) made.setAttribute("aria-label", words(label, { name: this.name }));
       made.addEventListener("click", () => { this.lead(); act(); });
       parent.append(made);
       return made;
     };
-    button(tools, "+", "Zoom in", () => this.zoom(1.5));
-    button(tools, "−", "Zoom out", () => this.zoom(1 / 1.5));
-    button(tools, "⤢", "Show all", () => this.home());
-    button(tools, "1:1", "Show pixel by pixel, 1:1", () => this.pixels());
-    button(tools, "⇋", "Flip", () => this.flip());
-    this.windowButton = button(tools, "◐", "Drag changes brightness and contrast", () => this.setWindowing(!this.windowing));
+    button(tools, "+", "zoom_in", () => this.zoom(1.5));
+    button(tools, "−", "zoom_out", () => this.zoom(1 / 1.5));
+    button(tools, "⤢", "show_all", () => this.home());
+    button(tools, "1:1", "show_pixels", () => this.pixels());
+    button(tools, "⇋", "flip", () => this.flip());
+    this.windowButton = button(tools, "◐", "drag_window", () => this.setWindowing(!this.windowing));
     this.setWindowing(false);
     this.resetButton = button(this.stage, "", "", () => this.window.reset());
     this.resetButton.className = "reset";
@@ -79,7 +77,7 @@ export class Viewer {
     await new Promise((resolve) => {
       const { osd } = this;
       for (const event of ["open", "open-failed"]) osd.removeAllHandlers(event);
-      osd.addOnceHandler("open-failed", () => this.say("This image is damaged; call the study's staff."));
+      osd.addOnceHandler("open-failed", () => this.say(words("image_damaged")));
       osd.addOnceHandler("open", () => {
         osd.viewport.setFlip(false);
         this.limitZoom();
@@ -108,7 +106,7 @@ export class Viewer {
   progress({ share, failed }) {
     if (this.ready) return;
     const percent = Math.floor(100 * share);
-    this.say(failed ? "This image waits for the connection." : `Loading … ${percent} %`);
+    this.say(failed ? words("image_waits") : words("loading", { percent }));
   }
 
   say(text) {
@@ -121,9 +119,18 @@ export class Viewer {
   windowChanged() {
     const { center, width, whole } = this.window;
     this.resetButton.hidden = whole;
-    this.resetButton.textContent = `Level ${Math.round(100 * center)}, width ${Math.round(100 * width)}: reset`;
+    const shown = { center: Math.round(100 * center), width: Math.round(100 * width) };
+    this.resetButton.textContent = words("reset_window", shown);
     this.windowMoved();
+    if (!whole) this.looked();
   }
+
+  /** Return whether the reader moves this image, and not one that it is linked to. */
+  leads() {
+    return true;
+  }
+
+  looked() {}
 
   windowMoved() {}
 
@@ -212,6 +219,7 @@ export function link(pair, linked) {
     const other = pair[1 - i];
     const follows = () => leader === viewer && linked() && viewer.ready && other.ready;
     viewer.lead = () => { leader = viewer; };
+    viewer.leads = () => leader === viewer || !linked();
     for (const event of ["canvas-press", "canvas-scroll", "canvas-pinch", "canvas-double-click"]) {
       viewer.osd.addHandler(event, viewer.lead);
     }
