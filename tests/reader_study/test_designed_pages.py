@@ -143,9 +143,9 @@ def test_every_page(browser: Any, tmp_path: Path, show: str, language: str, devi
         right = sum(question.truth in ("left", "real") for question in scored)
         begins = {
             ("pairs", "en"): f"You found the real image in {right} of 2",
-            ("pairs", "de"): f"Sie haben das echte Bild in {right} von 2",
+            ("pairs", "de"): f"Sie haben das echte Bild in {right} von 2",  # codespell:ignore
             ("images", "en"): f"You were right about {right} of 2",
-            ("images", "de"): f"Sie lagen bei {right} von 2",
+            ("images", "de"): f"Sie lagen bei {right} von 2",  # codespell:ignore
         }
         assert page.inner_text("#score").startswith(begins[show, language])
         assert page.get_attribute("html", "lang") == language
