@@ -198,10 +198,10 @@ def _around(center: tuple[np.intp, ...], reach: int) -> tuple[slice, ...]:
 def facts_table(images: ImageStack, bits: int, progress: Progress = no_progress, task: str = "images") -> pd.DataFrame:
     """Return facts, moments and thumbnail of every image, one row each: all that the detectors need.
 
-    Images (n, h, w) hold unsigned integers in 0 ... 2^bits - 1 and are read 64 at a time; `progress` counts a `task`.
+    Images (n, h, w) hold unsigned integers in 0 ... 2^bits - 1 and are read one at a time; `progress` counts a `task`.
     """
     rows, thumbnails = [], []
-    for batch in blocks(images, bits, 64):
+    for batch in blocks(images, bits, 1):
         for gray in batch:
             rows.append(image_facts(gray))
             thumbnails.append(resize(oriented(gray), *THUMBNAIL).ravel())

@@ -29,11 +29,12 @@ from mammogan.artifacts.facts import facts_table
 from mammogan.atomic import replacing_folder, write_json, write_text, writing
 from mammogan.data.images import Images, Subset
 from mammogan.errors import InspectionError
-from mammogan.types import Progress, no_progress
+from mammogan.types import ImageStack, Progress, no_progress
 
 PAGE = Path(__file__).with_name("page.html")
 SHEET = 100  # images on a contact sheet
 COLUMNS, GAP = 10, 2  # images per row, and pixels between them
+WIDEST = 1024  # pixels of an image on a sheet: ten images in a row are as much as viewers of pictures open
 
 
 def choose(images: Images, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -47,17 +48,21 @@ def picture(pixels: np.ndarray, bits: int) -> Image.Image:
     return Image.fromarray(np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8))
 
 
-def contact_sheet(images: list[np.ndarray], bits: int, captions: list[str], columns: int = COLUMNS) -> Image.Image:
-    """Draw images (h, w) in rows at their own pixels, enlarged by a whole factor where small, captions above them."""
-    h, w = images[0].shape
-    factor = max(round(96 / w), 1)
-    h, w, line = h * factor, w * factor, 12
+def contact_sheet(images: ImageStack, bits: int, captions: list[str], columns: int = COLUMNS) -> Image.Image:
+    """Draw images (n, h, w) in rows, read one at a time, with captions above them.
+
+    Small images are enlarged by a whole factor; those wider than `WIDEST` are reduced by one, to means of pixels.
+    """
+    h, w = images.shape[1:]
+    factor, divisor = max(round(96 / w), 1), -(-w // WIDEST)
+    h, w, line = h * factor // divisor, w * factor // divisor, 12
     rows = -(-len(images) // columns)
     sheet = Image.new("L", (columns * (w + GAP) + GAP, rows * (h + line + GAP) + GAP), 48)
     draw = ImageDraw.Draw(sheet)
-    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    method = Image.Resampling.NEAREST if divisor == 1 else Image.Resampling.BOX
+    for number, caption in enumerate(captions):
         x, y = GAP + number % columns * (w + GAP), GAP + number // columns * (h + line + GAP)
-        sheet.paste(picture(image, bits).resize((w, h), Image.Resampling.NEAREST), (x, y + line))
+        sheet.paste(picture(np.asarray(images[number]), bits).resize((w, h), method), (x, y + line))
         draw.text((x + 1, y), caption[: max(w // 6, 4)], fill=230)
     return sheet
 
@@ -146,7 +151,7 @@ def _write_sheets(folder: Path, synthetic: Images, own: pd.DataFrame, scores: pd
     folder.mkdir()
 
     def write(name: str, rows: pd.DataFrame, captions: list[str]) -> None:
-        images = [np.asarray(synthetic.pixels[int(i)]) for i in rows["index"]]
+        images = Subset(synthetic.pixels, rows["index"].to_numpy())
         contact_sheet(images, synthetic.bits, captions).save(folder / f"{name}.png")
 
     for view, part in own.sort_values("number").groupby("view"):

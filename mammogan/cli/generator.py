@@ -22,7 +22,9 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--out", "--run", help="Folder of the run; one that exists is continued.")
     ] = None,
-    profile: Annotated[str, typer.Option(help='Hyper-parameters to start from: "paper" or "smoke".')] = "paper",
+    profile: Annotated[
+        str, typer.Option(help='Hyper-parameters to start from: "paper", "paper-2560" or "smoke".')
+    ] = "paper",
     data: Annotated[Path | None, typer.Option(help="DATA of the book, without --store and --out.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")

@@ -26,5 +26,5 @@ def draw_sheet(
     z = torch.randn(vectors, config.latent, generator=random).to(device)
     labels = dataset.draw_labels(vectors, random).to(device)
     parts = zip(*(tensor.split(count) for tensor in (z, labels, torch.arange(vectors))), strict=True)
-    drawn = [average(z, level, alpha, y, Noise(seeds)).flatten(0, 1).cpu() for z, y, seeds in parts]
-    return to_gray(torch.cat(drawn).numpy(), bits)
+    drawn = (average(z, level, alpha, y, Noise(seeds)).flatten(0, 1) for z, y, seeds in parts)
+    return np.concatenate([to_gray(part.cpu().numpy(), bits) for part in drawn])

@@ -87,11 +87,11 @@ def compiled() -> Callable[[np.ndarray, int], tuple[float, float, float, float, 
     return numba.njit(moments_of_pixels, nogil=True, fastmath={"reassoc", "nsz", "contract"})
 
 
-def image_moments(images: ImageStack, bits: int, block: int = 16) -> np.ndarray:
+def image_moments(images: ImageStack, bits: int) -> np.ndarray:
     """Compute the moments of every image of a set.
 
     Args:
-        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read `block` images at a time.
+        images: (n, h, w), unsigned integers in 0 ... 2^bits - 1, read one at a time.
         bits: bits of the gray grid, the same for sets that are to be compared.
 
     Returns:
@@ -100,11 +100,10 @@ def image_moments(images: ImageStack, bits: int, block: int = 16) -> np.ndarray:
     check_images(images)
     measure, top = compiled(), 2**bits - 1
     rows = []
-    for start in range(0, images.shape[0], block):
-        pixels = np.asarray(images[start : start + block])
+    for row in range(images.shape[0]):
+        pixels = np.ravel(images[row])
         # Compiled code knows the byte order of the machine alone.
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        rows += [measure(np.ravel(image), top) for image in pixels]
+        rows.append(measure(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), top))
     moments = np.array(rows)
     if (highest := int(moments[:, 5].max())) > top:
         raise ParameterError(f"A gray level is {highest}, beyond {bits} bits; compare images of one bit depth.")

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 from planted_damage import plant
+from stacks import Drawn, peak_of
 
 from mammogan.artifacts import labels
 from mammogan.artifacts.detectors import DETECTORS
-from mammogan.artifacts.inspection import contact_sheet, make_inspection, read_key
+from mammogan.artifacts.facts import facts_table
+from mammogan.artifacts.inspection import GAP, contact_sheet, make_inspection, read_key
 from mammogan.data.images import Images
 from mammogan.data.store import quantize
 from mammogan.errors import InspectionError, OutputError
@@ -76,9 +78,37 @@ def test_an_inspection_is_seeded_blinded_and_ranked(inspection: Path, population
 
 
 def test_a_sheet_keeps_the_gray_levels() -> None:
-    images = [np.full((80, 64), level, np.uint16) for level in (0, 2048, 4095)]
+    images = np.stack([np.full((80, 64), level, np.uint16) for level in (0, 2048, 4095)])
     sheet = np.asarray(contact_sheet(images, 12, ["a", "b", "c"], columns=3))
     assert {0, 128, 255} <= set(np.unique(sheet))
+
+
+def test_a_sheet_of_large_images_shows_means_of_their_pixels() -> None:
+    image = np.zeros((1, 2560, 2048), np.uint16)
+    image[0, ::2] = 4095
+    sheet = np.asarray(contact_sheet(image, 12, [""], columns=1))
+    assert sheet.shape == (GAP + 12 + 1280 + GAP, 2 * GAP + 1024)
+    assert set(np.unique(sheet[-GAP - 1280 : -GAP, GAP:-GAP])) <= {127, 128}
+
+
+def test_images_of_2560_x_2048_are_read_one_at_a_time(tmp_path: Path) -> None:
+    def inspect(count: int) -> None:
+        images = Drawn(count, (2560, 2048))
+        names = np.arange(count).astype(str)
+        views, spacing = np.full(count, "CC"), np.full(count, 0.1)
+        make_inspection(Images(images, 12, names, views, names, spacing), tmp_path / str(count))
+        assert images.most == 1
+
+    few, many = (peak_of(lambda count=count: inspect(count)) for count in (2, 5))
+    assert many - few < 2560 * 2048 * 2
+
+
+@pytest.mark.slow
+def test_facts_of_images_of_2560_x_2048_need_a_few_images_of_memory() -> None:
+    images = Drawn(3, (2560, 2048))
+    table = facts_table(images, 12)
+    assert len(table) == 3
+    assert images.most == 1
 
 
 @pytest.mark.slow

@@ -107,7 +107,13 @@ def test_presets_are_settings() -> None:
     smoke = preset("smoke")
     assert (smoke.levels, smoke.batches, smoke.learning_rate, smoke.total_images) == (4, (16,), (0.003,), 32_000)
     assert preset("paper") == Config()
-    with pytest.raises(ParameterError, match="no training profile 'nope'; the profiles are paper, smoke"):
+    large = preset("paper-2560").at_levels(10)
+    assert large.architecture((5, 4)).size(9) == (2560, 2048)
+    # The last level is trained as long, and in minibatches as small, as the paper's.
+    paper = Config().at_levels(9)
+    assert large.schedule.images_by_level[-1] == paper.schedule.images_by_level[-1] == 3_000_000
+    assert (large.batches[-1], large.learning_rate[-1]) == (4, 0.0015)
+    with pytest.raises(ParameterError, match="no training profile 'nope'; the profiles are paper, paper-2560, smoke"):
         preset("nope")
 
 

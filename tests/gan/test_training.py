@@ -20,13 +20,16 @@ import torch
 from gan_runs import AUGMENTED, BY_VIEW, LATE, SCRIPT, SHORT, SMOOTH, arguments, assert_same_end
 
 from mammogan.data.ingest import Settings, ingest
+from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
 from mammogan.errors import OutputError, ParameterError, RunError, StoreError
 from mammogan.gan import checkpoints, training
-from mammogan.gan.config import Config
-from mammogan.gan.sampling import Sampler
+from mammogan.gan.config import Config, preset
+from mammogan.gan.sampling import Sampler, sample
 from mammogan.gan.snapshot import publish_run
 from mammogan.gan.training import Run
+from mammogan.gan.writers import Draw
+from mammogan.metrics.moments import image_moments
 
 
 @pytest.mark.slow
@@ -90,6 +93,25 @@ def test_killed_run_of_pairs_ends_bit_for_bit_where_an_unbroken_one_ends(
     assert not np.array_equal(sheet[0], sheet[1])
 
 
+@pytest.mark.slow
+def test_ten_levels_grow_to_2560_x_2048_and_survive_a_kill(tmp_path: Path) -> None:
+    write_population(tmp_path / "phantoms", 4, seed=1, height=2560, width=2048)
+    store = ingest([tmp_path / "phantoms"], tmp_path / "store", Settings(height=2560, width=2048))
+    assert (len(store), store.sizes[0], store.sizes[-1]) == (4, (5, 4), (2560, 2048))
+    narrow = {
+        **preset("paper-2560").to_dict(), "latent": 8, "fmap_base": 1024, "fmap_max": 8, "batches": [4], "repeats": 1,
+        "stable_images": 4, "fade_images": 4, "total_images": 84, "checkpoint_images": 4, "sample_images": 0,
+    }  # fmt: skip
+    whole, killed = (arguments(store, tmp_path / name, narrow) for name in ("whole", "killed"))
+    subprocess.run([sys.executable, "-c", SCRIPT, *whole, "0"], check=True)
+    kill_and_continue(killed, 72)
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    sampler = Sampler.open(tmp_path / "whole")
+    assert (sampler.size, sampler.batch) == ((2560, 2048), 1)
+    drawn = Store.open(sample(tmp_path / "whole", tmp_path / "drawn", Draw(2), "zarr"))
+    assert image_moments(drawn.images(), drawn.bits).shape == (2, 5)
+
+
 def split_by_patient(store: Store, path: Path) -> None:
     """Copy a store, every other patient of it held out."""
     shutil.copytree(store.path, path)
@@ -118,7 +140,7 @@ def kill_and_continue(words: list[str], kill_at: int) -> None:
     folder, command = Path(words[1]), [sys.executable, "-c", SCRIPT, *words]
     broken = subprocess.Popen([*command, "0.05"])
     log = folder / "stats.jsonl"
-    deadline = time.time() + 90
+    deadline = time.time() + 600
     while time.time() < deadline:
         lines = log.read_text().splitlines() if log.exists() else []
         if lines and lines[-1].endswith("}") and json.loads(lines[-1])["images"] >= kill_at:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from stacks import Drawn
 
 from mammogan.errors import ParameterError
 from mammogan.metrics.moments import NEAR, image_moments, moments_of_counts, moments_of_pixels, used_levels
@@ -40,11 +41,12 @@ def test_moments_equal_scipy_on_images() -> None:
         np.testing.assert_allclose(moments, expected, rtol=1e-10)
 
 
-@given(st.integers(1, 9))
-@settings(max_examples=9, deadline=None)
-def test_blocks_do_not_matter(block: int) -> None:
-    images = np.random.default_rng(3).integers(0, 4096, (9, 5, 4)).astype(np.uint16)
-    np.testing.assert_array_equal(image_moments(images, 12, block), image_moments(images, 12))
+def test_one_image_is_in_memory_at_a_time() -> None:
+    images = Drawn(6, (640, 512))
+    image_moments(images, 12)
+    assert images.most == 1
+    expected = np.concatenate([image_moments(images[row][None], 12) for row in range(6)])
+    np.testing.assert_array_equal(image_moments(images, 12), expected)
 
 
 @given(st.lists(st.integers(0, 4095), min_size=2, max_size=40), st.integers(1, 39))
