@@ -8,8 +8,8 @@ from numpy.random import Generator
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
+from mammogan.data.phantom.breast import Breast, row_share
 from mammogan.data.phantom.grid import COARSE, FIELD, column_positions, enlarge, row_positions
-from mammogan.data.phantom.patient import Patient
 from mammogan.types import Size
 
 Path = tuple[np.ndarray, np.ndarray]  # y and x of points
@@ -17,21 +17,19 @@ T = TypeVar("T", float, np.ndarray)
 
 
 class Outline(NamedTuple):
-    """The skin of a breast: depth (from the chest wall) by height (from the middle, downward)."""
+    """The skin of a breast in a view: depth (from the chest wall) by height (from the middle, downward)."""
 
+    view: str
     skin: CubicSpline
     nipple: tuple[float, float]  # height and depth
+    middle: float  # height of the breast's middle
     top: float
     bottom: float
 
-
-class Gland(NamedTuple):
-    """Center and half axes of the gland."""
-
-    y: float
-    x: float
-    height: float
-    depth: float
+    def locate(self, points: np.ndarray) -> Path:
+        """Return y and x of points (n, 3) that are given as `breast.row_share` expects: u, x, v."""
+        u, x, v = np.moveaxis(points, -1, 0)
+        return self.middle + self.bottom * row_share(self.view, u, v), self.nipple[1] * x
 
 
 class Lesion(NamedTuple):
@@ -41,10 +39,12 @@ class Lesion(NamedTuple):
     mm: float
 
 
-def draw_outline(rng: Generator, who: Patient, view: str) -> Outline:
-    """Draw the skin."""
-    half, depth = who.height * rng.normal(1, 0.03), who.depth * rng.normal(1, 0.04)
-    nipple = rng.normal(0, 0.06) * half if view == "CC" else rng.normal(0.18, 0.08) * half
+def draw_outline(rng: Generator, breast: Breast, view: str) -> Outline:
+    """Draw the skin: each view compresses the breast anew."""
+    half, depth = breast.height * rng.normal(1, 0.05), breast.depth * rng.normal(1, 0.08)
+    # An MLO hangs down.
+    middle = rng.normal(0, 0.03) * half if view == "CC" else rng.normal(0.16, 0.06) * half
+    nipple = middle + half * float(row_share(view, *breast.nipple))
     above, below = (2.1, 2.1) if view == "CC" else (2.0, 1.8)
     above, below = above * rng.normal(1, 0.06), below * rng.normal(1, 0.06)
     y = np.linspace(-FIELD[0], FIELD[0], 441)
@@ -61,7 +61,8 @@ def draw_outline(rng: Generator, who: Patient, view: str) -> Outline:
     x = ndimage.gaussian_filter1d(x + sum(waves) * np.clip(x / depth, 0, 1), 3)
     bump = rng.uniform(1.5, 4.5) * np.exp(-(((y - nipple) / rng.uniform(3.5, 5.5)) ** 4))
     skin = CubicSpline(y, x + bump)
-    return Outline(skin, (nipple, float(skin(nipple))), -FIELD[0] / 2 if view == "MLO" else -half, half)
+    top = -FIELD[0] / 2 if view == "MLO" else -half
+    return Outline(view, skin, (nipple, float(skin(nipple))), middle, top, half)
 
 
 def strands(rng: Generator, size: Size, nipple: tuple[float, float]) -> np.ndarray:
@@ -86,10 +87,10 @@ def strands(rng: Generator, size: Size, nipple: tuple[float, float]) -> np.ndarr
 def threads(rng: Generator, size: Size) -> np.ndarray:
     """Draw a net of threads at three scales, where smooth noise crosses zero; mean near 0, (h, w)."""
     total = np.zeros((640, 512), np.float32)
-    for scale, weight in ((3.4, 0.38), (1.9, 0.36), (1.0, 0.26)):
+    for scale, weight in ((4.2, 0.45), (2.4, 0.35), (1.3, 0.20)):
         noise = ndimage.gaussian_filter(rng.standard_normal(total.shape, np.float32), scale * total.shape[0] / FIELD[0])
         noise /= noise.std()
-        total += weight * (3.0 * np.exp(-((noise / 0.42) ** 2)) - 1.0)
+        total += weight * (3.0 * np.exp(-((noise / 0.5) ** 2)) - 1.0)
     return enlarge(total, size)
 
 
@@ -154,36 +155,45 @@ def _walk(rng: Generator, start: tuple[float, float], heading: float, length: fl
     return start[0] + np.cumsum(np.sin(angle)), start[1] + np.cumsum(np.cos(angle))
 
 
-def draw_vessels(rng: Generator, lines: Lines, outline: Outline, age: int) -> None:
+def _wander(rng: Generator, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return a smooth random path between two points of the breast, (80, 3)."""
+    steps = ndimage.gaussian_filter1d(rng.standard_normal((80, 3)), 6, axis=0, mode="nearest")
+    return start + np.linspace(0, 1, 80)[:, None] * (end - start) + 0.012 * np.cumsum(steps, axis=0)
+
+
+def draw_vessels(rng: Generator, lines: Lines, outline: Outline, breast: Breast, age: int) -> None:
     """Draw vessels that enter at the chest wall, run toward the nipple, branch and taper; some calcify with age."""
-    skin, nipple = outline.skin, outline.nipple
+
+    def draw(path: np.ndarray, width: float, strength: np.ndarray) -> Path:
+        y, x = outline.locate(path)
+        lines.curve((y, x), width, strength * (x < outline.skin(y) - 3))
+        return y, x
+
     for _ in range(int(rng.integers(2, 6))):
-        y0 = rng.uniform(outline.top * 0.75, outline.bottom * 0.75)
-        heading = np.arctan2((nipple[0] - y0) * 0.7, nipple[1])
-        length, strength = rng.uniform(0.5, 0.95) * nipple[1], rng.uniform(0.06, 0.15)
-        y, x = _walk(rng, (y0, rng.uniform(-2, 15)), heading + rng.normal(0, 0.2), length, 0.09)
-        lines.curve((y, x), rng.uniform(1.0, 2.4), strength * (np.linspace(1, 0.35, len(y)) * (x < skin(y) - 3)))
+        start = np.array([rng.uniform(-0.6, 0.6), rng.uniform(0, 0.12), rng.uniform(-0.6, 0.6)])
+        toward = breast.nipple_point - start
+        path = _wander(rng, start, start + rng.uniform(0.5, 0.9) * toward + rng.normal(0, 0.12, 3))
+        strength = rng.uniform(0.06, 0.15)
+        y, x = draw(path, rng.uniform(1.0, 2.4), strength * np.linspace(1, 0.35, 80))
         if rng.random() < 0.6:
-            at = int(rng.uniform(0.3, 0.6) * len(y))
-            side = rng.choice([-1, 1]) * rng.uniform(0.35, 0.7)
-            yb, xb = _walk(rng, (y[at], x[at]), heading + side, 0.5 * length, 0.09)
-            taper = 0.8 * strength * np.linspace(1, 0.2, len(yb)) * (xb < skin(yb) - 3)
-            lines.curve((yb, xb), rng.uniform(0.8, 1.4), taper)
+            fork = path[int(rng.uniform(0.3, 0.6) * 80)]
+            branch = _wander(rng, fork, fork + 0.4 * toward + rng.normal(0, 0.2, 3))
+            draw(branch, rng.uniform(0.8, 1.4), 0.8 * strength * np.linspace(1, 0.2, 80))
         if rng.random() < 0.07 * (age - 40) / 20:
-            start = int(rng.uniform(0.05, 0.3) * len(y))
-            stop = min(start + int(rng.uniform(15, 40)), len(y))
-            for offset, at in product((-0.8, 0.8), range(start, stop)):  # both walls
+            first = int(rng.uniform(0.05, 0.3) * 80)
+            for offset, at in product((-0.8, 0.8), range(first, first + int(rng.uniform(15, 40)))):  # both walls
                 if rng.random() < 0.7:
                     place = y[at] + offset + rng.normal(0, 0.1), x[at] + rng.normal(0, 0.3)
                     lines.spots.append((*place, 0.25, rng.uniform(0.1, 0.3)))
 
 
-def draw_ducts(rng: Generator, lines: Lines, nipple: tuple[float, float]) -> None:
+def draw_ducts(rng: Generator, lines: Lines, outline: Outline, breast: Breast) -> None:
     """Draw ducts that fan out from the nipple into the gland."""
-    for heading in np.linspace(-0.75, 0.75, int(rng.integers(6, 11))):
-        length = rng.uniform(0.25, 0.5) * nipple[1]
-        path = _walk(rng, (nipple[0], nipple[1] - 2), np.pi + heading + rng.normal(0, 0.08), length, 0.05)
-        lines.curve(path, rng.uniform(0.9, 1.6), rng.uniform(0.05, 0.14) * np.linspace(1, 0.3, len(path[0])))
+    for _ in range(int(rng.integers(6, 11))):
+        start = breast.nipple_point
+        end = start + np.array([rng.normal(0, 0.2), -rng.uniform(0.25, 0.5), rng.normal(0, 0.2)])
+        width, strength = rng.uniform(0.9, 1.6), rng.uniform(0.05, 0.14)
+        lines.curve(outline.locate(_wander(rng, start, end)), width, strength * np.linspace(1, 0.3, 80))
 
 
 def draw_ligaments(rng: Generator, lines: Lines, outline: Outline) -> None:
@@ -196,38 +206,52 @@ def draw_ligaments(rng: Generator, lines: Lines, outline: Outline) -> None:
             lines.curve(path, rng.uniform(0.5, 1.0), rng.uniform(0.05, 0.13) * np.linspace(0.6, 1, len(path[0])))
 
 
-def draw_lesions(breast: Generator, rng: Generator, lines: Lines, gland: Gland, view: str) -> list[Lesion]:
-    """Draw masses and calcifications, at the same depth in both views of a breast, which share `breast`."""
+def draw_lesions(
+    rng: Generator, fine: Generator, lines: Lines, outline: Outline, gland: tuple[np.ndarray, np.ndarray]
+) -> list[Lesion]:
+    """Draw masses and calcifications.
+
+    Args:
+        rng: random numbers that both views of a breast share.
+        fine: those of this view.
+        lines: image to draw into.
+        outline: skin of the view.
+        gland: see `Breast`.
+    """
     lesions: list[Lesion] = []
 
     def place() -> tuple[float, float]:
-        radius, angle, tilt = 0.8 * np.sqrt(breast.random()), breast.uniform(0, 2 * np.pi), breast.uniform(-0.3, 0.3)
-        vertical = np.sin(angle) + (tilt if view == "MLO" else 0)
-        return gland.y + gland.height * radius * vertical, gland.x + gland.depth * radius * np.cos(angle)
+        direction = rng.standard_normal(3)
+        center, axes = gland
+        point = center + 0.8 * axes * rng.random() ** (1 / 3) * direction / np.linalg.norm(direction)
+        y, x = outline.locate(point)
+        # A share of the breast's depth can be beyond the skin far from the nipple.
+        return float(y), float(min(x, outline.skin(y) - 4))
 
-    if breast.random() < 0.16:
-        (y, x), size = place(), float(np.exp(breast.normal(np.log(7), 0.35)))
-        spiculated = bool(breast.random() < 0.5)
+    if rng.random() < 0.16:
+        (y, x), size = place(), float(np.exp(rng.normal(np.log(7), 0.35)))
+        spiculated = bool(rng.random() < 0.5)
         rows, columns = row_positions(lines.size) - y, column_positions(lines.size) - x
         angle = np.arctan2(rows, columns)
-        lobes = 1 + sum(breast.normal(0, 0.10) * np.cos(k * angle + breast.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5))
+        lobes = 1 + sum(rng.normal(0, 0.10) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5))
         soft = 1.6 if spiculated else 0.9
-        lines.masses += 0.45 / (1 + np.exp((np.hypot(rows, columns) - size * lobes) / soft))
+        lines.masses += 0.45 / (1 + np.exp(np.clip((np.hypot(rows, columns) - size * lobes) / soft, -30, 30)))
         if spiculated:
-            for heading in breast.uniform(0, 2 * np.pi, int(breast.integers(12, 22))):
+            for heading in rng.uniform(0, 2 * np.pi, int(rng.integers(12, 22))):
                 start = y + 0.7 * size * np.sin(heading), x + 0.7 * size * np.cos(heading)
-                path = _walk(rng, start, heading, size * float(breast.uniform(0.8, 1.8)), 0.03)
+                path = _walk(fine, start, heading, size * float(rng.uniform(0.8, 1.8)), 0.03)
                 lines.curve(path, 0.7, 0.28 * np.linspace(1, 0.1, len(path[0])))
         lesions.append(Lesion("spiculated mass" if spiculated else "mass", 2 * size))
-    for _ in range(int(breast.poisson(0.7))):
-        (y, x), radius = place(), float(breast.uniform(0.3, 1.1))
-        lines.spots.append((y, x, radius, float(breast.uniform(0.25, 0.5))))
+    for _ in range(int(rng.poisson(0.7))):
+        (y, x), radius = place(), float(rng.uniform(0.3, 1.1))
+        lines.spots.append((y, x, radius, float(rng.uniform(0.25, 0.5))))
         lesions.append(Lesion("round calcification", 2 * radius))
-    if breast.random() < 0.10:
-        (y, x), spread = place(), float(breast.uniform(2, 6))
-        for _ in range(int(breast.integers(8, 26))):
-            dy, dx = breast.normal(0, spread, 2)
-            lines.spots.append((y + dy, x + dx, float(breast.uniform(0.1, 0.28)), float(breast.uniform(0.2, 0.5))))
+    if rng.random() < 0.10:
+        (y, x), spread = place(), float(rng.uniform(2, 6))
+        for _ in range(int(rng.integers(8, 26))):
+            u, dx, v = rng.normal(0, spread, 3)
+            dy = float(row_share(outline.view, u, v))
+            lines.spots.append((y + dy, x + dx, float(rng.uniform(0.1, 0.28)), float(rng.uniform(0.2, 0.5))))
         lesions.append(Lesion("clustered microcalcifications", 4 * spread))
     return lesions
 
@@ -241,5 +265,5 @@ def draw_pectoral(rng: Generator, gray: np.ndarray, clutter: np.ndarray, outline
     edge = depth * (1 - down) * (1 + rng.uniform(-0.15, 0.45) * down)
     inside = (edge - columns) / rng.uniform(1.0, 2.2)
     muscle = 1 / (1 + np.exp(-np.clip(inside, -30, 30)))
-    level = rng.uniform(0.26, 0.50) * (1 - 0.15 * down) + 0.02 * clutter
+    level = rng.uniform(0.20, 0.44) * (1 - 0.15 * down) + 0.02 * clutter
     return gray * (1 - 0.75 * muscle) + muscle * level

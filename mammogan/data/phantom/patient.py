@@ -10,11 +10,11 @@ from mammogan.data.phantom.texture import BETA
 
 VIEWS = (("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO"))  # of one patient, in order
 DENSITIES = {"A": 0.10, "B": 0.40, "C": 0.40, "D": 0.10}  # share of each BI-RADS class
-GLANDULAR = {"A": 0.10, "B": 0.24, "C": 0.42, "D": 0.62}  # share of the breast's interior, mean of the class
+GLANDULAR = {"A": 0.07, "B": 0.18, "C": 0.33, "D": 0.48}  # share of the breast's interior, mean of the class
 # Normally distributed among patients: mean, standard deviation, bounds.
 BODY = {
-    "height": (106, 12, 74, 135),
-    "depth": (118, 19, 70, 165),
+    "height": (106, 13, 74, 135),
+    "depth": (124, 22, 70, 165),
     "thickness": (55, 12, 25, 90),
     "beta": (BETA, 0.12, 2.6, 3.4),
 }
@@ -56,6 +56,7 @@ class Patient:
     thickness: float
     beta: float
     strands: float  # share of the gland in strands rather than clouds
+    clumps: float  # unevenness of the gland
     gamma: float
     gain: float
 
@@ -76,7 +77,8 @@ def patient(seed: int, number: int) -> Patient:
         density,
         normal(GLANDULAR[density], 0.05, 0.03, 0.8),
         **{name: normal(*distribution) for name, distribution in BODY.items()},
-        strands=float(rng.uniform(0.35, 0.8)),
+        strands=float(rng.uniform(0.25, 0.9)),
+        clumps=float(rng.uniform(0.3, 1.1)),
         gamma=normal(1.0, 0.13, 0.7, 1.4),
         gain=float(np.exp(rng.normal(0, 0.10))),
     )

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from mammogan.data.dicom_writer import Encoding, Header, Identity, Window
 from mammogan.data.phantom import anatomy
-from mammogan.data.phantom.anatomy import Gland, Lesion, Lines
+from mammogan.data.phantom.anatomy import Lesion, Lines
+from mammogan.data.phantom.breast import Breast, draw_breast
 from mammogan.data.phantom.grid import COARSE, FIELD, column_positions, enlarge, row_positions
 from mammogan.data.phantom.patient import VENDORS, VIEWS, Patient, Vendor, patient
 from mammogan.data.phantom.texture import texture
@@ -31,12 +32,12 @@ class Phantom:
 class Scene:
     """One view of a breast while it is drawn: its skin, and the distance to it in mm, negative outside."""
 
-    def __init__(self, size: Size, view: str, who: Patient, rng: Generator, fine: Generator) -> None:
-        self.size, self.view, self.who = size, view, who
+    def __init__(self, size: Size, view: str, who: Patient, breast: Breast, rng: Generator, fine: Generator) -> None:
+        self.size, self.view, self.who, self.breast = size, view, who, breast
         self.rng = rng  # of everything that is the same at every size
         self.fine = fine  # of detail that only larger images resolve, and of noise
         self.per_mm = size.height / FIELD[0]
-        self.outline = anatomy.draw_outline(rng, who, view)
+        self.outline = anatomy.draw_outline(rng, breast, view)
         self.coarse_distance = self._distance()  # on the grid `COARSE`
         self.distance = enlarge(self.coarse_distance, size)
 
@@ -76,14 +77,16 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
     check_size(height, width)
     who, which = patient(seed, number), VIEWS.index((laterality, view))
     rng, fine = (default_rng([seed, number, stream, which]) for stream in (1, 2))
-    breast = default_rng([seed, number, 3, "LR".index(laterality)])  # both views of a breast share its lesions
-    scene = Scene(Size(height, width), view, who, rng, fine)
-    amount, clutter, gland = _tissue(scene)
+    # What both breasts of a patient share, and what both views of a breast share.
+    woman, side = default_rng([seed, number, 6]), default_rng([seed, number, 3, "LR".index(laterality)])
+    breast = draw_breast(who, woman, side)
+    scene = Scene(Size(height, width), view, who, breast, rng, fine)
+    amount, clutter = _tissue(scene)
     lines = Lines(scene.size)
-    anatomy.draw_vessels(rng, lines, scene.outline, who.age)
-    anatomy.draw_ducts(rng, lines, scene.outline.nipple)
+    anatomy.draw_vessels(side, lines, scene.outline, breast, who.age)
+    anatomy.draw_ducts(side, lines, scene.outline, breast)
     anatomy.draw_ligaments(rng, lines, scene.outline)
-    lesions = anatomy.draw_lesions(breast, rng, lines, gland, view)
+    lesions = anatomy.draw_lesions(side, rng, lines, scene.outline, breast.gland)
     gray = np.clip(_projection(scene, amount + lines.drawn(), clutter) + lines.calcifications(), 0, None)
     vendor = VENDORS[int(default_rng([seed, number, 4]).integers(len(VENDORS)))]
     shown = _detected(scene, gray, vendor)
@@ -106,39 +109,26 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
     return Phantom(pixels, shown, header, encoding, who.density, lesions)
 
 
-def _tissue(scene: Scene) -> tuple[np.ndarray, np.ndarray, Gland]:
-    """Return the amount of fibroglandular tissue (h, w), noise that the muscle shares (h, w), and the gland."""
+def _tissue(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Return the amount of fibroglandular tissue (h, w), and noise that the muscle shares (h, w)."""
     rng, who, size, outline = scene.rng, scene.who, scene.size, scene.outline
     clouds = texture(rng, scene.fine, size, who.beta)
-    coarse_clouds = ndimage.gaussian_filter(clouds, 3.0 * scene.per_mm)
     weave = texture(rng, scene.fine, size, 2.6)
     # Strands: crests of band-limited noise, drawn out toward the nipple.
-    fibers = anatomy.strands(rng, size, outline.nipple)
-
-    # Glandular tissue is deep to the nipple, more above than below, free of a rim of fat under the skin.
-    y, x = outline.nipple[0] - 0.10 * who.height + rng.normal(0, 4), outline.nipple[1] * rng.uniform(0.52, 0.62)
-    gland = Gland(
-        y - 0.06 * who.height if scene.view == "MLO" else y,
-        x,
-        who.height * rng.uniform(0.52, 0.72),
-        outline.nipple[1] * rng.uniform(0.44, 0.58),
-    )
-    rows, columns = row_positions(COARSE), column_positions(COARSE)
-    envelope = 1 - np.hypot((rows - gland.y) / gland.height, (columns - gland.x) / gland.depth)
-    envelope = np.minimum(envelope, (scene.coarse_distance - rng.uniform(4, 9)) / 12)
-    # Tissue thins out over a centimeter or two rather than ending: its share decides where the middle of that is.
-    lobes = enlarge(envelope, size) * 1.4 + 0.85 * coarse_clouds
-    threshold = np.quantile(lobes[::4, ::4][scene.distance[::4, ::4] > 3], 1 - who.glandular)
-    share = 1 / (1 + np.exp(-(lobes - threshold) / 0.38))
-    # Threads of connective tissue carry the gland; fat fills the space between them.
-    connective = anatomy.threads(rng, size) * 0.6 + fibers * 0.5
-    amount = share * (
-        0.42 + who.strands * 0.62 * connective + (0.10 + 0.10 * (1 - who.strands)) * clouds + 0.05 * weave
-    )
-    amount += 0.10 * np.clip(connective, 0, None) * enlarge(np.clip(envelope + 1.0, 0, 1), size)
-    amount += 0.035 * weave + 0.03 * clouds
+    connective = anatomy.threads(rng, size) * 0.5 + anatomy.strands(rng, size, outline.nipple) * 0.5
+    # The gland, free of a rim of fat under the skin.
+    rows, columns = np.broadcast_arrays(row_positions(COARSE), column_positions(COARSE))
+    gland = scene.breast.projected(scene.view)
+    at = (rows - outline.middle) / outline.bottom, columns / outline.nipple[1]
+    voxels = ((at[0] + 1) / 2 * gland.shape[0] - 0.5, at[1] * gland.shape[1] - 0.5)
+    coarse = np.clip(ndimage.map_coordinates(gland, voxels, order=3, mode="nearest"), 0, None)
+    coarse = np.tanh(1.7 * coarse) ** 1.25 * np.clip((scene.coarse_distance - rng.uniform(3, 7)) / 12, 0, 1)
+    share = np.clip(enlarge(coarse, size), 0, None)
+    amount = share * (0.68 + who.strands * 0.40 * connective + 0.16 * clouds + 0.05 * weave)
+    amount += 0.05 * np.clip(connective, 0, None) * np.clip(scene.distance / 30, 0, 1)
+    amount += 0.035 * weave + 0.04 * clouds
     amount = np.logaddexp(0, 18 * (amount + 0.06)) / 18 - 0.06  # nothing absorbs less than fat does
-    return amount, clouds + 0.7 * weave, gland
+    return amount, clouds + 0.7 * weave
 
 
 def _projection(scene: Scene, amount: np.ndarray, clutter: np.ndarray) -> np.ndarray:

@@ -36,6 +36,14 @@ def test_chest_wall_and_background(laterality: str, view: str) -> None:
     assert shown.max() <= 1
 
 
+def test_both_views_of_a_breast_show_its_lesions() -> None:
+    lists = [
+        [render(0, number, view, "L", height=80, width=64).lesions for view in ("CC", "MLO")] for number in range(6)
+    ]
+    assert all(cc == mlo for cc, mlo in lists)
+    assert any(cc for cc, _ in lists)
+
+
 @pytest.mark.slow
 def test_density_classes_brighten_in_order() -> None:
     shares: dict[str, list[float]] = {name: [] for name in "ABCD"}
