@@ -97,7 +97,7 @@ def render(seed: int, number: int, view: str, laterality: str, *, height: int = 
     header = Header(
         view,
         laterality,
-        Identity(key, study, f"PHANTOM^{number:06d}", who.age),
+        Identity(key, study, f"PHANTOM^{number:06d}", who.age, which + 1),
         vendor.device,
         spacing_mm=FIELD[0] / height,
         windows=windows,
