@@ -22,7 +22,7 @@ from mammogan.data.store import quantize
 from mammogan.errors import OutputError, ParameterError, PipelineError
 from mammogan.pipeline import Pipeline, book, check_parameters
 from mammogan.pipeline.book import build_book, print_book
-from mammogan.pipeline.stages import _lock, run
+from mammogan.pipeline.running import _lock, run
 from mammogan.report.provenance import ROOT
 
 FIRST = """

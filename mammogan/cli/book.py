@@ -29,7 +29,7 @@ def run(
     """Run the notebooks whose results are not up to date, then build the book."""
     from mammogan.pipeline import Pipeline
     from mammogan.pipeline.book import build_book
-    from mammogan.pipeline.stages import run
+    from mammogan.pipeline.running import run
 
     started = time.perf_counter()
     pipeline = Pipeline(profile, data, show_real=show_real)

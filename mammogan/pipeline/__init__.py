@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from mammogan.errors import ParameterError
-from mammogan.pipeline.stages import Pipeline, run
+from mammogan.pipeline.running import run
+from mammogan.pipeline.stages import Pipeline
 from mammogan.report.provenance import ROOT
 
 __all__ = ["Pipeline", "check_parameters", "notebook_output", "stage_output"]

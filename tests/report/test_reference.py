@@ -25,7 +25,7 @@ from mammogan.gan.sampling import Sampler
 from mammogan.gan.snapshot import Snapshot, publish_run
 from mammogan.gan.training import Run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.pipeline import Pipeline, stages
+from mammogan.pipeline import Pipeline, running
 from mammogan.report import copies, training
 from mammogan.report.inspection import TABLES, read_tables
 from mammogan.report.labels import tables as labeled
@@ -217,7 +217,7 @@ def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path
     (folder / "moments.csv").write_text("kind\n")
     (folder / "run" / "stats.jsonl").write_text("")
     before = pipeline.key("04_moment_alignment")
-    assert stages._fingerprint(pipeline, "04_moment_alignment") == "ab"
+    assert running._fingerprint(pipeline, "04_moment_alignment") == "ab"
     (folder / "moments.csv").write_text("kind,M1\n")
     after = Pipeline("reference", root=tmp_path).key("04_moment_alignment")
     assert {k for k in before if before[k] != after[k]} == {"the reference"}

@@ -1,11 +1,11 @@
 """Write a population of phantoms as DICOM files.
 
 Each image projects the glandular tissue of a breast in three dimensions, which both of its views share, over a
-compressed thickness, and is turned into gray as "for presentation" processing does: fat dark, glandular tissue bright, thickness evened out up to the skin. Texture is power-law noise with
-the exponent that mammograms have (Burgess, Jacobson & Judy 2001, Med Phys 28:419: beta near 3). Sizes are in
-millimeters, so that the same breast can be drawn on any grid. Shares and ranges are project choices, tuned by
-`benchmarks/phantom_realism.py` until the moments of real mammograms and of phantoms overlap, and by
-`benchmarks/phantom_pairs.py` until two views agree as real ones do.
+compressed thickness, and is turned into gray as "for presentation" processing does: fat dark, glandular tissue bright,
+thickness evened out up to the skin. Texture is power-law noise with the exponent that mammograms have (Burgess,
+Jacobson & Judy 2001, Med Phys 28:419: beta near 3). Sizes are in millimeters, so that the same breast can be drawn on
+any grid. Shares and ranges are project choices, tuned by `benchmarks/phantom_realism.py` until the moments of real
+mammograms and of phantoms overlap, and by `benchmarks/phantom_pairs.py` until two views agree as real ones do.
 """
 
 import csv
