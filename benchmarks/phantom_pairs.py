@@ -1,10 +1,10 @@
 """Compare how alike the two views of a breast are in phantoms and in real mammograms, to tune the phantoms.
 
-    python benchmarks/phantom_pairs.py REAL --out OUT [--count 240] [--seed 0]
+    python benchmarks/phantom_pairs.py REAL --out OUT [--count 112] [--seed 0]
 
-REAL is a store, or a folder of real images (pictures with a table of labels, or DICOM), with CC and MLO of the same
-breasts. The sheet of pairs in OUT shows real images and is not for publication. The table is printed and kept as
-benchmarks/results/phantom_pairs.md.
+REAL is a folder of real images (pictures with a table of labels, or DICOM) with CC and MLO of the same breasts, or a
+store of them of 12 bits at 320 x 256, mirrored to the left. The sheet of pairs in OUT shows real images and is not for
+publication. The table is printed and kept as benchmarks/results/phantom_pairs.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,14 @@ from PIL import Image
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.pairs import view_pairs
-from mammogan.data.phantom.population import write_population
-from mammogan.data.store import Store
+from mammogan.data.phantom.patient import VIEWS
+from mammogan.data.phantom.render import render
+from mammogan.data.store import Store, quantize
 from mammogan.metrics.view_agreement import FACTS, agreement, view_facts
+from mammogan.parallel import in_processes
+from mammogan.types import ImageStack
 
-SIZE = (320, 256)
+SIZE, BITS = (320, 256), 12
 BOOTSTRAPS, SHOWN = 2000, 8
 RESULT = Path(__file__).parent / "results" / "phantom_pairs.md"
 Facts = dict[str, np.ndarray]
@@ -52,14 +56,20 @@ def correlation(first: np.ndarray, second: np.ndarray, patients: np.ndarray, see
     return float(np.corrcoef(first, second)[0, 1]), *(float(x) for x in np.quantile(draws, [0.025, 0.975]))
 
 
-def views_of(store: Store) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Return the pairs of a store, and the facts of their CC and MLO."""
-    pairs, images = view_pairs(store), store.images(SIZE)
-    facts = [
-        np.concatenate([view_facts(images[int(row)][None], store.bits, view) for row in pairs[view.lower()]])
+def facts_of(pairs: pd.DataFrame, images: ImageStack, bits: int) -> list[np.ndarray]:
+    """Return the facts of the CC and of the MLO of each pair, rows as in `view_pairs`."""
+    return [
+        np.concatenate([view_facts(images[int(row)][None], bits, view) for row in pairs[view.lower()]])
         for view in ("CC", "MLO")
     ]
-    return pairs, facts
+
+
+def draw_phantom(seed: int, index: int) -> np.ndarray:
+    """Draw an image of the population of a seed as a store shows it, chest wall at the left: (h, w), uint16."""
+    number, which = divmod(index, 4)
+    laterality, view = VIEWS[which]
+    shown = render(seed, number, view, laterality, height=SIZE[0], width=SIZE[1]).shown
+    return quantize(shown if laterality == "L" else shown[:, ::-1], BITS)
 
 
 def compare(sets: dict[str, tuple[pd.DataFrame, list[np.ndarray]]], seed: int) -> list[str]:
@@ -102,16 +112,14 @@ def sides(pairs: pd.DataFrame, both: list[np.ndarray]) -> str:
     return f"Left against right CC of one patient, r: {'; '.join(parts)} ({len(at)} patients)."
 
 
-def draw_sheet(stores: dict[str, Store], sets: dict[str, tuple[pd.DataFrame, list[np.ndarray]]], path: Path) -> None:
+def draw_sheet(sets: dict[str, tuple[pd.DataFrame, ImageStack]], path: Path) -> None:
     """Write a picture: pairs of each set, CC next to MLO, chest walls at the left."""
     rows = []
-    for key, store in stores.items():
-        chosen = sets[key][0].sample(SHOWN, random_state=0)
-        images = store.images(SIZE)
+    for pairs, images in sets.values():
+        chosen = pairs.sample(SHOWN, random_state=0)
         row = [images[int(pair[view])] for _, pair in chosen.iterrows() for view in ("cc", "mlo")]
-        half = len(row) // 2
-        rows += [np.hstack(row[:half]), np.hstack(row[half:])]
-    Image.fromarray((np.vstack(rows) / (2 ** stores["real"].bits - 1) * 255).astype(np.uint8)).save(path)
+        rows += [np.hstack(row[:SHOWN]), np.hstack(row[SHOWN:])]
+    Image.fromarray((np.vstack(rows) / (2**BITS - 1) * 255).astype(np.uint8)).save(path)
 
 
 def main() -> None:
@@ -119,21 +127,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("real", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=240)
+    parser.add_argument("--count", type=int, default=112)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(height=SIZE[0], width=SIZE[1], laterality="left")
+    settings = Settings(height=SIZE[0], width=SIZE[1], bits=BITS, laterality="left")
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        write_population(work / "phantoms", arguments.count, arguments.seed, height=SIZE[0], width=SIZE[1])
         is_store = (arguments.real / "zarr.json").is_file()
-        stores = {
-            "real": Store.open(arguments.real) if is_store else ingest([arguments.real], work / "real", settings),
-            "phantoms": ingest([work / "phantoms"], work / "store", settings),
+        real = Store.open(arguments.real) if is_store else ingest([arguments.real], Path(folder) / "real", settings)
+        phantoms = np.stack([*in_processes(partial(draw_phantom, arguments.seed), range(arguments.count), 2)])
+        breasts = [
+            (4 * number + side, 4 * number + 2 + side, str(number), "LR"[side])
+            for number in range(arguments.count // 4)
+            for side in (0, 1)
+        ]
+        images: dict[str, tuple[pd.DataFrame, ImageStack]] = {
+            "real": (view_pairs(real), real.images(SIZE)),
+            "phantoms": (pd.DataFrame(breasts, columns=["cc", "mlo", "patient", "laterality"]), phantoms),
         }
-        sets = {key: views_of(store) for key, store in stores.items()}
-        draw_sheet(stores, sets, arguments.out / "pairs.png")
+        draw_sheet(images, arguments.out / "pairs.png")
+        sets = {key: (pairs, facts_of(pairs, stack, BITS)) for key, (pairs, stack) in images.items()}
         counts = {key: len(pairs) for key, (pairs, _) in sets.items()}
         header = [
             "# Two views of one breast: phantoms and real mammograms",
