@@ -32,7 +32,12 @@ PROFILE = {
     "03_artifact_inspection": {"count": 8},
     "04_moment_alignment": {"n": 60, "bootstraps": 10, "permutations": 20, "scenarios": 3},
     "05_reader_statistics": {"simulations": 200, "draws": 2},
-    "06_future_work": {"settings": "levels=4 latent=8 fmap_base=64 fmap_max=8 total_images=64", "seeds": 1, "steps": 2},
+    "06_future_work": {
+        "settings": "levels=4 latent=8 fmap_base=64 fmap_max=8 total_images=64",
+        "sizes": "8 16",
+        "seeds": 1,
+        "steps": 2,
+    },
 }
 # A stand-in for Slurm's command, which starts a program on each node and passes on the scheduler's signal.
 SRUN = """#!/bin/bash

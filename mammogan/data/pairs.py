@@ -170,8 +170,8 @@ def small_size(first: Store, second: Store, shortest: int, tallest: int) -> Size
     sizes = [size for size in first.sizes if size in second.sizes and size.height <= tallest]
     if not sizes or min(sizes[-1]) < shortest:
         raise InputError(
-            f"Images of {shortest} pixels or more per side and at most {tallest} in height are needed, and these have "
-            f"{finest}, halved again and again; ingest them at another size."
+            f"A size of {shortest} pixels or more per side and at most {tallest} in height is needed, and the images "
+            f"have up to {finest}; ingest or draw them at another size."
         )
     return sizes[-1]
 

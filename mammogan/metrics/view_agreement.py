@@ -27,7 +27,7 @@ QUANTILES = 64  # of a profile, at which distances of profiles are computed
 DENSE = 0.6  # of the breast's bright end, its 98th percentile: gray from there on counts as dense
 LEANING = -0.05  # slope of the muscle's edge, columns per row, from which on it is one: it comes nearer downward
 BOOTSTRAPS = 1000
-LARGEST = 1000  # pairs: all are compared with all
+LARGEST = 500  # pairs: all are compared with all
 # Columns of `view_facts`; a measure of several is a profile.
 FACTS = {"area": slice(0, 1), "dense share": slice(1, 2), "nipple line": slice(2, 3), "tissue profile": slice(3, None)}
 

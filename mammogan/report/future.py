@@ -10,20 +10,26 @@ from mammogan.errors import InputError
 from mammogan.metrics.utility import ARMS
 from mammogan.report.numbers import filled, words
 
-REPORTS = {"agreement": "pairs", "scores": "utility", "gains": "utility"}  # the report that writes each table
+REPORTS = {  # the report that writes each table, and the columns of one that was not kept
+    "agreement": ("pairs", ("measure", "set", "pairs", "AUC", "low", "high")),
+    "scores": ("utility", ("classifier", "arm", "real", "score", "value", "low", "high")),
+    "gains": ("utility", ("classifier", "real", "arm", "gain", "low", "high")),
+}
 
 
 def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the tables of the reports that a reference keeps: FOLDER/pairs and FOLDER/utility.
+    """Return the tables of the reports that a reference keeps in FOLDER/pairs and FOLDER/utility, empty ones of others.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: there is none of them.
     """
-    paths = {name: folder / report / "data" / f"{name}.csv" for name, report in REPORTS.items()}
-    if missing := [path for path in paths.values() if not path.is_file()]:
-        raise InputError(f"There is no {missing[0]}; write it with mammogan pairs and mammogan utility.")
-    tables = {name: pd.read_csv(path) for name, path in paths.items()}
-    sets = tables["agreement"]["set"]
+    tables = {}
+    for name, (report, columns) in REPORTS.items():
+        path = folder / report / "data" / f"{name}.csv"
+        tables[name] = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(columns))
+    if all(table.empty for table in tables.values()):
+        raise InputError(f"There is no report below {folder}; write one with mammogan pairs or mammogan utility.")
+    sets = tables["agreement"]["set"].astype(str)
     # A report on one set alone is on real pairs.
     name = "synthetic" if sets.str.startswith("real").any() else "real"
     tables["agreement"]["set"] = sets.str.replace("^set", name, regex=True)

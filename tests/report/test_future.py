@@ -47,16 +47,18 @@ def test_a_sentence_counts_gains_and_losses() -> None:
 
 
 def test_tables_of_earlier_reports_are_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"There is no .*agreement\.csv; write it with mammogan pairs"):
+    with pytest.raises(InputError, match=r"There is no report below .*; write one with mammogan pairs"):
         kept_tables(tmp_path)
     alone = AGREEMENT.assign(set=AGREEMENT["set"].str.replace("real", "set"))
     for name, table in (("agreement", alone), ("scores", GAINS), ("gains", GAINS)):
-        path = tmp_path / REPORTS[name] / "data" / f"{name}.csv"
+        path = tmp_path / REPORTS[name][0] / "data" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, index=False)
     tables = kept_tables(tmp_path)
     assert said_of_pairs(tables["agreement"])["real"] == said_of_pairs(AGREEMENT)["real"]
     assert tables["gains"].equals(GAINS)
+    (tmp_path / "utility" / "data" / "gains.csv").unlink()
+    assert set(said_of_gains(kept_tables(tmp_path)["gains"]).values()) == {"Not measured in this profile."}
     both = pd.concat([alone, AGREEMENT])
     both.to_csv(tmp_path / "pairs" / "data" / "agreement.csv", index=False)
     assert "synthetic" in set(kept_tables(tmp_path)["agreement"]["set"])
