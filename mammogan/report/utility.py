@@ -140,7 +140,9 @@ def curves(table: pd.DataFrame) -> Figure:
     """Draw the AUC of each arm against the number of real images, one panel per classifier, from `score_table`."""
     rows = table[table["score"] == "AUC"]
     names = list(dict.fromkeys(rows["classifier"]))
-    figure, axes = plt.subplots(1, len(names), figsize=(style.WIDTH, 4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(style.WIDTH, 3.8), sharey=True, squeeze=False, layout="constrained"
+    )
     for name, axis in zip(names, axes.flat, strict=True):
         for number, arm in enumerate(ARMS):
             chosen = rows[(rows["classifier"] == name) & (rows["arm"] == arm)].sort_values("real")
@@ -152,8 +154,7 @@ def curves(table: pd.DataFrame) -> Figure:
         axis.set_xticks(sizes := sorted(set(rows["real"])), map(str, sizes), minor=False)
         axis.minorticks_off()
     axes[0, 0].set_ylabel("AUC on other patients")
-    figure.tight_layout(rect=(0, 0.2, 1, 1))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=2)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
