@@ -98,7 +98,10 @@ def test_wrong_usage_is_said_with_another_code(call: Callable[..., Outcome], arg
         ("inspect {store} --out file/x --count 2", "file/x cannot be written"),
         ("align {store} {store} --out x", "too few patients"),
         ("utility {store} {store} --label wealth --out x", "There is no column 'wealth'"),
-        ("utility {store} {store} --label finding --trained-on nobody --out x", "no images in the split 'nobody'"),
+        (
+            "utility {store} {store} --label finding --positive mass --trained-on nobody --out x",
+            "no images in the split 'nobody'",
+        ),
         ("train --store {store} --out x --profile smoke --set condition=age", "text in the manifest"),
         ("labels {store} nowhere.csv", "inspection"),
         ("study build {store} {store} --out file/x", "file/x cannot be written"),

@@ -30,7 +30,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a hyper-parameter; repeatable.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="A run of the same shape, whose networks a new run begins with.")
+        Path | None, typer.Option("--from", help="A run of the same shape, whose networks a new run begins with.")
     ] = None,
     device: Device = "",
     dry_run: Annotated[

@@ -20,7 +20,7 @@ BASE = 0.1  # gray of the film
 
 @pytest.fixture(scope="module")
 def breast() -> np.ndarray:
-    return render(5, 2, "CC", "L", height=640, width=512).shown.astype(np.float32)
+    return render(7, 2, "CC", "L", height=640, width=512).shown.astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_learning_rates_are_the_originals() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"speed": 1}, "There is no setting 'speed'; the settings are levels, latent"),
+        ({"speed": 1}, "There is no setting 'speed'; the settings are levels, first_level, latent"),
         ({"levels": "many"}, "levels='many' is not of type"),
         ({"levels": 3.5}, "levels=3.5 is not of type"),
         ({"fused": "maybe"}, "fused='maybe' is not of type"),
