@@ -41,7 +41,7 @@ def read_labels(paths: Iterable[str | Path], count: int | None = None) -> pd.Dat
             raise TableError(f"{path.name} has no column {missing[0]!r}; give a file that the page wrote.")
         if table.empty:
             continue
-        kinds = [set(filter(None, str(text).split(";"))) for text in table["artifacts"]]
+        kinds = [set(filter(None, str(text).split(";"))) - {"none"} for text in table["artifacts"]]
         if unknown := sorted(set().union(*kinds) - set(KEYS)):
             raise TableError(f"{path.name} has the unknown class {unknown[0]!r}; the classes are {', '.join(KEYS)}.")
         if not pd.api.types.is_integer_dtype(table["number"]) or not table["number"].between(1, count or 10**9).all():

@@ -68,6 +68,12 @@ def test_excess_rate_covers_the_truth() -> None:
     assert stats.binomtest(inside, 200, 0.95).pvalue > 1e-3
 
 
+def test_none_is_no_artifact(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("observer,number,artifacts\nA,1,none\nA,2,\nA,3,grid\n")
+    assert labels.read_labels([path], 3)["any"].tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
