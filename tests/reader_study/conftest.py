@@ -30,7 +30,7 @@ def study(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
     return build(*stores, tmp_path_factory.mktemp("studies") / "study", StudySettings(secret=3))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a loop of Playwright that stays open stops tests with loops of their own
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 

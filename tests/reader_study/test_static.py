@@ -539,7 +539,7 @@ def test_tiles_and_the_administrators_page(
         context = browser.new_context(http_credentials={"username": "admin", "password": PASSWORD})
         page = context.new_page()
         page.goto(f"{address}/admin")
-        assert "Sessions begun" in page.inner_text("table")
+        assert "Sessions begun" in page.inner_text("main")
         assert page.inner_text("main a") == f"{address}/"
         assert page.evaluate("document.querySelector('main img').naturalWidth") > 100
         page.evaluate((ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text())
