@@ -76,7 +76,7 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     chapter = page(source, "book/executed/05_reader_statistics")
     assert ">99.9\N{NO-BREAK SPACE}%<" in chapter
-    assert "run-banner-calm" in chapter
+    assert 'class="run-banner' not in chapter and 'class="run-line' in chapter
     assert "SMOKE" not in chapter
     assert 'data-stale="stale"' in chapter
     assert re.search(r"mammogan/report/style\.py</code> <strong>changed</strong>", chapter)
