@@ -118,7 +118,7 @@ def settings(folder: Path) -> Path:
     if not (ROOT / "node_modules" / "mathjax").is_dir():
         pytest.skip("node_modules is missing: run make setup")
     shutil.copy(ROOT / "_config.yml", folder / "_config.yml")
-    for name in ("_ext", "_static"):
+    for name in ("_ext", "_static", "_templates"):
         shutil.copytree(ROOT / "book" / name, folder / "book" / name)
     shutil.copy(ROOT / "book" / "references.bib", folder / "book" / "references.bib")
     (folder / "node_modules").symlink_to(ROOT / "node_modules")

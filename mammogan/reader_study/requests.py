@@ -59,9 +59,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Opening:
-    """The start of a session as a client sends it; all but the key, the questionnaire and the code may be missing."""
+    """The start of a test as a tablet sends it; all but the key, the questionnaire and the code may be missing."""
 
-    key: str  # 128 random bits, drawn by the client for this session
+    key: str  # 128 random bits that the tablet drew for this test
     questionnaire: object  # see `questionnaire.Questionnaire.check`
     reader: str  # code of the reader; empty for a new one
     age: float = 0  # seconds since the reader began

@@ -25,7 +25,7 @@ from mammogan.stats.equivalence import group_table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
-HEAVIEST = 1.6e6  # bytes of a page before pictures are opened
+HEAVIEST = 1.5e6  # bytes of a page before pictures are opened
 
 
 @pytest.fixture(scope="module")
