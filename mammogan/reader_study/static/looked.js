@@ -10,14 +10,12 @@ export function count(what) {
 
 /** Count what the reader does to a picture; one that follows another one is not counted. */
 export function watch(viewer) {
-  let last = 1;
   let windowed = 0;
-  viewer.osd.addHandler("open", () => { last = 1; });
   viewer.osd.addHandler("animation-finish", () => {
     const { viewport } = viewer.osd;
     const zoom = Math.round((100 * viewport.getZoom()) / viewport.getHomeZoom()) / 100;
-    if (!viewer.ready || !viewer.leads() || Math.abs(zoom / last - 1) < 0.02) return;
-    last = zoom;
+    if (!viewer.ready || !viewer.leads() || Math.abs(zoom / viewer.zoomed - 1) < 0.02) return;
+    viewer.zoomed = zoom;
     count("zooms");
     state.looked.zoom = Math.max(state.looked.zoom, zoom);
   });

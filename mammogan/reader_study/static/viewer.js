@@ -91,7 +91,9 @@ export class Viewer {
     if (this.turn !== turn) return;
     this.window.reset();
     this.setWindowing(false);
+    this.osd.viewport.goHome(true); // the page may have been laid out anew since the picture came
     this.whole = true;
+    this.zoomed = 1;
     this.setReady(true);
   }
 
