@@ -104,11 +104,19 @@ def linear(train: TrainingSet, tested: Labeled, seed: int = 0) -> np.ndarray:
     return model.fit(features, labels).predict_proba(tested.features)[:, 1]
 
 
+def new_network() -> nn.Module:
+    """Return the network of `network`, untrained: images (n, 1, h, w) -> scores (n, 1)."""
+    layers: list[nn.Module] = []
+    for before, after in zip((1, *MAPS), MAPS, strict=False):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(4, after), nn.ReLU(), nn.AvgPool2d(2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(MAPS[-1], 1))
+
+
 def network(train: TrainingSet, tested: Labeled, seed: int = 0, steps: int = STEPS) -> np.ndarray:
     """Train a convolutional network; return P of positive of tested images, (m,).
 
     Four times a convolution of 3 x 3, group normalization, ReLU and the mean of 2 x 2 pixels, with `MAPS` maps, then
-    the mean over the image and a linear layer: 15,000 weights. Trained for `steps` minibatches of 32 images, drawn
+    the mean over the image and a linear layer. Trained for `steps` minibatches of 32 images, drawn
     with replacement, by AdamW on the cross-entropy, whatever the number of images, so that every training costs the
     same.
     """
@@ -122,10 +130,7 @@ def network(train: TrainingSet, tested: Labeled, seed: int = 0, steps: int = STE
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers: list[nn.Module] = []
-        for before, after in zip((1, *MAPS), MAPS, strict=False):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(4, after), nn.ReLU(), nn.AvgPool2d(2)]
-        model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(MAPS[-1], 1))
+        model = new_network()
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
     for _ in range(steps):
         rows = torch.randint(len(labels), (BATCH,), generator=random).numpy()

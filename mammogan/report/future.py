@@ -70,7 +70,7 @@ def said_of_gains(gains: pd.DataFrame) -> dict[str, str]:
     sentences = {}
     for name, rows in groups.items():
         if rows.empty:
-            sentences[name] = filled(said["missing"])
+            sentences[name] = filled(said["missing"], name=said["names"][name])
             continue
         facts = {"comparisons": len(rows), "better": int((rows["low"] > 0).sum())}
         facts["worse"] = int((rows["high"] < 0).sum())

@@ -43,7 +43,7 @@ def test_a_sentence_counts_gains_and_losses() -> None:
     assert "above 0 in 1 and below 0 in 1 of 2 comparisons" in said["synthetic"]
     assert "from +0.10 to +0.15; the interval is above 0 in 2 and below 0 in 0 of 2" in said["more"]
     assert "above 0 in 0 and below 0 in 0 of 1" in said["classical"]
-    assert said["alone"] == "Not measured in this profile."
+    assert said["alone"] == "Synthetic images alone: not measured in this profile."
 
 
 def test_tables_of_earlier_reports_are_read(tmp_path: Path) -> None:
@@ -58,7 +58,8 @@ def test_tables_of_earlier_reports_are_read(tmp_path: Path) -> None:
     assert said_of_pairs(tables["agreement"])["real"] == said_of_pairs(AGREEMENT)["real"]
     assert tables["gains"].equals(GAINS)
     (tmp_path / "utility" / "data" / "gains.csv").unlink()
-    assert set(said_of_gains(kept_tables(tmp_path)["gains"]).values()) == {"Not measured in this profile."}
+    nothing = set(said_of_gains(kept_tables(tmp_path)["gains"]).values())
+    assert len(nothing) == 4 and all(text.endswith(": not measured in this profile.") for text in nothing)
     both = pd.concat([alone, AGREEMENT])
     both.to_csv(tmp_path / "pairs" / "data" / "agreement.csv", index=False)
     assert "synthetic" in set(kept_tables(tmp_path)["agreement"]["set"])
