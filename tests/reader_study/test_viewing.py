@@ -177,8 +177,13 @@ def test_a_slow_network_says_so_and_later_pairs_open_at_once(browser: Any, tmp_p
         tablet = Tablet(browser, f"{address}/", SIZES["iPad"])
         page = tablet.page
         network = tablet.context.new_cdp_session(page)
-        speed = {"downloadThroughput": 1.6 * MEGABIT, "uploadThroughput": 1.6 * MEGABIT, "latency": 60}
-        network.send("Network.emulateNetworkConditions", {"offline": False, **speed})
+
+        def limit(speed: float) -> None:
+            conditions = {"downloadThroughput": speed, "uploadThroughput": speed, "latency": 60}
+            network.send("Network.emulateNetworkConditions", {"offline": False, **conditions})
+
+        # Slower still at first: pictures load while the questionnaire is filled in, and must not be there after it.
+        limit(0.1 * MEGABIT)
         page.click("#begin")
         page.check("input[name=radiologist][value=no]")
         page.fill("#years", "3")
@@ -188,6 +193,7 @@ def test_a_slow_network_says_so_and_later_pairs_open_at_once(browser: Any, tmp_p
         assert axe(tablet) == []
         assert page.is_disabled("#confirm")
         assert not tablet.js("seconds()")  # the clock waits, too
+        limit(1.6 * MEGABIT)
         tablet.pair(1)
         assert page.is_hidden("#left ~ .waiting")
         waits = []

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from small_stores import make_store
 
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.pairs import patients
@@ -98,7 +99,9 @@ def test_sheets_show_each_level_as_it_is_left(run: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distances_of_real_images_are_the_smallest(
+    run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = training.distances(run, store, projections=32)
     assert table["images"].tolist() == [64, 128, 192, 256, 320, 384, 448]
     assert set(table["band"]) == {"20 x 16"}
@@ -108,12 +111,13 @@ def test_distances_of_real_images_are_the_smallest(run: Path, store: Store, monk
     assert ends.index.tolist() == ["5 x 4", "10 x 8", "20 x 16"]
     for size, images in zip(ends.index, (64, 192, 448), strict=True):
         assert ends["distance"][size] == table.loc[table["images"] == images, "distance"].mean()
-    # Images of 5 x 4 drawn like the real ones keep no texture; those of 20 x 16 are the real ones themselves.
-    real = {size: store.images(size)[:] for size in store.sizes}
+    # Of images of noise, each halving keeps a quarter of the variance; those of 20 x 16 are the real ones themselves.
+    noise = make_store(tmp_path / "noise", 24, seed=7)
+    real = {size: noise.images(size)[:] for size in noise.sizes}
     monkeypatch.setattr(
         Sampler, "draw", lambda self, count, seed, start=0: iter(np.resize(real[self.size], (count, *self.size)))
     )
-    perfect = training.distances(run, store, projections=32)["distance"]
+    perfect = training.distances(run, noise, projections=32)["distance"]
     assert perfect.iloc[0] > perfect.iloc[1] > perfect.iloc[3]
     assert perfect.iloc[3] == perfect.iloc[6]
 
