@@ -67,7 +67,7 @@ class Tablet:
             page.check("input[value=trainee]")
             page.check("input[name=breast_specialist][value=yes]")
             page.check("input[name=screening][value=no]")
-        page.fill("#years", "3")
+        page.fill("#about-years", "3")
         page.click("#start")
         self.pair(1)
 

@@ -88,10 +88,7 @@ def write_application(study: ReaderStudy, public: Path, size: Size, browser: boo
     facts: dict[str, object] = {
         "mode": "browser" if browser else "server",
         **{name: getattr(study, name) for name in ("id", "title", "note", "idle")},
-        **{
-            name: getattr(protocol, name)
-            for name in ("show", "practice", "confidence", "comments", "feedback", "display")
-        },
+        **{name: getattr(protocol, name) for name in SHOWN},
         "pairs": study.questions,
         "consent": vars(protocol.consent) if protocol.consent else None,
         "questionnaire": protocol.questionnaire.items,

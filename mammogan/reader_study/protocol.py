@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from mammogan.errors import InputError, ParameterError
-from mammogan.reader_study.questionnaire import Questionnaire, papers_questionnaire, read_yaml
+from mammogan.reader_study.questionnaire import Questionnaire, in_language, papers_questionnaire, read_yaml
+from mammogan.reader_study.requests import WORD, printable
 from mammogan.reader_study.texts import Texts
 
 SHOWS = ("pairs", "images")
@@ -82,15 +83,17 @@ class StudyProtocol:
             name: simple[types[name]](name, value) for name, value in content.items() if types[name] in simple
         }
         strata = content.get("strata", ())
-        values["strata"] = (strata,) if isinstance(strata, str) else tuple(map(str, strata))
-        values["consent"] = _consent(content.get("consent"))
+        columns = [strata] if isinstance(strata, str) else list(strata) if isinstance(strata, list | tuple) else [""]
+        if not all(isinstance(column, str) and column for column in columns):
+            raise ParameterError(f"The strata {strata!r} are not columns of a manifest; give some as [view, density].")
+        values["strata"] = tuple(columns)
         language = str(values.get("language", "en"))
+        values["consent"] = _consent(content.get("consent"), language)
         values["texts"] = Texts.of(language, _file(content.get("texts"), folder))
-        asked = _file(content.get("questionnaire"), folder)
-        if asked is None:
-            values["questionnaire"] = papers_questionnaire(language)
+        if "questionnaire" in content:
+            values["questionnaire"] = Questionnaire.of(_file(content["questionnaire"], folder), language)
         else:
-            values["questionnaire"] = Questionnaire.of(asked, language)
+            values["questionnaire"] = papers_questionnaire(language)
         return cls(**values)  # type: ignore[arg-type]  # of the types of their fields, by the lines above
 
     def record(self) -> dict[str, object]:
@@ -127,12 +130,15 @@ def _whole(name: str, value: object) -> int:
     return int(str(value))
 
 
-def _consent(content: object) -> Consent | None:
+def _consent(content: object, language: str) -> Consent | None:
     if content is None:
         return None
     if not isinstance(content, Mapping) or set(content) != {"version", "text"} or not all(content.values()):
         raise ParameterError("A consent has a version and a text; give both.")
-    return Consent(str(content["version"]).strip(), str(content["text"]).strip())
+    version = str(content["version"]).strip()
+    if not 1 <= len(version) <= WORD or printable(version) != version:  # it returns with each consent
+        raise ParameterError(f"The version {version!r} of the consent is not one line of 1 to {WORD} characters.")
+    return Consent(version, in_language(content["text"], language).strip())
 
 
 def _file(content: object, folder: Path) -> object:

@@ -23,6 +23,7 @@ class RequestRefused(Exception):
 CHOICES = (*SIDES, "real", "synthetic")
 LOOKED = {"zoom", "zooms", "windows", "changes"}  # how a question was looked at
 LONGEST = 500  # characters of a comment
+WORD = 100  # characters of a version, a name of a tablet or a screen
 MOMENT = 10**8  # seconds
 
 
@@ -81,7 +82,7 @@ class Opening:
         opening = cls(**content, agent=printable(agent)[:200])
         times = all(is_number(time) and 0 <= time < MOMENT for time in (opening.age, opening.consented))
         words = all(
-            isinstance(word, str) and len(word) <= 100 and printable(word) == word
+            isinstance(word, str) and len(word) <= WORD and printable(word) == word
             for word in (opening.consent or "", opening.tablet, opening.screen)
         )
         display = opening.display
@@ -90,13 +91,14 @@ class Opening:
         if not (is_key(opening.key) and times and words and seen):
             raise RequestRefused("A field of the start is impossible.")
         if not isinstance(opening.reader, str) or not re.fullmatch("[A-Za-z0-9]{0,16}", opening.reader.strip()):
-            raise RequestRefused("A reader's code has at most 16 letters and digits.")
+            raise RequestRefused("A reader's code has at most 16 letters and digits.", 422, "unknown reader")
         return replace(opening, reader=opening.reader.strip().upper())
 
 
 def printable(text: str) -> str:
-    """Return a text without the characters that cannot be shown or stored."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
+    """Return a text with plain spaces, and without the characters that cannot be shown or stored."""
+    spaced = "".join(" " if character.isspace() and character != "\n" else character for character in text)
+    return "".join(character for character in spaced if character.isprintable() or character == "\n")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -77,9 +77,9 @@ def prepare(tablet: Tablet, check: bool) -> None:
                 )
                 page.check(f"input[name={field}][value=at_{side}]")
         elif name == "questionnaire":
-            assert page.is_hidden("#ward")
+            assert page.is_hidden("#about-ward")
             page.check("input[value=nurse]")
-            page.fill("#ward", "A, 3")
+            page.fill("#about-ward", "A, 3")
         page.locator(f"#{pages[number]} .primary").click()
 
 

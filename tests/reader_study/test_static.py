@@ -56,7 +56,7 @@ def test_by_touch_at_every_size(browser: Any, study: ReaderStudy, device: str) -
         page.tap("input[value=board_certified]")
         page.tap("input[name=breast_specialist][value=no]")
         page.tap("input[name=screening][value=no]")
-        page.fill("#years", "12")
+        page.fill("#about-years", "12")
         page.tap("#start")
         tablet.pair(1)
         assert axe(tablet) == []
@@ -359,22 +359,22 @@ def test_a_tablet_changes_hands(browser: Any, study: ReaderStudy) -> None:
         page.tap("#cover-new")
         tablet.until("mine && !covered && state.page === 'tutorial'")
         page.click("#begin")
-        page.fill("#years", "9")
+        page.fill("#about-years", "9")
         page.fill("#reader", "ABC")
         page.click("#about .new-reader")
         assert page.inner_text("#cover-title") == "New reader?"
         assert axe(tablet) == []
         page.click("#cover-go")
-        assert page.input_value("#years") == "9"
+        assert page.input_value("#about-years") == "9"
         page.click("#about .new-reader")
         page.click("#cover-new")
         tablet.until("state.page === 'tutorial' && viewers.practice.ready")
         page.click("#begin")
-        assert page.input_value("#years") + page.input_value("#reader") == ""
+        assert page.input_value("#about-years") + page.input_value("#reader") == ""
         page.reload()
         tablet.until("mine")
         page.check("input[name=radiologist][value=no]")
-        page.fill("#years", "3")
+        page.fill("#about-years", "3")
         page.click("#start")
         tablet.answer(1, "left")
         tablet.settled()
@@ -515,7 +515,7 @@ def test_tiles_and_the_administrators_page(
         tablet.page.on("response", lambda reply: fetched.append(f"{reply.status} {reply.url}"))
         tablet.page.click("#begin")
         tablet.page.check("input[name=radiologist][value=no]")
-        tablet.page.fill("#years", "0")
+        tablet.page.fill("#about-years", "0")
         tablet.page.click("#start")
         tablet.until("viewers.left && viewers.left.ready && viewers.right.ready")
         tablet.until("viewers.left.osd.world.getItemAt(0).getFullyLoaded()")

@@ -186,7 +186,7 @@ def test_a_slow_network_says_so_and_later_pairs_open_at_once(browser: Any, tmp_p
         limit(0.1 * MEGABIT)
         page.click("#begin")
         page.check("input[name=radiologist][value=no]")
-        page.fill("#years", "3")
+        page.fill("#about-years", "3")
         page.click("#start")
         page.wait_for_selector("#pairs-title")
         page.wait_for_selector("#left ~ .waiting:has-text('%')")

@@ -23,10 +23,10 @@ function fieldOf(item) {
     field.append(legend, ...Object.entries(item.choices).map(([value, text]) => choiceOf(item.name, value, text)));
   } else {
     const label = document.createElement("label");
-    label.textContent = item.text;
-    label.htmlFor = item.name;
     const input = document.createElement("input");
-    Object.assign(input, { id: item.name, name: item.name, autocomplete: "off" });
+    input.id = label.htmlFor = `about-${item.name}`; // other ids of the page are words, too
+    label.textContent = item.text;
+    Object.assign(input, { name: item.name, autocomplete: "off" });
     if (item.number) {
       const [min, max] = item.number;
       Object.assign(input, { type: "number", inputMode: "numeric", min, max, step: 1, required: true });
@@ -45,12 +45,16 @@ function choiceOf(name, value, text) {
   return label;
 }
 
+/** Return the answer to an item so far. (`elements` of a form has names of its own, such as length and start.) */
+function given(item) {
+  return new FormData($("about")).get(item.name) || "";
+}
+
 /** Return whether an item is asked after the answers so far. */
 function asked(item) {
-  const given = $("about").elements;
   return Object.entries(item.when || {}).every(([name, value]) => {
     const before = study.questionnaire.find((each) => each.name === name);
-    return asked(before) && given[name].value === value;
+    return asked(before) && given(before) === value;
   });
 }
 
@@ -66,7 +70,7 @@ function showAsked() {
 function readQuestionnaire() {
   const about = {};
   for (const item of study.questionnaire.filter(asked)) {
-    const { value } = $("about").elements[item.name];
+    const value = given(item);
     if (item.columns) for (const column of item.columns) about[column] = column === value ? "yes" : "no";
     else about[item.name] = item.number ? Number(value) : value.trim();
   }
