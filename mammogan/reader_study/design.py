@@ -148,6 +148,7 @@ class ReaderStudy:
         names += ["display_dark", "display_bright"] if protocol.display else []
         names += ["comment"] if protocol.comments else []
         names += ["again_answer", "again_seconds"] if protocol.repeats else []
+        names += ["again_confidence"] if protocol.repeats and protocol.confidence else []
         names += ["checks_answered", "checks_right"] if protocol.checks else []
         return (*names, "study")
 

@@ -17,6 +17,7 @@ Picture = tuple[str, str]  # blinded name, and id in the store
 Group = tuple[str, str]  # stratum, and generator; that of real images is empty
 REAL = ""
 CHECKS = 8  # pictures for attention checks per study
+OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class Pair:
         """Return the question once more, its images on the other sides or not."""
         if not swapped:
             return replace(self, role="repeat")
-        side = {"left": "right", "right": "left"}[self.real_side]
-        return replace(self, left=self.right, right=self.left, real_side=side, role="repeat")
+        return replace(self, left=self.right, right=self.left, real_side=OTHER_SIDE[self.real_side], role="repeat")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mammogan.errors import StudyError
 from mammogan.reader_study.design import RESPONSES, ReaderStudy
+from mammogan.reader_study.drawing import OTHER_SIDE
 from mammogan.reader_study.storage import check_study, connect, opening, session_name
 
 
@@ -81,7 +82,16 @@ def _details(connection: sqlite3.Connection) -> dict[tuple[int, int], dict[str, 
     """Return what tablets sent with answers and sessions, by session and question."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'details'").fetchone():
         return {}  # written by an earlier version
-    return {(row[0], row[1]): json.loads(row[2]) for row in connection.execute("SELECT * FROM details")}
+    rows = connection.execute("SELECT * FROM details").fetchall()
+    return {(row[0], row[1]): json.loads(row[2], object_hook=_not_computed) for row in rows}
+
+
+def _not_computed(content: dict[str, object]) -> dict[str, object]:
+    """Return what a tablet sent with an apostrophe before each text that a spreadsheet would compute."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+        for name, value in content.items()
+    }
 
 
 def _entries(
@@ -90,7 +100,7 @@ def _entries(
     """Return the scored answers of a session in the order shown."""
     asked = list(zip(study.session(number), answers, strict=False))  # a session that has not ended has fewer answers
     checks = [(question, row) for question, row in asked if question.role == "check"]
-    again = {question.number: row for question, row in asked if question.role == "repeat"}
+    again = {question.number: (question, row) for question, row in asked if question.role == "repeat"}
     session = details.get((number, 0), {})
     about: dict[str, object] = {
         **{name: value for name, value in session.items() if name not in ("questionnaire", "agent")},
@@ -109,10 +119,13 @@ def _entries(
         entry = about | dict(row) | vars(question) | details.get((number, row["question"]), {})
         entry |= {"session": about["session"], "question": question.number, "seconds": round(row["seconds"], 3)}
         entry |= {"answer": row["chosen_side"], "correct": int(row["chosen_side"] == question.truth)}
-        if second := again.get(question.number):
-            entry |= {"again_answer": second["chosen_side"], "again_seconds": round(second["seconds"], 3)}
-        if isinstance(comment := entry.get("comment"), str) and comment[:1] in "=+-@":
-            entry["comment"] = f"'{comment}"  # a spreadsheet would compute it
+        if question.number in again:
+            repeat, second = again[question.number]
+            chosen = second["chosen_side"]
+            # The same image: in a repeat it may have been on the other side.
+            entry["again_answer"] = chosen if repeat.truth == question.truth else OTHER_SIDE[chosen]
+            entry["again_seconds"] = round(second["seconds"], 3)
+            entry["again_confidence"] = details.get((number, second["question"]), {}).get("confidence")
         entries.append(entry)
     return entries
 

@@ -133,9 +133,8 @@ def roc_curves(curves: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
     rows = np.arange(len(aucs))[::-1]
     for test, color in zip(tests, [SYNTHETIC, REAL, *OTHERS] * len(tests), strict=False):
         for number, (_, curve) in enumerate(curves[curves["test"] == test].groupby("reader")):
-            left.plot(
-                curve["false alarms"], curve["hits"], color=color, lw=0.9, alpha=0.7, label=test if not number else None
-            )
+            label = test.replace("$", r"\$") if not number else None  # a name is not a formula
+            left.plot(curve["false alarms"], curve["hits"], color=color, lw=0.9, alpha=0.7, label=label)
         of_test = (aucs["test"] == test).to_numpy()
         some = aucs[of_test]
         spread = np.abs(some[["low", "high"]].to_numpy().T - some["AUC"].to_numpy())
@@ -146,7 +145,7 @@ def roc_curves(curves: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
         left.legend()
     right.axvline(0.5, color="0.5", lw=0.8, ls="--")
     names = [f"{row.test}, {row.reader}" if len(tests) > 1 else str(row.reader) for row in aucs.itertuples()]
-    right.set_yticks(rows, names, fontsize=9 if len(aucs) < 25 else 4)
+    right.set_yticks(rows, names, fontsize=9 if len(aucs) < 25 else 4, parse_math=False)
     right.set(xlabel="area under the ROC curve, 95 % interval", xlim=(0, 1))
     return figure
 

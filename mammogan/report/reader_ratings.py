@@ -19,6 +19,7 @@ from mammogan.stats import detection, equivalence, mrmc, proportions, responses
 from mammogan.stats.mixed import mixed_logistic
 
 SIDES, ANSWERS = ("real_side", "chosen_side"), ("is_synthetic", "answer")
+CHECKS = ("checks_answered", "checks_right")
 EFFECTS = (0.55, 0.6, 0.7)  # AUCs that the next study may want to find
 DIFFERENCE = 0.1  # and difference of two
 READERS = (3, 5, 8, 12, 20)
@@ -164,6 +165,23 @@ def agreement(study: StudyAnswers) -> Iterator[Item]:
     yield numbers(values, WORDS["tables"]["agreement"], answers=found.answers, number=found.units, units=units)
 
 
+def repeats(study: StudyAnswers) -> Iterator[Item]:
+    """Estimate how often readers answer a repeated question as before, and name attempts that missed a check."""
+    table = study.table
+    first = "answer" if study.has("answer") else "chosen_side"
+    if study.has("again_answer", first):
+        asked = table[table["again_answer"] != ""]
+        same = int((asked[first] == asked["again_answer"]).sum())
+        yield filled(WORDS["reading_of_repeats"])
+        share = proportions.exact_interval(same, len(asked))
+        yield numbers({"repeats.same": share}, WORDS["tables"]["repeats"], same=same, asked=len(asked))
+    if study.has(*CHECKS):
+        checks = table.groupby("session")[[*CHECKS]].first()
+        missed = checks.index[checks["checks_right"] < checks["checks_answered"]]
+        text = "checks_missed" if len(missed) else "checks_right"
+        yield filled(WORDS[text], asked=int(checks["checks_answered"].sum()), missed=", ".join(missed))
+
+
 def evidence(study: StudyAnswers) -> Iterator[Item]:
     """Weigh guessing against other rates by Bayes factors, at the effective number of answers."""
     n, c = len(study.table), study.clustered()
@@ -217,6 +235,7 @@ def sections(study: StudyAnswers) -> dict[str, Section]:
         roc: study.has(*ANSWERS, "image_id"),
         confidence: study.has("confidence"),
         agreement: bool(shared_units(study)),
+        repeats: any(study.has(*c) for c in (("again_answer", SIDES[1]), ("again_answer", ANSWERS[1]), CHECKS)),
         evidence: True,
         levels: bool(study.clusters),
     }

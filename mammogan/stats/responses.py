@@ -39,6 +39,9 @@ MORE_COLUMNS = {
     "is_synthetic": "yes or no: truth of the image",
     "answer": "real or synthetic; correct is 1 where it agrees with is_synthetic",
     "generator": "name of the generator of the synthetic image; empty for a real image",
+    "again_answer": "second answer where the question was asked again, as one of those to the row's images; else empty",
+    "checks_answered": "attention checks of the session that were answered",
+    "checks_right": "and those of them that were right",
 }
 PAIR = ("pair", "left", "right", "real_side", "chosen_side", "real_id", "synthetic_id")
 IMAGE = ("image", "image_id", "is_synthetic", "answer")
@@ -51,12 +54,13 @@ CHOICES = {
     **dict.fromkeys(TRAITS, (("yes", "no", ""), "neither yes, no nor empty")),
     "is_synthetic": (("yes", "no"), "neither yes nor no"),
     "answer": (("real", "synthetic"), "neither real nor synthetic"),
+    "again_answer": ((*SIDES, "real", "synthetic", ""), "neither a side, real, synthetic nor empty"),
 }
 # Truth as spreadsheets and pandas write it, also in German, French, Italian and Spanish.
 TRUE, FALSE = ("true", "yes", "wahr", "vrai", "vero", "verdadero"), ("false", "no", "falsch", "faux", "falso")
 TRUTH = {**dict.fromkeys(TRUE, "1"), **dict.fromkeys(FALSE, "0")}
 SAID = {**dict.fromkeys((*TRUE, "1", "1.0"), "yes"), **dict.fromkeys((*FALSE, "0", "0.0"), "no")}
-NUMBERS = ("question", "correct", "seconds", "years", "confidence")
+NUMBERS = ("question", "correct", "seconds", "years", "confidence", "checks_answered", "checks_right")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study import PASSWORD, needs_viewer, ovals, served
+from study import PASSWORD, answer_rows, needs_viewer, ovals, served
 from tablet import SIZES, Tablet, axe, needs_chromium
 
 from mammogan.data.store import StoreWriter
@@ -37,6 +37,8 @@ questionnaire:
     text: Profession
     choices: {radiologist: Radiologist, nurse: Nurse}
   - {name: ward, when: {profession: nurse}, text: Ward, length: 20}
+  - {name: start, text: Start, number: [0, 9]}  # names that the page itself has
+  - {name: item, text: Item, length: 9}
 """
 
 
@@ -48,7 +50,7 @@ def designed(folder: Path, show: str, language: str, browser: bool = False) -> R
                 writer.accept(image, id=f"{name}-{number}", view="CC" if number % 2 else "MLO")
     file = folder / "study.yaml"
     file.write_text(PROTOCOL.replace("SHOW", show).replace("LANGUAGE", language))
-    settings = StudySettings(pairs=2, secret=1, browser=browser, protocol=StudyProtocol.read(file))
+    settings = StudySettings(pairs=2, secret=1, idle=0, browser=browser, protocol=StudyProtocol.read(file))
     return build(folder / "real", [folder / "early", folder / "late"], folder / "study", settings)
 
 
@@ -80,20 +82,27 @@ def prepare(tablet: Tablet, check: bool) -> None:
             assert page.is_hidden("#about-ward")
             page.check("input[value=nurse]")
             page.fill("#about-ward", "A, 3")
+            page.fill("#about-start", "3")
+            page.fill("#about-item", "=1+1")
         page.locator(f"#{pages[number]} .primary").click()
 
 
-def answer_all(tablet: Tablet, check: bool, count: int = 5) -> None:
+def choose(tablet: Tablet, number: int) -> None:
     page = tablet.page
-    for number in range(count):
-        page.locator(f"#progress[value='{number}']").wait_for(state="attached")
-        page.locator("#confirm").wait_for()
-        page.locator("#left[aria-busy=false]").wait_for()
-        page.locator("#choice .side label").first.click()
-        assert page.is_disabled("#confirm")
-        page.locator("#certain label").nth(number).click()
-        page.fill("#comment", f"vessels, {number}")
-        page.locator("#confirm:not([disabled])").wait_for()
+    page.locator(f"#progress[value='{number}']").wait_for(state="attached")
+    page.locator("#confirm").wait_for()
+    page.locator("#left[aria-busy=false]").wait_for()
+    page.locator("#choice .side label").first.click()
+    assert page.is_disabled("#confirm")
+    page.locator("#certain label").nth(number).click()
+    page.fill("#comment", f"vessels, {number}")
+    page.locator("#confirm:not([disabled])").wait_for()
+
+
+def answer_all(tablet: Tablet, check: bool, first: int = 0, count: int = 5) -> None:
+    page = tablet.page
+    for number in range(first, count):
+        choose(tablet, number)
         if check and number < 2:
             size = page.viewport_size
             for element in page.locator("#choice label, #choice button, #comment, #pairs .new-reader").all():
@@ -163,6 +172,57 @@ def test_every_page(browser: Any, tmp_path: Path, show: str, language: str, devi
     assert (table["consented_at"] <= table["started_at"]).all()
     assert table["comment"].str.startswith("vessels, ").all()
     assert sorted(table["again_answer"].notna()) == [False, True]
+    assert set(table["start"]) == {3}
+    assert set(table["item"]) == {"'=1+1"}  # for spreadsheets
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_designed_study(browser: Any, tmp_path: Path) -> None:
+    study = designed(tmp_path, "pairs", "de")
+    with served(study.folder) as (address, process):
+        tablet = Tablet(browser, f"{address}/", SIZES["iPad"], touch=True)
+        page = tablet.page
+        prepare(tablet, check=False)
+        tablet.until("state.pairs.flat().every((name) => progressOf(name).share === 1)")
+        for number in range(2):
+            choose(tablet, number)
+            page.click("#confirm")
+            if number == 1:
+                process.kill()  # while the answer is under way
+            page.wait_for_timeout(650)
+            page.click("#next")
+        choose(tablet, 2)
+        page.click("#confirm")
+        page.locator("#status", has_text="Keine Verbindung").wait_for()
+        assert process.wait() == -9
+    stored = answer_rows(study)
+    with served(study.folder, int(address.rpartition(":")[2])):
+        page.reload()
+        tablet.until("state.locked && viewers.left && viewers.left.ready")  # where the reader was
+        tablet.settled()
+        page.click("#next")
+        answer_all(tablet, check=False, first=3)
+        assert tablet.troubles == []
+        tablet.context.close()
+    rows = answer_rows(study)
+    assert rows[: len(stored)] == stored
+    assert [row[:2] for row in rows] == [(1, question) for question in range(1, 6)]
+    session = study.session(1)
+    scored = [question for question in session if question.role == "scored"]
+    table = responses(study)
+    assert table["question"].tolist() == [1, 2]
+    assert table["confidence"].tolist() == [session.index(question) + 1 for question in scored]
+    assert table["comment"].tolist() == [f"vessels, {session.index(question)}" for question in scored]
+    assert table["left"].tolist() == [question.left for question in scored]
+    assert set(table["chosen_side"]) == {"left"}
+    assert table["correct"].tolist() == [question.real_side == "left" for question in scored]
+    repeat = next(question for question in session if question.role == "repeat")
+    again = table.set_index("question").loc[repeat.number]
+    assert again["again_answer"] == ("left" if again["left"] == repeat.left else "right")
+    assert again["again_confidence"] == session.index(repeat) + 1
+    assert set(table["consent_version"]) == {"3"}
+    assert set(table["ward"]) == {"A, 3"}
+    assert set(table["complete"]) == {"yes"}
 
 
 def test_the_demonstration_writes_the_table_of_the_server(browser: Any, tmp_path: Path) -> None:
@@ -184,6 +244,8 @@ def test_the_demonstration_writes_the_table_of_the_server(browser: Any, tmp_path
     assert table["comment"].tolist() == [f"vessels, {session.index(question)}" for question in scored]
     assert set(table["ward"]) == {"A, 3"}
     assert set(table["checks_answered"]) == {"1"}
+    assert set(table["item"]) == {"'=1+1"}
+    assert sorted(table["again_answer"]) == ["", "real"]
     assert tablet.troubles == []
     tablet.context.close()
 

@@ -108,6 +108,22 @@ def test_single_images_of_two_generators(sets: list[Path], tmp_path: Path) -> No
         take(study)
 
 
+def test_the_answer_to_a_repeat_is_a_side_of_the_first_time(sets: list[Path], tmp_path: Path) -> None:
+    """A reader who finds the real image each time agrees with himself, on whichever side it is."""
+    protocol = StudyProtocol(repeats=5, confidence=True)
+    study = build(sets[0], sets[1], tmp_path / "study", StudySettings(pairs=10, secret=1, protocol=protocol))
+    take(study)
+    take(study, wrong=True)
+    asked = [question for number in (1, 2) for question in study.session(number) if question.role == "repeat"]
+    first = {(q.left, q.right) for number in (1, 2) for q in study.session(number) if q.role == "scored"}
+    assert {(q.left, q.right) in first for q in asked} == {True, False}  # some have changed sides
+    table = responses(study)
+    again = table[table["again_answer"].notna()]
+    assert len(again) == 10
+    assert (again["again_answer"] == again["chosen_side"]).all()
+    assert again["again_confidence"].notna().all()
+
+
 def test_answers_must_be_of_the_kind_that_the_study_asks_for(sets: list[Path], tmp_path: Path) -> None:
     settings = StudySettings(pairs=2, protocol=StudyProtocol(confidence=True))
     study = build(sets[0], sets[1], tmp_path / "study", settings)
@@ -131,8 +147,10 @@ def test_an_own_questionnaire_and_a_closed_study(sets: list[Path], tmp_path: Pat
     protocol = StudyProtocol(questionnaire=Questionnaire.of(own, "en"))
     study = build(sets[0], sets[1], tmp_path / "study", StudySettings(pairs=2, protocol=protocol))
     take(study, questionnaire={"radiologist": "yes", "country": "Malta", "cases": 4})
+    take(study, questionnaire={"radiologist": "yes", "country": "=A1", "cases": 4}, agent="@SUM(A1)")
     table = responses(study)
     assert table[["radiologist", "board_certified", "country", "cases"]].iloc[0].tolist() == ["yes", "", "Malta", 4]
+    assert table[["country", "device"]].iloc[-1].tolist() == ["'=A1", "'@SUM(A1)"]  # a spreadsheet computes neither
     check_responses(table.fillna("").astype(str))
     database = Database(study)
     reserved = database.reserve("a" * 32)

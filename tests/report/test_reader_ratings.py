@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammogan.report.html import Table
 from mammogan.report.reader_answers import StudyAnswers
-from mammogan.report.reader_ratings import agreement, choices, confidence, evidence, levels, roc, sections
+from mammogan.report.reader_ratings import agreement, choices, confidence, evidence, levels, repeats, roc, sections
 from mammogan.report.reader_study import analyse
 from mammogan.stats.equivalence import bayes_factor
 from mammogan.stats.responses import NEEDED, check_responses, ratings
@@ -46,9 +46,28 @@ def test_sections_appear_where_the_columns_allow_them() -> None:
     assert "roc" not in titles(single.drop(columns="image_id"))
 
 
+def test_repeats_and_checks() -> None:
+    table = answers().assign(again_answer="", checks_answered=2, checks_right=2)
+    table.loc[table["question"] == 1, "again_answer"] = "left"
+    missed = table["session"] == "s03"
+    study = StudyAnswers(check_responses(table.astype(str)))
+    assert repeats in sections(study).values()
+    asked = table[table["question"] == 1]
+    share = (asked["chosen_side"] == "left").mean()
+    interval = stats.binomtest(int((asked["chosen_side"] == "left").sum()), len(asked)).proportion_ci()
+    assert values(repeats, study)["repeats.same"] == pytest.approx((share, interval.low, interval.high))
+    assert "All of the 30 attention checks were right." in list(repeats(study))
+    table.loc[missed, "checks_right"] = 1
+    said = [item for item in repeats(StudyAnswers(check_responses(table.astype(str)))) if isinstance(item, str)]
+    assert "missed in the attempts s03 (30 checks in all)" in said[-1]
+    single = rated().table.assign(again_answer=lambda table: table["answer"])
+    assert values(repeats, StudyAnswers(single))["repeats.same"][0] == 1
+
+
 @pytest.mark.slow
 def test_a_report_of_single_images_and_two_generators(tmp_path: Path) -> None:
     study = rated(generators={"A": 0.3, "B": 1.2})
+    study.table["reader"] = r"$\no$" + study.table["reader"]  # no formula
     page = analyse(study, tmp_path).read_text()
     for title in sections(study):
         assert f">{title}</h2>" in page

@@ -145,15 +145,28 @@ export function truthOf(question) {
   return question.real_side || (question.is_synthetic === "yes" ? "synthetic" : "real");
 }
 
+/** Return a text that a spreadsheet does not compute. */
+function notComputed(value) {
+  return typeof value === "string" ? value.replace(/^[=+@-]/, "'$&") : value;
+}
+
+/** Return the answer to a repeat as one to the question, whose images may have been on the other sides. */
+function answerAgain({ question, answer }, first) {
+  if (truthOf(question) === truthOf(first)) return answer.chosen;
+  return answer.chosen === "left" ? "right" : "left";
+}
+
 const utc = (at) => `${new Date(at).toISOString().slice(0, 19)}+00:00`;
 
 /** Return a CSV with one row per scored answer, as the server exports it and `mammogan study analyse` reads it. */
 export function responsesCsv(state, truth, study) {
   const repeated = new Map(); // by the number of the question
   const checks = truth.map((question, i) => [question, state.answers[i]]).filter(([question]) => question.role === "check");
-  truth.forEach((question, i) => { if (question.role === "repeat") repeated.set(question.number, state.answers[i]); });
+  truth.forEach((question, i) => {
+    if (question.role === "repeat") repeated.set(question.number, { question, answer: state.answers[i] });
+  });
   const about = {
-    ...state.questionnaire, session: state.session, reader: state.reader, study: study.id, complete: "yes",
+    ...Object.fromEntries(Object.entries(state.questionnaire).map(([name, value]) => [name, notComputed(value)])), session: state.session, reader: state.reader, study: study.id, complete: "yes",
     tablet: tablet(), device: navigator.userAgent, screen: screenText(), started_at: utc(state.began),
     checks_answered: checks.length,
     checks_right: checks.filter(([question, answer]) => truthOf(question) === answer.chosen).length,
@@ -167,8 +180,11 @@ export function responsesCsv(state, truth, study) {
       ...about, ...question, ...answer.looked, question: question.number, chosen_side: answer.chosen,
       answer: answer.chosen, correct: Number(answer.chosen === truthOf(question)), seconds: answer.seconds,
       confirmed_at: utc(answer.at), received_at: utc(answer.at), confidence: answer.confidence,
-      comment: answer.comment.replace(/^[=+@-]/, "'$&"), // a spreadsheet would compute it
-      ...(again ? { again_answer: again.chosen, again_seconds: again.seconds } : {}),
+      comment: notComputed(answer.comment),
+      ...(again ? {
+        again_answer: answerAgain(again, question), again_seconds: again.answer.seconds,
+        again_confidence: again.answer.confidence,
+      } : {}),
     };
   });
   const scored = rows.filter((row) => row.role === "scored").sort((one, other) => one.question - other.question);
