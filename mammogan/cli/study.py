@@ -1,4 +1,4 @@
-"""Commands of the reader study: build, serve, invite, void, export and analyse."""
+"""Commands of the reader study: build, serve, invite, close, reopen, void, export and analyse."""
 
 from __future__ import annotations
 
@@ -112,6 +112,26 @@ def study_invite(
 
     for code in Database(ReaderStudy.open(folder)).invite(count):
         print(code)
+
+
+@app.command("close")
+def study_close(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")]) -> None:
+    """Close a study, also while it is served: no test begins, and those that have begun go on."""
+    _close(folder, True)
+
+
+@app.command("reopen")
+def study_reopen(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")]) -> None:
+    """Open a study again that was closed."""
+    _close(folder, False)
+
+
+def _close(folder: Path, close: bool) -> None:
+    from mammogan.reader_study.database import Database
+    from mammogan.reader_study.design import ReaderStudy
+
+    Database(ReaderStudy.open(folder)).close_study(close)
+    print(f"The study {folder} is {'closed' if close else 'open'}")
 
 
 @app.command("void")

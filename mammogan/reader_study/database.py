@@ -200,10 +200,11 @@ class Database:
 
     def close_study(self, close: bool) -> None:
         """Close the study to new sessions, or open it again; sessions that have begun go on."""
-        if not close:
-            self._connection.execute("DELETE FROM facts WHERE name = 'closed'")
-        elif not self.closed_at():
-            self._connection.execute("INSERT INTO facts VALUES ('closed', ?)", (utc(),))
+        with opening(self.study.folder):
+            if close:
+                self._connection.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (utc(),))
+            else:
+                self._connection.execute("DELETE FROM facts WHERE name = 'closed'")
 
     def _has_reader(self, reader: str) -> bool:
         return self._row("SELECT 1 FROM sessions WHERE reader = ?", reader) is not None

@@ -18,7 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from study import answer_rows, blank_study, needs_viewer
+from typer.testing import CliRunner
 
+from mammogan.cli.study import app
 from mammogan.errors import StudyError, TableError
 from mammogan.reader_study.database import Database
 from mammogan.reader_study.design import ReaderStudy
@@ -112,6 +114,23 @@ def test_a_void_session_is_kept_and_not_exported(study: ReaderStudy) -> None:
     assert len(answer_rows(study)) == 2
     with closing(connect(study.folder)) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute("DELETE FROM voids")
+
+
+def test_the_command_line_closes_and_reopens(study: ReaderStudy) -> None:
+    def call(command: str) -> str:
+        result = CliRunner().invoke(app, [command, str(study.folder)])
+        assert result.exit_code == 0
+        return result.stdout.strip()
+
+    served = Database(study)  # as the server has it open
+    assert call("close") == f"The study {study.folder} is closed"
+    closed = served.closed_at()
+    with pytest.raises(RequestRefused, match="is closed"):
+        served.reserve("b" * 32)
+    call("close")
+    assert served.closed_at() == closed
+    assert call("reopen") == f"The study {study.folder} is open"
+    assert served.reserve("b" * 32)["token"]
 
 
 def test_responses_of_earlier_versions_and_of_read_only_folders_are_read(
