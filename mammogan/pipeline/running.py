@@ -131,6 +131,7 @@ def _run_stage(pipeline: Pipeline, stage: str, force: bool) -> float:
             parameters=parameters,
             kernel_name="python3",
             progress_bar=sys.stderr.isatty(),
+            start_timeout=600,  # seconds; a busy machine needs more than the default of one minute
             cwd=str(pipeline.root),
             # The kernel listens on this machine only; it need not warn of that, nor report its end.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
