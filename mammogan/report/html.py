@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mammogan.report.numbers import words
+from mammogan.report.numbers import raised, words
 from mammogan.report.provenance import sha256
 from mammogan.report.results import Drawn, Value
 from mammogan.report.summary import Line
@@ -97,7 +97,7 @@ def digits(cell: object) -> object:
         return cell
     if cell.is_integer():
         return int(cell)
-    return f"{cell:.3f}" if abs(cell) >= 0.01 else f"{cell:.3g}"
+    return raised(f"{cell:.3f}" if abs(cell) >= 0.01 else f"{cell:.3g}")
 
 
 def render(template: str, **facts: object) -> str:

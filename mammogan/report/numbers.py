@@ -12,6 +12,7 @@ from typing import Any
 
 from mammogan.report.results import Results, Value
 
+RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 Number = float | int | str | Sequence[float] | Value  # alone, with its interval as an `Estimate`, or as a `Value`
 
 
@@ -24,6 +25,13 @@ def words(name: str, file: str = "words.toml") -> dict[str, Any]:
 def filled(text: str, **facts: object) -> str:
     """Return a text of words.toml in one line, with facts in place of {names}."""
     return " ".join(text.split()).format(**facts)
+
+
+def raised(number: str) -> str:
+    """Return a formatted number with a minus sign, and with a power of ten in place of an exponent (9.2e-08)."""
+    leading, _, power = number.partition("e")
+    exponent = f" \N{MULTIPLICATION SIGN} 10{str(int(power)).translate(RAISED)}" if power else ""
+    return leading.replace("-", "\N{MINUS SIGN}") + exponent
 
 
 def described(chapter: str, numbers: Mapping[str, Number], **facts: object) -> dict[str, Value]:

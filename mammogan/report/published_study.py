@@ -21,7 +21,6 @@ from mammogan.report.results import Results, Value
 from mammogan.stats import equivalence, proportions, rank_tests
 
 TRIALS = QUESTIONS * ATTEMPTS
-SUPERSCRIPT = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 RATE = printed.TOLERANCES["rate"].value
 
 
@@ -32,9 +31,7 @@ def table3_solutions(results: Results, search: table3.Search) -> pd.DataFrame:
     table["Kruskal-Wallis P"] = [table3.kruskal_p(row) for row in search.solutions]
     table["cells met to 3 decimals"] = [table3.agreement(row).equal for row in search.solutions]
     digits = " or ".join(sorted({str(total % 10) for total in table["total"]}))
-    leading, power = f"{search.space:.1e}".split("e+")
-    space = f"{leading} \N{MULTIPLICATION SIGN} 10{power.translate(SUPERSCRIPT)}"
-    keep(results, {"table3.space": space, "table3.solutions": len(table), "table3.last_digits": digits})
+    keep(results, {"table3.space": search.space, "table3.solutions": len(table), "table3.last_digits": digits})
     return table
 
 

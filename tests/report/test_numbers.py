@@ -7,7 +7,8 @@ from importlib.resources import files
 
 import pytest
 
-from mammogan.report.numbers import described
+from mammogan.report.html import digits
+from mammogan.report.numbers import described, raised
 from mammogan.report.results import Value
 from mammogan.types import Estimate
 
@@ -36,3 +37,9 @@ def test_every_line_has_a_format_a_label_and_at_most_a_method() -> None:
         assert 2 <= len(words) <= 3
         format(1.0, words[0].partition(" ")[0])
         assert words[1]
+
+
+def test_a_page_prints_powers_of_ten_and_no_exponents() -> None:
+    assert raised(f"{9.2e-08:.3g}") == "9.2 \N{MULTIPLICATION SIGN} 10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT EIGHT}"
+    assert digits(-1.25e-05) == "\N{MINUS SIGN}" + raised("1.25e-05")
+    assert raised("-0.42") == "\N{MINUS SIGN}0.42" and raised("inf") == "inf"
