@@ -81,6 +81,7 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     kinds = {row.kind: row for row in whole.itertuples()}
     keep(results, {f"observed.{kind}": [100 * row.rate, 100 * row.low, 100 * row.high] for kind, row in kinds.items()})
     keep(results, {"observed": filled(words("labels")["observed"], observer=observers[0], **kinds)})
+    rate = rate.assign(artifact=rate["artifact"].str.replace("_", " "))
     who = ["observer"] if len(observers) > 1 else []
     columns = [*who, "kind", "view", "artifact", "found", "shown", "rate", "low", "high"]
     rate = rate.loc[(rate["found"] > 0) | (rate["artifact"] == ANY), columns].set_index("kind")

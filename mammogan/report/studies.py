@@ -22,14 +22,14 @@ def title(key: str) -> str:
 
 
 def works() -> pd.DataFrame:
-    """Return one row per work; results with exact 95 % intervals where right answers are known."""
+    """Return one row per work; with the exact 95 % interval of all answers where right ones are known."""
     rows = []
     for study in studies():
         results = [study.result]
-        for rate in study.rates:
+        for rate in study.rates[:1]:  # of all readers; the figure has the groups
             share, low, high = (100 * number for number in exact_interval(rate.right, rate.answers))
             counted = f"{rate.right} of {rate.answers} right, {share:.1f} % ({low:.1f} to {high:.1f} %)"
-            results.append(f"{rate.name}: {counted}")
+            results.append(counted)
         rows.append((title(study.key), study.model, study.size, study.readers, "; ".join(results), study.read))
     return pd.DataFrame(rows, columns=["Work", "Model", "Pixels", "Readers", "Result", "What could be read"])
 

@@ -60,7 +60,8 @@ def test_every_section_names_what_of_the_paper_it_answers() -> None:
 
 
 def test_every_figure_says_what_it_shows() -> None:
-    """Name, caption with n and data, alternative text; radiographs keep their gray levels and state their window."""
+    """Own name, caption with n, data, alternative text; radiographs keep their gray levels and state their window."""
+    names = set[str]()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             facts = cell.metadata.get("mystnb", {})
@@ -68,7 +69,8 @@ def test_every_figure_says_what_it_shows() -> None:
                 continue
             where = f"{path.name}: {cell.source.splitlines()[-1]}"
             figure, image = facts.get("figure", {}), facts.get("image", {})
-            assert figure.get("name", "").startswith("fig-"), where
+            assert figure.get("name", "").startswith("fig-") and figure["name"] not in names, where
+            names.add(figure["name"])
             assert len(image.get("alt", "")) > 20, where
             caption = figure.get("caption", "")
             assert re.search(r"\bn\b|\{val\}", caption), where

@@ -16,6 +16,7 @@ def test_works_have_exact_intervals() -> None:
     table = studies.works().set_index("Work")
     low, high = stats.binomtest(1781, 3000).proportion_ci(method="exact")
     assert f"1781 of 3000 right, 59.4 % ({100 * low:.1f} to {100 * high:.1f} %)" in table.loc["Park 2021", "Result"]
+    assert not table["Result"].str.count(" right, ").gt(1).any()  # groups are in the figure alone
     assert (table["What could be read"] != "").all()
 
 
