@@ -39,6 +39,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from mammogan.report import results as rules
+from mammogan.report.numbers import raised
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ STAGES = {
 EXECUTED = origin.EXECUTED
 LONGEST_NUMBER = 30  # characters of a number with its interval; a longer text is words
 # Results of scripts, not of chapters: {first part of the key: file}.
-MEASURED = {name: f"benchmarks/results/{name}.json" for name in ("deviations", "ablation")}
+MEASURED = {name: f"benchmarks/results/{name}.json" for name in ("deviations", "ablation", "screens")}
 
 
 def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -> str:
@@ -66,7 +67,7 @@ def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -
         text = f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if abs(value) >= 10_000 else f"{int(value)}"
     else:
         text = f"{value:.3g}"
-    text = text.replace("-", "\N{MINUS SIGN}") if not isinstance(value, str) else text
+    text = raised(text) if not isinstance(value, str) else text
     return f"{text}\N{NO-BREAK SPACE}{entry['unit']}" if unit and entry.get("unit") else text
 
 
@@ -216,7 +217,8 @@ def _table(header: list[str], widths: list[int], rows: list[list[list[nodes.Node
     group += [head, body]
     head += _row([[nodes.Text(text)] for text in header])
     body += [_row(cells) for cells in rows]
-    before = f'<div class="table-scroll" role="group" aria-label="{header[0]}" tabindex="0">'
+    wide = " full-width" if kind == "claims" else ""
+    before = f'<div class="table-scroll{wide}" role="group" aria-label="{header[0]}" tabindex="0">'
     return [nodes.raw("", before, format="html"), table, nodes.raw("", "</div>", format="html")]
 
 
@@ -343,7 +345,7 @@ class Claims(SphinxDirective):
                 ]
             )
         header = ["Claim of the paper", "Arithmetic", "Claim", "What we found", "Evidence here, and its cost"]
-        return _table(header, [28, 13, 13, 44, 22], rows, "claims")
+        return _table(header, [26, 17, 14, 43, 24], rows, "claims")
 
     def named(self, pattern: str) -> list[dict[str, Any]]:
         """Return the results with a verdict whose keys match a pattern."""
