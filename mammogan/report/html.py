@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from mammogan.report.numbers import raised, words
 from mammogan.report.provenance import sha256
 from mammogan.report.results import Drawn, Value
+from mammogan.report.style import on_light_box
 from mammogan.report.summary import Line
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Picture:
     caption: str
     data: pd.DataFrame
     alt: str = ""
+
+    @property
+    def is_chart(self) -> bool:
+        """Return False for radiographs, which a dark page must not turn."""
+        return not on_light_box(self.figure)
 
 
 @dataclass

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from mammogan.report.html import Part, Table, shown, write_page
+from mammogan.report.html import Part, Picture, Table, shown, write_page
 from mammogan.report.summary import DIFFERS, Line
 
 
@@ -25,6 +26,17 @@ def test_a_page_begins_with_its_summary_marks_rows_and_folds_tables(tmp_path: Pa
     assert page.count('<tr class="marked">') == 2
     assert page.count("<details>") == page.count("</details>") == 1
     assert "second (1 of 2 rows outside)" in page
+
+
+def test_a_dark_page_turns_charts_and_no_radiographs(tmp_path: Path) -> None:
+    figures = {"chart": plt.figure(facecolor="white"), "radiographs": plt.figure(facecolor="black")}
+    pictures = [Picture(name, figure, name, pd.DataFrame()) for name, figure in figures.items()]
+    page = write_page(tmp_path / "page.html", "Title", [], [Part("A", pictures=pictures)]).read_text()
+    plt.close("all")
+    assert re.findall(r'<img( class="chart")? src="figures/(\w+)', page) == [
+        (' class="chart"', "chart"),
+        ("", "radiographs"),
+    ]
 
 
 def test_a_table_of_a_notebook_has_a_caption_numbers_to_the_right_and_no_index() -> None:
