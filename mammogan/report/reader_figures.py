@@ -45,13 +45,18 @@ def success_rates(table: pd.DataFrame, margin: float, width: float = WIDTH) -> F
     return figure
 
 
+def some(ticks: np.ndarray) -> np.ndarray:
+    """Return at most 21 of the ticks, as many as have room for their labels."""
+    return ticks[:: 1 + (len(ticks) - 1) // 21]
+
+
 def question_rates(table: pd.DataFrame) -> Figure:
     """Draw the success rate of each question with its exact interval: learning would show as a slope."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3), layout="constrained")
     spread = np.abs(table[["low", "high"]].to_numpy().T - table["rate"].to_numpy())
     axis.errorbar(table["question"], table["rate"], yerr=spread, fmt="o", color=REAL, capsize=3)
     axis.axhline(0.5, color="0.3", lw=1, ls="--")
-    axis.set(xticks=table["question"], xlabel="question", ylabel="share answered right")
+    axis.set(xticks=some(table["question"].to_numpy()), xlabel="question", ylabel="share answered right")
     return figure
 
 
@@ -81,8 +86,7 @@ def score_distribution(table: pd.DataFrame, groups: dict[str, np.ndarray]) -> Fi
     left.bar(table["right"], table["attempts"], color=SYNTHETIC, alpha=0.75, label="attempts")
     left.plot(table["right"], table["by guessing"], "o-", color="0.2", ms=4, lw=1, label="guessing")
     left.set(xlabel="right answers", ylabel="attempts")
-    if len(table) <= 21:
-        left.set_xticks(table["right"])
+    left.set_xticks(some(table["right"].to_numpy()))
     left.legend()
     rate = np.linspace(0, 1, 301)
     colors, lines = ["0.2", REAL, SYNTHETIC, *OTHERS], ["-", *LINES]
@@ -105,7 +109,7 @@ def response_times(table: pd.DataFrame) -> Figure:
     sns.boxplot(answers, x="question", y="seconds", hue="answer", hue_order=["right", "wrong"], ax=axis, **look)
     axis.set_yscale("log")
     plain_ticks(axis.yaxis)
-    axis.set(xlabel="question", ylabel="seconds to the answer")
+    axis.set(xticks=some(axis.get_xticks()), xlabel="question", ylabel="seconds to the answer")
     axis.legend(**ABOVE)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from answers import QUESTIONS, READERS, answers, differing_images
 from scipy import stats
 
 from mammogan.report.reader_answers import StudyAnswers
+from mammogan.report.reader_figures import question_rates, response_times
 from mammogan.report.reader_items import spread, write_section
 from mammogan.report.reader_study import (
     SECTIONS,
@@ -196,3 +198,16 @@ def test_a_verdict_needs_every_row() -> None:
     assert verdict([same, wide], 0.05).startswith("There is no verdict")
     assert "below one half, and it is within one half ± 0.05" in verdict([below, below], 0.05)
     assert verdict([above], 0.05).endswith("nothing is known about others.")
+
+
+def test_many_questions_leave_room_for_their_labels() -> None:
+    questions = np.arange(1, 91)
+    rates = pd.DataFrame({"question": questions, "rate": 0.5, "low": 0.4, "high": 0.6})
+    seconds = pd.DataFrame({"question": np.repeat(questions, 4), "seconds": np.tile([1.0, 2, 3, 4], 90)})
+    for figure in (question_rates(rates), response_times(seconds.assign(correct=np.arange(360) % 2))):
+        figure.canvas.draw()
+        labels = figure.axes[0].get_xticklabels()
+        assert [label.get_text() for label in labels][:3] == ["1", "6", "11"]
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+        plt.close(figure)
