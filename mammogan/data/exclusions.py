@@ -3,27 +3,18 @@
 The same fact is stated in many places: in codes, in terms that the standard defines, and in words that technologists
 type. A code or a defined term decides. Words about the image (its series, paddle, view) refuse it where they are plain,
 and flag it where they are negated, in doubt, or contradicted by a code. Words about the whole study refuse an image
-only where all images of such a study are excluded.
+only where all images of such a study are excluded. The elements, codes and words are in exclusions.toml.
 """
 
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import (
-    UID,
-    BreastTomosynthesisImageStorage,
-    ComputedRadiographyImageStorage,
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
-)
 
 from mammogan.data.attributes import (
     KNOWN_VIEWS,
@@ -44,42 +35,23 @@ MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 HIGHEST_KV = 40  # of a mammogram; with a filter of copper, a higher one is the second exposure with a contrast agent
 # SOP classes of gray mammograms with one frame; digitized film is a secondary capture.
 SOP_CLASSES = (
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    ComputedRadiographyImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
+    uid.DigitalMammographyXRayImageStorageForPresentation,
+    uid.DigitalMammographyXRayImageStorageForProcessing,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.DigitalXRayImageStorageForProcessing,
+    uid.ComputedRadiographyImageStorage,
+    uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    uid.SecondaryCaptureImageStorage,
 )
-FOR_PROCESSING = (DigitalMammographyXRayImageStorageForProcessing, DigitalXRayImageStorageForProcessing)
-# Elements that exclude an image when they are YES.
-YES = {
-    "QualityControlImage": Reason.NOT_A_BREAST,
-    "BreastImplantPresent": Reason.IMPLANT,
-    "PartialView": Reason.PARTIAL,
-}
-# Elements that exclude an image when they have a value.
-PRESENT = {
-    "SpecimenDescriptionSequence": Reason.SPECIMEN,
-    "PartialViewDescription": Reason.PARTIAL,
-    "PartialViewCodeSequence": Reason.PARTIAL,
-    "NumberOfTomosynthesisSourceImages": Reason.TOMOSYNTHESIS,
-    "XRay3DAcquisitionSequence": Reason.TOMOSYNTHESIS,
-    "XRay3DReconstructionSequence": Reason.TOMOSYNTHESIS,
-}
+FOR_PROCESSING = (uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing)
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+YES, PRESENT, MODIFIERS = (
+    {name: Reason[reason.upper()] for name, reason in _WORDS[kind].items()} for kind in ("yes", "present", "modifiers")
+)
+OF_IMAGE, OF_STUDY = _WORDS["texts"]["of_image"], _WORDS["texts"]["of_study"]
 # Defined terms of an image that was computed from a volume (PS3.3 C.8.16.2.1.2 and C.8.16.2.1.3).
 VOLUMES = ("VOLUME", "SAMPLED", "DISTORTED", "MIXED")
-# PS3.16 CID 4015 "View Modifier for Mammography": those that show less, more or something other than the whole breast.
-MODIFIERS = {
-    "Magnification": Reason.MAGNIFIED,
-    "SpotCompression": Reason.SPOT,
-    "ImplantDisplaced": Reason.IMPLANT,
-    **dict.fromkeys(("RolledInferior", "RolledLateral", "RolledMedial", "RolledSuperior"), Reason.ROLLED),
-    **dict.fromkeys(("AnteriorCompression", "AxillaryTail", "AxillaryTissue"), Reason.PARTIAL),
-    **dict.fromkeys(("Cleavage", "InfraMammaryFold", "Tangential"), Reason.PARTIAL),
-}
 REFUSED_CODES = {getattr(codes.cid4015, name): reason for name, reason in MODIFIERS.items()}
 KNOWN_MODIFIERS = list(codes.cid4015.concepts.values())
 # Body parts (PS3.16, annex L) of images that were filed as mammograms by mistake.
@@ -106,64 +78,10 @@ class Word(NamedTuple):
     of_study: str
 
 
-def _word(reason: Reason, meaning: str, pattern: str, of_study: str = "flag") -> Word:
-    return Word(re.compile(rf"\b({pattern})\b"), reason, meaning, of_study)
-
-
-WORDS = (
-    _word(Reason.SPECIMEN, "a tissue specimen", r"specimen\w*|faxitron|pr(ae|ä)parat\w*", "refuse"),
-    _word(Reason.STEREOTACTIC, "a stereotactic biopsy", r"stereo\w*", "refuse"),
-    _word(Reason.STEREOTACTIC, "a biopsy or localization", r"biops\w*|bx|locali[sz]ation"),
-    _word(
-        Reason.TOMOSYNTHESIS,
-        "a breast tomosynthesis or an image made from one",
-        r"tomo\w*|dbt|generated 2d|c ?view|s ?view|v ?preview|insight [23]d|intelligent 2d|smart 2d|"
-        r"synthe[st]\w*|slices?|slabs?|3d",
-        "ignore",
-    ),
-    _word(
-        Reason.CONTRAST,
-        "a contrast agent",
-        r"recomb\w*|subtract(ed|ion)\w*|(high|dual) ?energy|contrast enhanced|cesm|cedm|cem|senobright|iodine",
-    ),
-    _word(Reason.SPOT, "a spot compression", r"spots?|spt|cone(d|down)?"),
-    _word(Reason.MAGNIFIED, "a magnified view", r"mags?|magn\w*"),
-    _word(
-        Reason.IMPLANT,
-        "a displaced implant",
-        r"implants? displace\w*|displaced implants?|eklund|[rl]?(cc|mlo) ?id|id [rl]?(cc|mlo)",
-    ),
-    _word(Reason.IMPLANT, "an implant", r"implant\w*|prothe[st]\w*|prosthe[st]\w*"),
-    _word(Reason.ROLLED, "a rolled view", r"rolled|roll"),
-    _word(
-        Reason.PARTIAL,
-        "a part of the breast",
-        r"axillary tail|axillary tissue|cleavage|tangential|infra ?mammary fold|anterior compression|cropped",
-    ),
-    _word(
-        Reason.SCREEN_SAVE,
-        "a screen save, a mask or a result of CAD",
-        r"screen ?(saves?|shots?|captures?)|key images?|cad (results?|marks?|overlay)|roi|masks?",
-        "ignore",
-    ),
-    _word(
-        Reason.NOT_A_BREAST,
-        "quality control",
-        r"qc|quality control|phantom|flat ?field|calibration|mtf|cnr|snr|ghosting|artifact evaluation",
-        "refuse",
-    ),
-)
-OF_IMAGE = (
-    "ViewPosition",
-    "PaddleDescription",
-    "ImageType",
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-    "DerivationDescription",
-    "BodyPartExamined",
-)
-OF_STUDY = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
+WORDS = [
+    Word(re.compile(rf"\b({word['pattern']})\b"), Reason[word["reason"].upper()], word["meaning"], word["of_study"])
+    for word in _WORDS["words"]
+]
 # Words that put in doubt what follows them within three words, or what they follow.
 DOUBT = re.compile(
     r"\b(no|not|non|without|w o|wo|minus|kein\w*|ohne|sans|sin|pre|post|prior|after|before|history|hx|h o|s p|status|"
@@ -201,7 +119,7 @@ def is_drawn(comment: str) -> bool:
 def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     """Refuse a file that does not hold one gray full-field mammogram for presentation."""
     sop_class, modality = text(dataset, "SOPClassUID"), text(dataset, "Modality").upper()
-    if sop_class == BreastTomosynthesisImageStorage:
+    if sop_class == uid.BreastTomosynthesisImageStorage:
         raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
     if modality != "MG":
         # Any other text may be a name that a broken length moved here.
@@ -211,7 +129,7 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     if "PixelData" not in dataset:
         raise Refused(Reason.NO_PIXELS, f"{element('PixelData')} is missing.")
     if sop_class and sop_class not in SOP_CLASSES:
-        name = UID(sop_class).name
+        name = uid.UID(sop_class).name
         stated = "not one of mammograms" if name == sop_class else f"{name}, not one of mammograms"
         raise Refused(Reason.SOP_CLASS, f"{element('SOPClassUID')} is {stated}.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
