@@ -3,8 +3,6 @@
 A kill at any moment leaves the old content or the new one, never a part of either.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json
@@ -16,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from mammogan.errors import OutputError
+from mammogan.errors import MammoganError, OutputError
 
 
 @contextmanager
@@ -60,6 +58,14 @@ def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where they are missing; see `writing`."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def lock(file: IO[Any] | int, failure: MammoganError) -> None:
+    """Lock an open file until it is closed, or raise `failure` where another process has locked it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise failure from None
 
 
 def _real(path: Path) -> Path:
@@ -171,13 +177,7 @@ class FolderKind:
         mark = folder / self.mark
         try:
             return mark.is_file() and not mark.is_symlink() and self.holds(mark.read_text(encoding="utf-8"))
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            TypeError,
-        ):  # the mark of somebody else may hold anything
+        except (OSError, ValueError, LookupError, AttributeError, TypeError):  # somebody else's mark may hold anything
             return False
 
 
@@ -227,10 +227,7 @@ def check_replaceable(
         raise OutputError(f"{path / strange[0]} would be lost with {path}, and it is not part of it; {another}.")
     if kind.lock and (path / kind.lock).is_file():
         with writing(path), (path / kind.lock).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(f"Another process writes to {path}; wait for it or stop it.") from None
+            lock(file, OutputError(f"Another process writes to {path}; wait for it or stop it."))
 
 
 @contextmanager

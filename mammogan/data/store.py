@@ -11,7 +11,6 @@ Images are written shard by shard, and a shard counts once the manifest part tha
 any moment therefore loses at most the shard in work, and whoever continues starts after the last part.
 """
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
-from mammogan.atomic import replacing, writing
+from mammogan.atomic import lock, replacing, writing
 from mammogan.data.averaging import quantize_and_halve
 from mammogan.data.manifest import SCHEMA, Facts
 from mammogan.data.shards import COMPRESSOR, Level, Shard, compress, path_of, write_shard
@@ -206,10 +205,7 @@ class StoreWriter:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / LOCK).open("w")
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"Another process writes to {self.path}; wait for it or stop it.") from None
+            lock(self._lock, StoreError(f"Another process writes to {self.path}; wait for it or stop it."))
             if not exists:
                 # One call: a kill between group and attributes would leave a group that belongs to nobody.
                 self._group = zarr.create_group(self.path, attributes=attributes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -34,9 +33,7 @@ class Lock:
             file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         weakref.finalize(self, os.close, file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"Another process trains {folder}; wait for it or stop it.") from None
+            atomic.lock(file, RunError(f"Another process trains {folder}; wait for it or stop it."))
         except OSError as error:
             log.warning("%s has no locks (%s); see that no other process trains it.", folder, error.strerror)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from mammogan.data.store import quantize
 from mammogan.errors import OutputError, ParameterError
 
 FOLDER = 1000  # files per sub-folder
+MILLISECONDS = 80  # per image of a film
 RECORD, TABLE, FILM = "sample.json", "images.csv", "film.webp"
 COLUMNS = ("file", "view", "laterality", "density", "seed", "index", "patient")
 
@@ -114,10 +114,7 @@ class ImageFolder:
         atomic.write_json(record, made_by)
         with atomic.writing(out / TABLE):
             self._table = (out / TABLE).open("a+b")
-        try:
-            fcntl.flock(self._table, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"Another process writes to {out}; wait for it or stop it.") from None
+        atomic.lock(self._table, OutputError(f"Another process writes to {out}; wait for it or stop it."))
         # A line that is not whole was cut off by a kill.
         self._table.seek(0)
         lines = [line for line in self._table if line.endswith(b"\n")]
@@ -165,17 +162,8 @@ class ImageFolder:
         Both views of a breast have one patient and one study.
         """
         draw, (breast, which) = self.draw, divmod(index, self.views)
-        parts = (
-            "synthetic",
-            self.made_by["generator"],
-            draw.seed,
-            draw.steps,
-            draw.view,
-            draw.density,
-            *draw.only,
-            breast,
-        )
-        study = " ".join(map(str, parts))
+        asked = (draw.seed, draw.steps, draw.view, draw.density, *draw.only)
+        study = " ".join(map(str, ("synthetic", self.made_by["generator"], *asked, breast)))
         key = f"{study} {facts['view']}" if self.views > 1 else study
         return Header(
             view=facts["view"] or "",
@@ -187,8 +175,8 @@ class ImageFolder:
             comment=comment,
         )
 
-    def film(self, milliseconds: int = 80, quality: int = 90) -> Path:
-        """Join all images to one animated WebP of 8 bits, `milliseconds` each, that repeats without end.
+    def film(self) -> Path:
+        """Join all images to one animated WebP of 8 bits that repeats without end.
 
         Both views of a breast are next to each other.
         """
@@ -202,7 +190,7 @@ class ImageFolder:
                 yield Image.fromarray(np.hstack([gray(index) for index in range(first, first + self.views)]))
 
         rest = frames()
-        options = {"append_images": rest, "duration": milliseconds, "loop": 0, "quality": quality}
+        options = {"append_images": rest, "duration": MILLISECONDS, "loop": 0, "quality": 90}
         with atomic.replacing(self.out / FILM) as aside:
             next(rest).save(aside, "WEBP", save_all=True, **options)
         return self.out / FILM

@@ -1,8 +1,5 @@
 """Run the notebooks of the stages that must run, and record where their results come from."""
 
-from __future__ import annotations
-
-import fcntl
 import json
 import os
 import shutil
@@ -13,7 +10,7 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from threading import Semaphore, Thread
 
-from mammogan.atomic import FolderKind, check_replaceable, write_json, writing
+from mammogan.atomic import FolderKind, check_replaceable, lock, write_json, writing
 from mammogan.errors import PipelineError, require
 from mammogan.pipeline.stages import TRAINING, Pipeline, read_key
 from mammogan.report import provenance
@@ -193,8 +190,5 @@ def _lock(pipeline: Pipeline) -> Iterator[None]:
         pipeline.runs.mkdir(parents=True, exist_ok=True)
         file = (pipeline.runs / ".lock").open("w")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PipelineError(f"Another run of {pipeline.name} is under way; wait for it or stop it.") from None
+        lock(file, PipelineError(f"Another run of {pipeline.name} is under way; wait for it or stop it."))
         yield

@@ -9,7 +9,6 @@ mammograms and of phantoms overlap, and by `benchmarks/phantom_pairs.py` until t
 """
 
 import csv
-import fcntl
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from mammogan.atomic import replacing, writing
+from mammogan.atomic import lock, replacing, writing
 from mammogan.data.dicom_writer import write
 from mammogan.data.phantom.patient import VIEWS
 from mammogan.data.phantom.render import check_size, render
@@ -78,10 +77,7 @@ def _table(out: Path, population: list[str], count: int) -> Iterator[tuple[IO[st
             raise OutputError(f"The folder {out} is not empty; {another}")
         file = (out / "phantoms.csv").open("a+", newline="", encoding="utf-8")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"Another process draws phantoms in {out}; wait for it or stop it.") from None
+        lock(file, OutputError(f"Another process draws phantoms in {out}; wait for it or stop it."))
         file.seek(0)
         text = file.read()
         whole = text[: text.rfind("\n") + 1]
