@@ -180,22 +180,22 @@ def normalize_latents(z: Tensor) -> Tensor:
     return z * torch.rsqrt((z * z).mean(1, keepdim=True) + EPS)
 
 
-def minibatch_stddev(x: Tensor, group: int = GROUP, eps: float = 1e-8) -> Tensor:
+def minibatch_stddev(x: Tensor) -> Tensor:
     """Append one map that holds the standard deviation over a group of images: (N, C, H, W) -> (N, C+1, H, W).
 
     A group consists of every (N / group)-th image, as in the original's reshape to [group, N / group], and its variance
-    is biased (section 3; networks.py:127-139). ParameterError if N is larger than `group` and not a multiple of it.
+    is biased (section 3; networks.py:127-139). ParameterError if N is larger than `GROUP` and not a multiple of it.
     """
     n = len(x)
-    group = min(group, n)
+    group = min(GROUP, n)
     if n % group:
         raise ParameterError(f"A minibatch of {n} is not divisible into groups of {group}; use a multiple of {group}.")
-    return append_map(x, group_stddev(x.reshape(group, n // group, *x.shape[1:]), eps).repeat(group))
+    return append_map(x, group_stddev(x.reshape(group, n // group, *x.shape[1:])).repeat(group))
 
 
-def group_stddev(x: Tensor, eps: float = 1e-8) -> Tensor:
+def group_stddev(x: Tensor) -> Tensor:
     """Return the standard deviation over the images of each group, averaged over its maps: (4, G, C, H, W) -> (G,)."""
-    return ((x - x.mean(0)).square().mean(0) + eps).sqrt().mean((1, 2, 3))
+    return ((x - x.mean(0)).square().mean(0) + EPS).sqrt().mean((1, 2, 3))
 
 
 def append_map(x: Tensor, values: Tensor) -> Tensor:

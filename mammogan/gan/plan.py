@@ -17,6 +17,8 @@ from mammogan.gan.schedule import Phase
 from mammogan.gan.training import Run
 from mammogan.types import Size
 
+LONGEST = 15.0  # seconds of a step that is tried
+
 
 @dataclass(frozen=True)
 class LevelPlan:
@@ -41,11 +43,11 @@ class LevelPlan:
     fits: bool = True
 
 
-def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> Iterator[LevelPlan]:
+def plan(store: Store, config: Config, device: str) -> Iterator[LevelPlan]:
     """Measure each level on a device: one step to warm up, then three, until a step is too long to try.
 
-    Where only some steps have a penalty, both kinds are measured. Once a step is expected to last longer than a quarter
-    of `patience` seconds, its time is computed instead.
+    Where only some steps have a penalty, both kinds are measured. Once a step is expected to last longer than
+    `LONGEST`, its time is computed instead.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = Run.open(store, folder, config, device)
@@ -56,7 +58,7 @@ def plan(store: Store, config: Config, device: str, patience: float = 60.0) -> I
             cost = count_step(run.architecture, level, at_once, loss=config.loss, penalty_every=lazy)
             seconds, fits = None, True
             work = cost.flop * batch
-            if per_flop is None or per_flop * work < patience / 4:
+            if per_flop is None or per_flop * work < LONGEST:
                 phase = Phase(level, 0.5 if level else 1.0, batch, 0)
                 try:
                     seconds = _time(run, phase, 0) / lazy
