@@ -1,15 +1,12 @@
 """Commands that compare sets: align, pairs, utility."""
 
-from __future__ import annotations
-
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, Workers, check_empty, cost
-from mammogan.types import Size
+from mammogan.cli.outputs import ALIGNMENT, PAIRS, UTILITY
+from mammogan.cli.shared import Force, Seed, Workers, cost, new_output, whole_size
 
 app = typer.Typer()
 
@@ -45,21 +42,17 @@ def align(
     force: Force = False,
 ) -> None:
     """Compare sets of images with real ones: how close they are, with which uncertainty, how close they could be."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import ALIGNMENT, STORE
     from mammogan.report.comparison import AlignSettings
     from mammogan.report.comparison import align as compare
     from mammogan.report.ranking import rank
 
-    if bool(height) != bool(width):
-        raise typer.BadParameter("Give both --height and --width, or neither.")
     settings = AlignSettings(
         count=count,
         seed=seed,
         draws=draws,
         splits=splits,
         permutations=permutations,
-        size=Size(height, width) if height else None,
+        size=whole_size(height, width),
         bits=bits,
         moments_only=moments_only,
         feature=feature,
@@ -68,21 +61,14 @@ def align(
         workers=workers,
         scheduler=scheduler,
     )
-    if not force:
-        check_empty(out)
-    inputs = [path for path in (real, *synthetic, feature) if path]
-    with ExitStack() as stack:
-        stack.enter_context(renewing_folder(out, [ALIGNMENT], inputs, force))
-        if len(synthetic) > 1:
-            report = rank(real, synthetic, out, settings, progress=stack.enter_context(Bars()))
-            print(f"The ranking is {report}; it took {cost()}.")
-            return
-        for kind, source in (("real", real), ("synthetic", synthetic[0])):
-            if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
-                store = out.with_name(f"{out.name}.{kind}.store")
-                stack.enter_context(renewing_folder(store, STORE, inputs, force))
-        report = compare(real, synthetic[0], out, settings, progress=stack.enter_context(Bars()))
-    print(f"The report is {report}; it took {cost()}.")
+    several = len(synthetic) > 1
+    sets = {} if several else {"real": real, "synthetic": synthetic[0]}
+    with new_output(out, ALIGNMENT, (real, *synthetic, feature), force, sets) as bars:
+        if several:
+            report = rank(real, synthetic, out, settings, progress=bars)
+        else:
+            report = compare(real, synthetic[0], out, settings, progress=bars)
+    print(f"The {'ranking' if several else 'report'} is {report}; it took {cost()}.")
 
 
 @app.command()
@@ -95,20 +81,11 @@ def pairs(
     force: Force = False,
 ) -> None:
     """Test whether the CC and the MLO of each breast agree better than views of different patients."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import PAIRS, STORE
     from mammogan.report.views import compare_pairs, printed
 
-    if not force:
-        check_empty(out)
     sets = {"synthetic": images, **({"real": real} if real else {})}
-    with ExitStack() as stack:
-        stack.enter_context(renewing_folder(out, [PAIRS], list(sets.values()), force))
-        for kind, source in sets.items():
-            if not (source / "zarr.json").is_file():  # a folder, which is ingested into a store
-                store = out.with_name(f"{out.name}.{kind}.store")
-                stack.enter_context(renewing_folder(store, STORE, list(sets.values()), force))
-        rows = compare_pairs(images, out, real, seed=seed, workers=workers, progress=stack.enter_context(Bars()))
+    with new_output(out, PAIRS, sets.values(), force, sets) as bars:
+        rows = compare_pairs(images, out, real, seed=seed, workers=workers, progress=bars)
     print(printed(rows).to_string(index=False, float_format="%.3f"))
     print(f"The report is {out / 'report.html'}")
 
@@ -133,18 +110,13 @@ def utility(
     force: Force = False,
 ) -> None:
     """Train classifiers with and without synthetic images: gain and calibration on real images of other patients."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import UTILITY
     from mammogan.report import utility as report
 
     if not all(size.strip().isdigit() for size in sizes.split(",") if size):
         raise typer.BadParameter(f"--sizes expects numbers separated by commas, not {sizes!r}.")
     numbers = tuple(sorted({int(size) for size in sizes.split(",") if size}))
     settings = report.UtilitySettings(label, tuple(positive or ()), trained_on, height, numbers, seeds, seed)
-    if not force:
-        check_empty(out)
-    inputs = [path for path in (real, synthetic, more) if path]
-    with renewing_folder(out, [UTILITY], inputs, force), Bars() as bars:
+    with new_output(out, UTILITY, (real, synthetic, more), force) as bars:
         found = report.utility(real, synthetic, out, settings, more=more, progress=bars)
     for table in report.printed(found):
         print(table.to_string(index=False))

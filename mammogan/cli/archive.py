@@ -1,12 +1,12 @@
 """Commands that make images and stores: phantom, ingest."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mammogan.atomic import renewing_folder
+from mammogan.cli.outputs import PHANTOMS, STORE
 from mammogan.cli.shared import Bars, Force, Seed, Workers, key_values
 
 app = typer.Typer()
@@ -23,8 +23,6 @@ def phantom(
     force: Force = False,
 ) -> None:
     """Draw a procedural population of mammograms as DICOM files; the same command continues one that was cut off."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import PHANTOMS
     from mammogan.data.phantom.population import write_population
     from mammogan.parallel import count_cores
 
@@ -66,8 +64,6 @@ def ingest(
     force: Force = False,
 ) -> None:
     """Read an archive into a store; the same command continues one that was cut off."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import STORE
     from mammogan.data.ingest import Settings, refused_path
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource

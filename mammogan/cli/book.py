@@ -1,7 +1,5 @@
 """Commands of the book: run, pdf."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated

@@ -1,13 +1,13 @@
 """Commands of the generator: train, sample, reference."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Device, Force, Seed, check_empty, key_values
+from mammogan.atomic import renewing_folder
+from mammogan.cli.outputs import REFERENCE, SAMPLES
+from mammogan.cli.shared import Bars, Device, Force, Seed, key_values, new_output
 from mammogan.errors import require
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def train(
     distributed.leave()
 
 
-def plan_table(levels: list[LevelPlan]) -> str:
+def plan_table(levels: list["LevelPlan"]) -> str:
     """Return a plan as text, one line per level."""
     from mammogan.gan.networks import GROUP
 
@@ -138,8 +138,6 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw images from a trained generator; the same command continues one that was cut off."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import SAMPLES
     from mammogan.gan import sampling
     from mammogan.gan.device import configure_device
 
@@ -163,12 +161,8 @@ def reference(
     force: Force = False,
 ) -> None:
     """Keep a run as files that rebuild its chapters: weights in half precision, log, moments and tables; no image."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import REFERENCE
     from mammogan.report.reference import export
 
-    if not force:
-        check_empty(out)
-    with renewing_folder(out, [REFERENCE], [run, real], force):
+    with new_output(out, REFERENCE, (run, real), force):
         export(run, real, out, count=count, seed=seed, choose=choose, megabytes=megabytes)
     print(f"The reference is {out}")

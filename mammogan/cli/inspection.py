@@ -1,13 +1,12 @@
 """Commands of the inspection: inspect, labels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mammogan.cli.shared import Bars, Force, Seed, check_empty
+from mammogan.cli.outputs import INSPECTION
+from mammogan.cli.shared import Force, Seed, new_output
 
 app = typer.Typer()
 
@@ -25,14 +24,9 @@ def inspect(
 ) -> None:
     """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and a ranking by detectors."""
     from mammogan.artifacts.inspection import make_inspection
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import INSPECTION
     from mammogan.data.images import open_images
 
-    if not force:
-        check_empty(out)
-    inputs = [path for path in (synthetic, real) if path]
-    with renewing_folder(out, [INSPECTION], inputs, force), Bars() as bars:
+    with new_output(out, INSPECTION, (synthetic, real), force) as bars:
         images = open_images(synthetic)
         page = make_inspection(
             images,

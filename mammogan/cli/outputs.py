@@ -1,7 +1,5 @@
 """Kinds of folders that commands write, and what each is recognized by before --force replaces it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 

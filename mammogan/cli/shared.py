@@ -1,17 +1,19 @@
 """Options, progress bars and checks that several commands share."""
 
-from __future__ import annotations
-
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from mammogan.atomic import writing
+from mammogan.atomic import FolderKind, renewing_folder, writing
+from mammogan.cli.outputs import STORE
 from mammogan.errors import OutputError
+from mammogan.types import Size
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -44,7 +46,7 @@ class Bars:
             of = f" of {total}" if total else ""
             print(f"{task}: {done}{of} {note}".rstrip(), file=sys.stderr, flush=True)
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,6 +71,38 @@ def check_empty(folder: Path) -> None:
     with writing(folder):
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(f"The folder {folder} is not empty; give another folder.")
+
+
+@contextmanager
+def new_output(
+    out: Path, kind: FolderKind, inputs: Iterable[Path | None], force: bool, sets: Mapping[str, Path] | None = None
+) -> Iterator[Bars]:
+    """Yield the progress bars of a command that writes a folder and does not continue one, see `renewing_folder`.
+
+    Args:
+        out: folder to write, absent or empty unless `force` replaces it.
+        kind: its kind.
+        inputs: files and folders that the command reads; None is skipped.
+        force: replace what this command made before.
+        sets: images by name; those of a folder are ingested into the store OUT.NAME.store, which is replaced too.
+    """
+    read = [path for path in inputs if path]
+    if not force:
+        check_empty(out)
+    with ExitStack() as stack:
+        stack.enter_context(renewing_folder(out, [kind], read, force))
+        for name, source in (sets or {}).items():
+            if not (source / "zarr.json").is_file():
+                store = out.with_name(f"{out.name}.{name}.store")
+                stack.enter_context(renewing_folder(store, STORE, read, force))
+        yield stack.enter_context(Bars())
+
+
+def whole_size(height: int, width: int) -> Size | None:
+    """Return the size that --height and --width give together; None without them."""
+    if bool(height) != bool(width):
+        raise typer.BadParameter("Give both --height and --width, or neither.")
+    return Size(height, width) if height else None
 
 
 def key_values(option: str, given: list[str] | None) -> dict[str, str]:

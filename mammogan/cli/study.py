@@ -1,14 +1,13 @@
 """Commands of the reader study: build, serve, invite, close, reopen, void, export and analyse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mammogan.atomic import replacing_text, writing
-from mammogan.cli.shared import Bars, Force, Seed, check_empty, say
+from mammogan.atomic import replacing_folder, replacing_text, writing
+from mammogan.cli.outputs import ANALYSIS, STUDY
+from mammogan.cli.shared import Force, Seed, new_output, say, whole_size
 from mammogan.errors import OutputError, require
 
 app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
@@ -44,26 +43,21 @@ def study_build(
     force: Force = False,
 ) -> None:
     """Build a reader study: curated pools, blinded pictures, and the application."""
-    from mammogan.atomic import renewing_folder
-    from mammogan.cli.outputs import STUDY
     from mammogan.reader_study.build import build
     from mammogan.reader_study.design import RESPONSES
     from mammogan.reader_study.protocol import StudyProtocol
     from mammogan.reader_study.settings import StudySettings
-    from mammogan.types import Size
 
     with writing(out):
         if force and (out / RESPONSES).exists():
             raise OutputError(f"{out} holds responses; export them and give another folder.")
-    if bool(height) != bool(width):
-        raise typer.BadParameter("Give both --height and --width, or neither.")
     settings = StudySettings(
         pairs=pairs,
         pool=pool,
         seed=seed,
         attempts=attempts,
         idle=idle,
-        size=Size(height, width) if height else None,
+        size=whole_size(height, width),
         bits=bits,
         view=view,
         labels=labels or (),
@@ -74,10 +68,8 @@ def study_build(
         browser=browser,
         protocol=StudyProtocol.read(protocol) if protocol else StudyProtocol(),
     )
-    if not force:
-        check_empty(out)
-    inputs = [real, *synthetic, *settings.labels, *settings.exclude, *([protocol] if protocol else [])]
-    with renewing_folder(out, [STUDY], inputs, force), Bars() as bars:
+    inputs = (real, *synthetic, *settings.labels, *settings.exclude, protocol)
+    with new_output(out, STUDY, inputs, force) as bars:
         study = build(real, synthetic, out, settings, progress=bars)
     for sentence in study.summary:
         print(sentence)
@@ -189,8 +181,6 @@ def study_analyse(
     force: Force = False,
 ) -> None:
     """Analyse the answers of a reader study: report, numbers, figures and their data."""
-    from mammogan.atomic import renewing_folder, replacing_folder
-    from mammogan.cli.outputs import ANALYSIS
     from mammogan.report.reader_answers import StudyAnswers
     from mammogan.report.reader_study import analyse
     from mammogan.stats.responses import read_responses
@@ -201,9 +191,7 @@ def study_analyse(
 
         ReaderStudy.open(study).check(table)
     answers = StudyAnswers(table, margin, simulations, seed)
-    if not force:
-        check_empty(out)
-    with renewing_folder(out, [ANALYSIS], [responses], force), replacing_folder(out) as folder, Bars() as bars:
+    with new_output(out, ANALYSIS, [responses], force) as bars, replacing_folder(out) as folder:
         page = out / analyse(answers, folder, progress=bars).name
     for analysis, reason in answers.missing.items():
         print(f"not done: {analysis} ({reason})")

@@ -1,7 +1,5 @@
 """A run's log and sample sheets in TensorBoard, in addition to stats.jsonl, which remains the record."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
