@@ -1,7 +1,5 @@
 """The command line: `mammogan COMMAND --help` describes each command."""
 
-from __future__ import annotations
-
 import io
 import sys
 import traceback

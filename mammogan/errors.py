@@ -4,11 +4,10 @@ A command that fails with a `MammoganError` prints its message, one sentence. An
 package and ends in a traceback.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib.util import find_spec
+from typing import Self
 
 
 class MammoganError(Exception):
@@ -96,7 +95,7 @@ class Reason(StrEnum):
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str) -> Reason:
+    def __new__(cls, value: str, meaning: str) -> Self:
         reason = str.__new__(cls, value)
         reason._value_, reason.meaning = value, meaning
         return reason

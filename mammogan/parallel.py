@@ -1,7 +1,5 @@
 """Parallel work with bounded memory: an ordered map, guarded child processes, workers of Dask, threads."""
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import os
@@ -236,7 +234,7 @@ def guarded_map(
 
 
 @contextmanager
-def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
+def dask_client(workers: int, scheduler: str | None) -> Iterator["Client"]:
     """Yield a Dask client: of the scheduler at an address, or of a cluster of `workers` processes on this machine."""
     import dask
     from distributed import Client, LocalCluster
@@ -250,7 +248,7 @@ def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         yield stack.enter_context(Client(scheduler))
 
 
-def count_workers(client: Client) -> int:
+def count_workers(client: "Client") -> int:
     """Return the number of workers of a Dask client, at least 1."""
     return max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
 

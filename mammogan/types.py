@@ -1,7 +1,5 @@
 """Nouns that all rooms share: a size, an estimate, a stack of images, a report of progress."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Threads of PyTorch that wait for each other: in a short loop, so that other processes get the cores."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import MutableMapping
 

@@ -1,7 +1,5 @@
 """Run the notebooks of the paper, each again only where something changed, and build the book from their results."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Build the book from the results of the stages: HTML by jupyter-book, and a PDF of it by Chromium."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

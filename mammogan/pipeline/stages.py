@@ -1,7 +1,5 @@
 """Stages of the paper: profiles, parameters, order, and whether the results of a stage are up to date."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The training of a build outside of its notebook, by torchrun: in a folder of the build that no stage deletes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -9,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from mammogan.data.store import Store
 from mammogan.errors import PipelineError, Stopped
@@ -38,7 +37,7 @@ class Training:
     device: str
 
     @classmethod
-    def of(cls, pipeline: Pipeline) -> Training:
+    def of(cls, pipeline: Pipeline) -> Self:
         """Return the training of a build; PipelineError if it trains nothing, or its store is not made yet."""
         values = pipeline.values(TRAINING)
         if values["finished"]:
