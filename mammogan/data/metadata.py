@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sqlite3
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,19 +18,8 @@ from mammogan.data.attributes import LATERALITIES, parse_view, plain
 from mammogan.data.manifest import Label
 from mammogan.errors import ParameterError, TableError
 
-# The facts that a table may state, and the columns that are recognized for each, in small letters and without spaces:
-# those of this project, RSNA, VinDr-Mammo, CBIS-DDSM, CDD-CESM, CMMD, EMBED, INbreast, CSAW-CC and MIAS.
-COLUMNS = {
-    "file": "file filename filepath path image imagename imagefile imagefilename imagefilepath imagepath imageid"
-    " anondicompath dicompath pngpath anonfilename refnum",
-    "view": "view viewposition imageview",
-    "laterality": "laterality side imagelaterality imagelateralityfinal leftorrightbreast leftorright leftright",
-    "patient": "patient patientid empianon anonpatientid id1 studyid",
-    "age": "age patientage ageatstudy xage",
-    "density": "density breastdensity breastdensityacr acr tissueden",
-    "finding": "finding pathology pathologyclassification",
-    "modality": "modality",
-}
+# The facts that a table may state, and the columns that are recognized for each.
+COLUMNS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 SEPARATORS = ",;\t"
 LONGEST = 32  # letters of a finding: it is a class, not a text
 TABLES = (".csv", ".tsv")
@@ -157,7 +147,7 @@ def _named(header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
         if wanted is not None:
             position = exact.get(wanted, positions.get(_normal(wanted)))
         else:
-            position = next((positions[name] for name in known.split() if name in positions), None)
+            position = next((positions[name] for name in known if name in positions), None)
         if position is not None:
             named[fact] = position
     return named

@@ -25,6 +25,7 @@ from mammogan.gan.networks import Architecture
 
 KEEP = 2  # the newest checkpoint, and the one before it
 LOGS = ("stats.jsonl", "timing.jsonl")
+BROKEN = (OSError, SafetensorError, KeyError, TypeError, ValueError)  # errors of a file that is not whole
 LogLine = dict[str, float | str]
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
             state: State = json.loads(file.metadata()["state"])
             sums = state.get("crc32c", {})
             damaged = [name for name, stated in sums.items() if checksum(tensors[name]) != stated]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except BROKEN as error:
         raise RunError(f"The checkpoint {path} cannot be read ({error}).") from None
     if damaged:
         raise RunError(f"The checkpoint {path} is damaged ({damaged[0]} does not have its checksum).")
@@ -167,7 +168,7 @@ def _is_healthy(path: Path) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
             return not json.loads(file.metadata()["state"]).get("skipped_at")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except BROKEN:
         return False
 
 

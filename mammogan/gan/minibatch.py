@@ -47,13 +47,8 @@ def draw_minibatch(
 ) -> list[Piece]:
     """Read the real images of this process; every process draws the random numbers of the whole minibatch.
 
-    Args:
-        config: settings of the run.
-        dataset: real images of the level.
-        images: images seen so far.
-        batch: images of the minibatch.
-        augment_p: probability of augmentation.
-        device: device of the result.
+    The minibatch has `batch` images and follows the first `images` ones of the run; `augment_p` is the probability of
+    each change.
     """
     c, n = config, batch
     random = random_at(c.seed, images)

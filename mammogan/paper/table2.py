@@ -55,8 +55,7 @@ def chance_information(n: int = 1000, draws: int = 5000, seed: int = 0) -> pd.Da
 
     Args:
         n: images per class.
-        draws: pairs of samples.
-        seed: random seed.
+        draws, seed: pairs of samples, and their random seed.
 
     Returns:
         One row per moment: moment, information and neighbors (printed), chance (95th percentile), p (share of draws at

@@ -10,6 +10,7 @@ model with pseudovalues, and gives the same interval (Hillis et al. 2005).
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -266,14 +267,9 @@ def cases_needed(contrast: Contrast, effect: float, readers: int, power: float, 
 
     More cases do not make up for few readers where readers differ.
     """
-    if contrast.power(effect, readers, most) < power:
-        return None
-    sizes = range(10, most + 10, 10)
-    low, high = 0, len(sizes) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if contrast.power(effect, readers, sizes[middle]) >= power else (middle + 1, high)
-    return sizes[low]
+    sizes = range(10, most + 1, 10)
+    enough = bisect_left(sizes, power, key=lambda cases: contrast.power(effect, readers, cases))
+    return sizes[enough] if enough < len(sizes) else None
 
 
 def imrmc(ratings: pd.DataFrame, title: str) -> str:
