@@ -220,3 +220,12 @@ def test_of_a_link_to_an_empty_folder_the_folder_is_replaced(tmp_path: Path) -> 
         (aside / "one").touch()
     assert (tmp_path / "link").is_symlink()
     assert listing(tmp_path / "disk") == {"one"}
+
+
+def test_a_file_that_another_process_locked_is_refused_with_the_given_error(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        atomic.lock(first, OutputError("busy"))
+        with pytest.raises(OutputError, match="busy"):
+            atomic.lock(second, OutputError("busy"))
+    with (tmp_path / "lock").open("w") as third:
+        atomic.lock(third, OutputError("busy"))
