@@ -192,12 +192,10 @@ def save_run(run: Path, tensors: dict[str, Tensor], state: State) -> Path:
     """
     path = run / "checkpoints" / f"{state['images']:012d}.safetensors"
     save(path, tensors, state)
-    healthy = False
-    for number, old in enumerate(reversed(checkpoints(run))):
-        if number >= KEEP and (healthy or not _is_healthy(old)):
-            old.unlink()
-        else:
-            healthy = healthy or _is_healthy(old)
+    newest_first = checkpoints(run)[::-1]
+    kept = {*newest_first[:KEEP], next(filter(_is_healthy, newest_first), None)}
+    for old in set(newest_first) - kept:
+        old.unlink()
     return path
 
 

@@ -178,8 +178,9 @@ def reader_aucs(ratings: pd.DataFrame) -> ReaderAucs:
         ParameterError: fewer than two readers have two positive and two negative cases under each test, or a case is
             positive and negative.
     """
-    if (ratings.groupby("case")["positive"].nunique() > 1).any():
-        case = ratings.groupby("case")["positive"].nunique().idxmax()
+    kinds = ratings.groupby("case")["positive"].nunique()
+    if (kinds > 1).any():
+        case = kinds.idxmax()
         raise ParameterError(f"The case {case!r} is positive in one row and negative in another; correct the table.")
     means = ratings.groupby(["test", "reader", "case", "positive"], sort=True)["rating"].mean().reset_index()
     counts = means.groupby(["reader", "test", "positive"]).size().unstack(["test", "positive"], fill_value=0)
