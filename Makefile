@@ -29,11 +29,14 @@ pdf: setup
 links: setup
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
 
+# Tests are shared by as many processes as there are cores; a process that has none left takes some of another's.
+SHARED := -n logical --dist worksteal
+
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 coverage: setup
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:_build/coverage
+	$(BIN)/python -m pytest $(SHARED) --cov --cov-report=term --cov-report=html:_build/coverage
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import typer
 from mammogan import __version__
 from mammogan.cli import alignment, archive, book, generator, inspection, study
 from mammogan.errors import MammoganError
-from mammogan.waiting import shorten_waiting
+from mammogan.threads import prepare_threads
 
 INTERRUPTED = 130  # exit code after SIGINT
 app = typer.Typer(
@@ -47,7 +47,7 @@ def main(run_app: Callable[[], None] = app) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
-    shorten_waiting()
+    prepare_threads()
     try:
         run_app()
     except KeyboardInterrupt:

@@ -9,7 +9,9 @@ import pytest
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.population import write_population
 from mammogan.data.store import Store
+from mammogan.threads import prepare_threads
 
+prepare_threads()  # as the commands do, for this process and those that it starts
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

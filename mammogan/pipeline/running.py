@@ -14,7 +14,7 @@ from mammogan.atomic import FolderKind, check_replaceable, lock, write_json, wri
 from mammogan.errors import PipelineError, require
 from mammogan.pipeline.stages import TRAINING, Pipeline, read_key
 from mammogan.report import provenance
-from mammogan.waiting import shorten_waiting
+from mammogan.threads import prepare_threads
 
 TOGETHER = 3  # notebooks that run at the same time
 # A folder of results may hold any file. The runner writes attempt.json first and key.json last; a notebook that runs
@@ -75,7 +75,7 @@ def _run_stages(pipeline: Pipeline, wanted: list[str], force: bool, echo: Callab
     seconds, failures, free = dict[str, float](), list[BaseException](), Semaphore(TOGETHER)
     # Each notebook gets a share of the cores: linear algebra takes all of them otherwise, and waits for them in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max((os.cpu_count() or 1) // TOGETHER, 1)))
-    shorten_waiting()  # for the kernels, which share the cores
+    prepare_threads()  # for the kernels, which share the cores
 
     def work(name: str) -> None:
         for need in set(pipeline.needs(name)) & threads.keys():
