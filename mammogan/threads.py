@@ -1,4 +1,4 @@
-"""Threads of PyTorch: they wait in a short loop, so that others get the cores, and do not change the sums they share."""
+"""Threads of PyTorch: they wait in a short loop, so that others get the cores, and change no sum that they share."""
 
 import os
 from collections.abc import MutableMapping

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from mammogan.reader_study.requests import RequestRefused
 
-MAX_BODY = 8192  # bytes; an answer with a long comment has some 2,500, a start at most `questionnaire.ROOM` and 1,000
+MAX_BODY = 4096  # bytes; an answer with a long comment has some 2,500, a start at most `questionnaire.ROOM` and 1,000
 MAX_WAIT = 10.0  # seconds until a body must have arrived
 
 

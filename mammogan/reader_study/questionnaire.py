@@ -38,7 +38,7 @@ OWN = (
 TAKEN = {*COLUMNS, *MORE_COLUMNS, *OWN, *LOOKED, "study", "number", "role", "key", "agent"} - {*TRAITS, "years"}
 STARTS = ("display_", "again_", "checks_")  # of other columns of the export
 LONGEST = 200  # characters of a free text
-ROOM = 7000  # bytes of all answers: less than `bodies.MAX_BODY` by what a request has besides
+ROOM = 3000  # bytes of all answers: less than `bodies.MAX_BODY` by what a request has besides
 
 
 class _OneKeyOnce(yaml.BaseLoader):

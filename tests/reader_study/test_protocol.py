@@ -166,7 +166,7 @@ def test_a_consent_in_several_languages(tmp_path: Path) -> None:
             "- {name: board_certified, text: A, choices: {yes: Y, no: N}}",
             "No trainee is board certified",
         ),
-        ("\n- ".join(f"{{name: a{n}, text: A, length: 200}}" for n in range(12)), "a request has room for 7000"),
+        ("\n- ".join(f"{{name: a{n}, text: A, length: 200}}" for n in range(12)), "a request has room for 3000"),
     ],
 )
 def test_what_is_no_questionnaire(item: str, sentence: str) -> None:
