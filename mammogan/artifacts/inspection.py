@@ -9,6 +9,8 @@ An inspection is a folder::
     key.csv            kind, view and source of each number; observers do not look at it
     inspection.json    seed, counts and sizes
 
+Where images are pairs of views, breasts are drawn, and sheets show the CC and the MLO of each next to each other.
+
 The page needs no server: a folder can be sent to the second observer, opened without a port or an installation, and
 archived with the labels. It saves after every key into the browser's storage; labels are exported and imported as CSV.
 """
@@ -38,7 +40,9 @@ WIDEST = 1024  # pixels of an image on a sheet: ten images in a row are as much 
 
 
 def choose(images: Images, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw indices of `count` random images per view, in ascending order; all where there are fewer."""
+    """Draw indices of `count` random images per view, or breasts, in ascending order; all where there are fewer."""
+    if images.pairs is not None:
+        return np.sort(rng.permutation(images.pairs)[:count].ravel())
     rows = [rng.permutation(np.flatnonzero(images.views == view))[:count] for view in np.unique(images.views)]
     return np.sort(np.concatenate(rows))
 
@@ -81,10 +85,10 @@ def make_inspection(
     """Write an inspection as a whole and return its page.
 
     Args:
-        synthetic: images to inspect.
+        synthetic: images to inspect; breasts where they have `pairs`.
         out: folder, empty or absent.
         real: controls, of the same size; None makes an inspection without controls and without candidates.
-        count: synthetic images per view, at random (the paper's 1000), or in all where views are not known.
+        count: synthetic images per view, at random (the paper's 1000), or in all where views are not known; or breasts.
         controls: real images per view.
         seed: random seed of the choice and of the order.
         observer: name that the page proposes.
@@ -107,13 +111,16 @@ def make_inspection(
     mixed = [mixed[i] for i in rng.permutation(len(mixed))]
     rows = [(n, kind, images.views[i], images.ids[i], i) for n, (kind, images, i) in enumerate(mixed, 1)]
     key = pd.DataFrame(rows, columns=["number", "kind", "view", "id", "index"])
-    own = key[key["kind"] == "synthetic"].sort_values("index")
+    own = _with_breasts(key[key["kind"] == "synthetic"].sort_values("index"), synthetic.pairs)
+    if synthetic.pairs is not None:
+        key = key.join(own["breast"].astype("Int64"))
     record = {
         "seed": seed,
         "images": len(key),
         "synthetic": len(own),
         "controls": len(key) - len(own),
         **synthetic.size._asdict(),
+        **({} if synthetic.pairs is None else {"breasts": own["breast"].nunique()}),
         "views": {str(view): int(n) for view, n in key[key["kind"] == "synthetic"]["view"].value_counts().items()},
         "name": hashlib.sha256(key.to_csv().encode()).hexdigest()[:12],
     }
@@ -137,6 +144,15 @@ def make_inspection(
     return out / "index.html"
 
 
+def _with_breasts(own: pd.DataFrame, pairs: np.ndarray | None) -> pd.DataFrame:
+    """Add the column breast to rows of the key: the lower number of its two views, or without pairs the own number."""
+    if pairs is None:
+        return own.assign(breast=own["number"])
+    number = own.set_index("index")["number"]
+    named = {int(row): int(number.loc[pair].min()) for pair in pairs if pair[0] in number for row in pair}
+    return own.assign(breast=own["index"].map(named))
+
+
 def _score(synthetic: Images, real: Images, own: pd.DataFrame, progress: Progress) -> pd.DataFrame:
     """Return the surprises of the chosen synthetic images, with all real images as the reference."""
     detectors = Detectors(facts_table(real.pixels, real.bits, progress, "real images"), real.patients, real.views)
@@ -147,21 +163,28 @@ def _score(synthetic: Images, real: Images, own: pd.DataFrame, progress: Progres
 
 
 def _write_sheets(folder: Path, synthetic: Images, own: pd.DataFrame, scores: pd.DataFrame) -> None:
-    """Write contact sheets: all images of each view at random, and those ranked first by each detector."""
+    """Write contact sheets: all images of each view at random, and those ranked first by each detector.
+
+    Of pairs, both views are on one sheet, and a breast ranks as its more surprising view.
+    """
     folder.mkdir()
 
     def write(name: str, rows: pd.DataFrame, captions: list[str]) -> None:
         images = Subset(synthetic.pixels, rows["index"].to_numpy())
         contact_sheet(images, synthetic.bits, captions).save(folder / f"{name}.png")
 
-    for view, part in own.sort_values("number").groupby("view"):
+    sheet = own["view"].replace("", "all") if synthetic.pairs is None else np.full(len(own), "pairs")
+    for name, part in own.sort_values(["breast", "view"]).groupby(sheet):
         for start in range(0, len(part), SHEET):
             rows = part.iloc[start : start + SHEET]
-            write(f"random_{view or 'all'}_{start // SHEET + 1:02d}", rows, [str(n) for n in rows["number"]])
+            write(f"random_{name}_{start // SHEET + 1:02d}", rows, [str(n) for n in rows["number"]])
+    ranked = own.merge(scores, on="number")
     for detector in scores.columns.drop("number"):
-        first = scores.nlargest(SHEET, detector)
-        captions = [f"{n}: {s:.1f}" for n, s in zip(first["number"], first[detector], strict=True)]
-        write(f"ranked_{detector}", own.set_index("number").loc[first["number"]], captions)
+        highest = ranked.groupby("breast")[detector].transform("max")
+        order = np.lexsort([ranked["view"], ranked["breast"], -highest])
+        rows = ranked.iloc[order[:SHEET]]
+        captions = [f"{n}: {s:.1f}" for n, s in zip(rows["number"], rows[detector], strict=True)]
+        write(f"ranked_{detector}", rows, captions)
 
 
 def read_key(out: str | Path) -> pd.DataFrame:

@@ -75,12 +75,17 @@ def rates(labels: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     """Compute the rates of every class by observer, kind and view, with exact intervals, from a table of `read_labels`.
 
     Returns:
-        columns observer, kind, view ("all" for all together), artifact, found, shown, rate, low, high (Clopper &
+        columns observer, kind, view ("all" for all together, "both" for breasts of which both views are labeled: an
+        artifact counts that is in one of them), artifact, found, shown, rate, low, high (Clopper &
         Pearson 1934, Biometrika 26:404); for synthetic images also excess, excess_low, excess_high beyond the controls
         of the view (see `excess_rate`), NaN without controls.
     """
     joined = labels.merge(key, on="number", validate="many_to_one")
     everything = pd.concat([joined.assign(view="all"), joined[joined["view"] != ""]])
+    if "breast" in joined:
+        breasts = joined[joined["breast"] != ""].groupby(["observer", "kind", "breast"])
+        found = breasts[[ANY, *KEYS]].max()[breasts.size() == 2]
+        everything = pd.concat([everything, found.reset_index().assign(view="both")])
     groups = dict(iter(everything.groupby(["observer", "kind", "view"], sort=True)))
     rows = []
     for (observer, kind, view), part in groups.items():

@@ -16,18 +16,25 @@ def inspect(
     synthetic: Annotated[Path, typer.Argument(help="Store of synthetic images, or a folder of DICOM or pictures.")],
     out: Annotated[Path, typer.Option(help="Folder of the inspection to write.")],
     real: Annotated[Path | None, typer.Option(help="Store or folder of real images, as controls.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Synthetic images per view, drawn at random.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="Synthetic images per view, or breasts, drawn at random.")] = 1000,
     controls: Annotated[int, typer.Option(min=0, help="Real images per view.")] = 200,
     seed: Seed = 0,
     observer: Annotated[str, typer.Option(help="Name that the labeling page proposes.")] = "",
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Draw breasts of a store: CC and MLO, next to each other on the sheets.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Draw images to inspect: contact sheets, a page to label artifacts in the browser, and a ranking by detectors."""
     from mammogan.artifacts.inspection import make_inspection
     from mammogan.data.images import open_images
+    from mammogan.data.pairs import require_pairs
+    from mammogan.data.store import Store
 
     with new_output(out, INSPECTION, (synthetic, real), force) as bars:
         images = open_images(synthetic)
+        if pairs:
+            images.pairs = require_pairs(Store.open(synthetic))[["cc", "mlo"]].to_numpy()
         page = make_inspection(
             images,
             out,

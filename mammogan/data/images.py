@@ -50,6 +50,7 @@ class Images:
     views: np.ndarray  # (n,) "CC", "MLO" or "" where unknown
     patients: np.ndarray  # (n,) salted hashes, or the ids where unknown
     spacing_mm: np.ndarray  # (n,) size of one pixel of these images, NaN where unknown
+    pairs: np.ndarray | None = None  # (breasts, 2) indices of the CC and the MLO of each breast, if seen together
 
     def __len__(self) -> int:
         return len(self.ids)

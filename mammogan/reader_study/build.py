@@ -19,7 +19,7 @@ from mammogan.reader_study.browser import write_application
 from mammogan.reader_study.design import FORMAT, PICTURES, PUBLIC, RESPONSES, SECRET, SYNTHETIC, ReaderStudy
 from mammogan.reader_study.drawing import CHECKS
 from mammogan.reader_study.pictures import equalized, grid_steps, in_squares, pad_pictures, sharpness, write_picture
-from mammogan.reader_study.pools import draw_pools, summary
+from mammogan.reader_study.pools import draw_pools, other_views, summary
 from mammogan.reader_study.protocol import StudyProtocol
 from mammogan.reader_study.settings import StudySettings
 from mammogan.types import Progress, Size, no_progress
@@ -56,7 +56,7 @@ def build(
         StudyError: the folder is not empty, an id is unknown, a pool is empty or too small for draws without
             repeats, two generators have one name, or a store lacks a column of the strata.
         InputError: the sets differ in bit depth, window or laterality, or have no such size in common; a table of
-            labels or a list of exclusions cannot be read.
+            labels or a list of exclusions cannot be read; a set has no pairs of views, and the protocol demands them.
         OutputError: the folder cannot be written.
     """
     out = Path(out)
@@ -71,13 +71,17 @@ def build(
         by_class, size = _open_stores(real, synthetic, aside / INGEST, settings)
         pools, excluded, strata = draw_pools(by_class, settings, seed if settings.seed is None else settings.seed)
         checks = CHECKS if settings.protocol.checks else 0
-        written = _write_pictures(by_class, pools, size, seed, checks, aside / PUBLIC / PICTURES, progress)
-        sentences = [*summary(by_class, pools, excluded, size, settings), *_sharper(by_class, pools, size)]
+        both = settings.protocol.views == "pair"
+        others = {name: other_views(store) if both else {} for name, store in by_class.items()}
+        written = _write_pictures(by_class, pools, others, size, seed, checks, aside / PUBLIC / PICTURES, progress)
+        sharper = _sharper(by_class, pools, size)
+        size = Size(size.height, 2 * size.width) if both else size
+        note = settings.protocol.texts.entries["both_views"] if both else ""
         shutil.rmtree(aside / INGEST, ignore_errors=True)
         secret = {
             "format": FORMAT,
             "title": settings.title or settings.protocol.texts.entries[f"title_{settings.protocol.show}"],
-            "note": settings.note,
+            "note": " ".join(filter(None, [note, settings.note])),
             "seed": seed,
             "pool_seed": settings.seed,
             "attempts": settings.attempts,
@@ -86,10 +90,10 @@ def build(
             "size": list(size),
             "view": settings.view,
             "stores": {name: store.fingerprint for name, store in by_class.items()},
-            "summary": sentences,
+            "summary": [*summary(by_class, pools, excluded, size, settings), *sharper],
             "protocol": settings.protocol.record(),
             "excluded": excluded,
-            "pools": _record(by_class, written, strata),
+            "pools": _record(by_class, written, others, strata),
         }
         write_json(aside / SECRET, secret)
         (aside / SECRET).chmod(0o600)
@@ -119,9 +123,15 @@ def _open_stores(
     return stores, size
 
 
+def _views(others: dict[int, int], position: int) -> list[int]:
+    """Return the positions of the images of a picture, from the left."""
+    return [position, others[position]] if position in others else [position]
+
+
 def _write_pictures(
     stores: dict[str, Store],
     pools: dict[str, list[int]],
+    others: dict[str, dict[int, int]],
     size: Size,
     seed: int,
     checks: int,
@@ -129,6 +139,8 @@ def _write_pictures(
     progress: Progress,
 ) -> dict[str, list[tuple[str, int]]]:
     """Write all pools, and pictures for attention checks, in mixed order under random names.
+
+    A picture whose position is among the `others` of its store has that image at the right.
 
     Returns:
         The name of each picture and its position in its store, by pool.
@@ -146,8 +158,9 @@ def _write_pictures(
     blinded = [rng.bytes(8).hex() for _ in members]
     for done, turn in enumerate(rng.permutation(len(members)), 1):
         pool, name, position = members[turn]
-        image = np.asarray(images[name][position])
-        picture = equalized(in_squares(image) if pool == "checks" else image, stores[name].bits, steps, rng)
+        views = [np.asarray(images[name][each]) for each in _views(others[name], position)]
+        shown = map(in_squares, views) if pool == "checks" else views
+        picture = np.hstack([equalized(view, stores[name].bits, steps, rng) for view in shown])
         write_picture(picture, folder, blinded[turn])
         progress("pictures", done, len(members))
     pad_pictures(folder, rng)
@@ -176,7 +189,10 @@ def _sharper(stores: dict[str, Store], pools: dict[str, list[int]], size: Size) 
 
 
 def _record(
-    stores: dict[str, Store], written: dict[str, list[tuple[str, int]]], strata: dict[str, list[str]]
+    stores: dict[str, Store],
+    written: dict[str, list[tuple[str, int]]],
+    others: dict[str, dict[int, int]],
+    strata: dict[str, list[str]],
 ) -> dict[str, list[dict[str, str]]]:
     """Return the pictures of each class with the ids, strata and generators of their images, for study.json."""
     record: dict[str, list[dict[str, str]]] = {"real": [], SYNTHETIC: []}
@@ -184,7 +200,8 @@ def _record(
     for pool, pictures in written.items():
         store = last if pool == "checks" else pool
         for name, position in pictures:
-            entry = {"name": name, "id": stores[store].manifest["id"].iloc[position]}
+            ids = stores[store].manifest["id"].iloc[_views(others[store], position)]
+            entry = {"name": name, "id": "+".join(ids)}
             if stratum := strata[store][position]:
                 entry["stratum"] = stratum
             if len(stores) > 2 and pool not in ("real", "checks"):

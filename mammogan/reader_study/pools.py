@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mammogan.data.pairs import require_pairs
 from mammogan.data.store import Store
 from mammogan.errors import InputError, StudyError, TableError
 from mammogan.reader_study.settings import StudySettings
@@ -27,30 +28,35 @@ def draw_pools(
         seed: random seed of the choice.
 
     Returns:
-        The positions of each pool in its store, the record of the images that were excluded, and the stratum of each
-        image of each store.
+        The positions of each pool in its store, for pairs of views those of the CCs; the record of the images that were
+        excluded; and the stratum of each image of each store.
 
     Raises:
         StudyError: a pool or a stratum of it is empty, a pool is too small, or an id or a label is unknown.
-        InputError: a table of labels or a list of exclusions cannot be read.
+        InputError: a table of labels or a list of exclusions cannot be read, or a set has no pairs of views.
     """
     reasons, by_hand = _exclusions(settings, {image for store in stores.values() for image in store.manifest["id"]})
     strata = {name: _strata(store, settings, name) for name, store in stores.items()}
-    common = set.intersection(*map(set, strata.values()))
+    members = {name: _members(store, settings) for name, store in stores.items()}
+    common = set.intersection(*({strata[name][each[0]] for each in members[name]} for name in stores))
     pools: dict[str, list[int]] = {}
     record = []
     for number, (name, store) in enumerate(stores.items()):
         rows = store.manifest
         views = bool(settings.view) and rows["view"].notna().any()
         kept = []
-        for position, (image, view, stratum) in enumerate(zip(rows["id"], rows["view"], strata[name], strict=True)):
-            why = list(reasons.get(image, ()))
-            if stratum not in common:
+        for member in members[name]:
+            position, images = member[0], [rows["id"][each] for each in member]
+            why = [reason for image in images for reason in reasons.get(image, ())]
+            if len(member) == 1 and settings.protocol.views == "pair":
+                why.append("no other view of the breast")
+            if (stratum := strata[name][position]) not in common:
                 why.append(f"{stratum} is not in every set")
-            if views and view != settings.view:
+            if views and rows["view"][position] != settings.view:
                 why.append(f"view is not {settings.view}")
             if why:
-                record.append({"set": name, "id": image, "reason": "; ".join(dict.fromkeys(why))})
+                reason = "; ".join(dict.fromkeys(why))
+                record += [{"set": name, "id": image, "reason": reason} for image in images]
             else:
                 kept.append(position)
         if not kept:
@@ -69,6 +75,19 @@ def draw_pools(
     if not settings.protocol.replace:
         _check_sizes(pools, strata, settings)
     return pools, record, strata
+
+
+def other_views(store: Store) -> dict[int, int]:
+    """Return the position of the MLO of each breast by that of its CC; see `data.pairs.require_pairs`."""
+    pairs = require_pairs(store)
+    return dict(zip(pairs["cc"], pairs["mlo"], strict=True))
+
+
+def _members(store: Store, settings: StudySettings) -> list[tuple[int, ...]]:
+    """Return the positions of each image, or of both views of a breast; of a breast with one view, that alone."""
+    others = other_views(store) if settings.protocol.views == "pair" else {}
+    second = set(others.values())
+    return [(each, others[each]) if each in others else (each,) for each in range(len(store)) if each not in second]
 
 
 def _check_sizes(pools: dict[str, list[int]], strata: dict[str, list[str]], settings: StudySettings) -> None:
@@ -114,8 +133,11 @@ def summary(
     for name, store in stores.items():
         reasons = Counter(row["reason"] for row in excluded if row["set"] == name)
         why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+        both = settings.protocol.views == "pair"
+        used = 2 * len(pools[name]) if both else len(pools[name])
+        breasts = f", both views of {len(pools[name])} breasts," if both else ""
         lines.append(
-            f"{len(pools[name])} of {len(store)} {name} images are in the pool; {reasons.total()} are excluded"
+            f"{used} of {len(store)} {name} images{breasts} are in the pool; {reasons.total()} are excluded"
             + (f" ({why})." if why else ".")
         )
         shown = settings.pairs if name == "real" else settings.pairs / (len(stores) - 1)

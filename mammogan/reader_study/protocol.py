@@ -14,6 +14,7 @@ from mammogan.reader_study.requests import WORD, printable
 from mammogan.reader_study.texts import Texts
 
 SHOWS = ("pairs", "images")
+VIEWS = ("single", "pair")
 SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 MOST = 1000  # practice questions, repeats or checks of a session
 DRAWING = ("show", "practice", "repeats", "checks", "replace", "strata")  # what changes the questions of a session
@@ -36,6 +37,7 @@ class StudyProtocol:
     """
 
     show: str = "pairs"  # "pairs", of which one is real, or "images", each real or synthetic
+    views: str = "single"  # or "pair": each picture has the CC and the MLO of one breast
     confidence: bool = False  # ask for a confidence, 1 (a guess) ... 5 (certain)
     practice: int = 0  # questions at the beginning that are not scored
     repeats: int = 0  # questions of the first half that are asked again in the second
@@ -53,6 +55,10 @@ class StudyProtocol:
     def __post_init__(self) -> None:
         if self.show not in SHOWS:
             raise ParameterError(f"The protocol shows {self.show!r}; give pairs or images.")
+        if self.views not in VIEWS:
+            raise ParameterError(f"The protocol has the views {self.views!r}; give single or pair.")
+        if self.views == "pair" and "view" in self.strata:
+            raise ParameterError("A picture of a pair has both views; leave view out of the strata.")
         for name in ("practice", "repeats", "checks"):
             if not 0 <= (number := getattr(self, name)) <= MOST:
                 raise ParameterError(f"The number {number} of {name} is out of range; choose 0 to {MOST}.")

@@ -42,6 +42,8 @@ class StudySettings:
                 f"Sessions of {self.pairs} pairs from pools of {self.pool} are impossible; choose 1 or more pairs, and "
                 "a pool of 0 or more."
             )
+        if self.view and self.protocol.views == "pair":
+            raise ParameterError(f"A study with views: pair shows CC and MLO; omit --view {self.view}.")
         if self.protocol.repeats > self.pairs // 2:
             raise ParameterError(
                 f"{self.protocol.repeats} repeats of {self.pairs} questions are impossible; the protocol may repeat "

@@ -41,9 +41,10 @@ def report(inspection: Path, files: Iterable[Path], out: Path, seed: int = 0) ->
         table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
     lines = []
     for row in judged["rates"][judged["rates"]["artifact"] == ANY].itertuples():
-        view = f" ({row.view})" if row.view != "all" else ""
+        view = f" ({row.view})" if row.view not in ("all", "both") else ""
+        what = "breasts" if row.view == "both" else "images"
         share = _percent(row.rate, row.low, row.high)
-        line = f"{row.observer}: {row.found} of {row.shown} {row.kind} images{view} with an artifact, {share}"
+        line = f"{row.observer}: {row.found} of {row.shown} {row.kind} {what}{view} with an artifact, {share}"
         if row.kind == "synthetic" and row.view in ARTIFACTS:
             line += f"; the paper {100 * ARTIFACTS[row.view] / INSPECTED:.1f} %"
         if not math.isnan(row.excess):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 from PIL import Image
 from planted_damage import plant
 from stacks import Drawn, peak_of
+from typer.testing import CliRunner
 
+from mammogan.__main__ import app
 from mammogan.artifacts import labels
 from mammogan.artifacts.detectors import DETECTORS
 from mammogan.artifacts.facts import facts_table
 from mammogan.artifacts.inspection import GAP, contact_sheet, make_inspection, read_key
 from mammogan.data.images import Images
-from mammogan.data.store import quantize
+from mammogan.data.store import StoreWriter, quantize
 from mammogan.errors import InspectionError, OutputError
 from mammogan.report.labels import report
 from mammogan.report.provenance import ROOT
@@ -223,3 +226,58 @@ def test_labeling_in_a_browser(inspection: Path, tmp_path: Path) -> None:
         "agreement.csv",
         "detection.csv",
     }
+
+
+@pytest.mark.slow
+def test_both_views_of_a_breast_are_next_to_each_other_on_the_sheets(tmp_path: Path) -> None:
+    """Images are drawn as one gray per breast and view, so that a sheet tells which image is where."""
+    with StoreWriter(tmp_path / "store", 80, 64, 12, {"by": "test"}) as writer:
+        for number, view in enumerate(["MLO", "CC"] * 8):
+            image = np.full((80, 64), (16 * (number + 1)) / 4095 * 16)
+            facts = {"patient": str(number // 2), "laterality": "L", "view": view}
+            writer.accept(image, id=str(number), **facts)
+        writer.accept(np.zeros((80, 64)), id="single", patient="single", laterality="L", view="CC")
+    arguments = ["inspect", str(tmp_path / "store"), "--count", "5", "--pairs", "--out"]
+    assert CliRunner().invoke(app, [*arguments, str(tmp_path / "out")]).exit_code == 0
+    key = read_key(tmp_path / "out")
+    assert len(key) == 10 and "single" not in set(key["id"])
+    assert json.loads((tmp_path / "out" / "inspection.json").read_text())["breasts"] == 5
+    assert key["breast"].value_counts().tolist() == [2] * 5
+    assert [path.name for path in (tmp_path / "out" / "sheets").iterdir()] == ["random_pairs_01.png"]
+    sheet = np.asarray(Image.open(tmp_path / "out" / "sheets" / "random_pairs_01.png"))
+    step, factor = contact_sheet(np.zeros((1, 80, 64), np.uint16), 12, [""], 1).width, 2
+    grays = sheet[GAP + 12 + 80, [GAP + (step - GAP) * place + 64 * factor // 2 for place in range(10)]]
+    shown = (grays.astype(int) * 4095 / 255 / 256).round().astype(int) - 1  # number of the image
+    assert (shown[::2] % 2 == 1).all() and (shown[1::2] == shown[::2] - 1).all()
+    (tmp_path / "labels.csv").write_text(
+        "observer,number,artifacts\n" + "".join(f"Ada,{n},{'grid' if n == 1 else ''}\n" for n in key["number"])
+    )
+    text = report(tmp_path / "out", [tmp_path / "labels.csv"], tmp_path / "report")
+    assert "Ada: 1 of 10 synthetic images with an artifact" in text
+    assert "Ada: 1 of 5 synthetic breasts with an artifact" in text
+
+
+@pytest.mark.slow
+def test_the_surprising_view_of_a_breast_brings_the_other_to_the_front(population: Images, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    synthetic = population.take(np.arange(24))
+    synthetic.pixels[5] = quantize(plant(synthetic.pixels[5] / 4095, "network_failure", rng), 12)
+    synthetic.pairs = np.arange(24).reshape(12, 2)
+    make_inspection(synthetic, tmp_path / "out", real=population.take(np.arange(24, 80)), count=12, controls=4)
+    key = read_key(tmp_path / "out").set_index("number")
+    scores = pd.read_csv(tmp_path / "out" / "candidates.csv").assign(row=lambda t: t["number"].map(key["index"]))
+    highest = scores.groupby(scores["row"] // 2)["any"].max()
+    assert highest.idxmax() == 2
+    sheet = np.asarray(Image.open(tmp_path / "out" / "sheets" / "ranked_any.png"))
+    for place, row in enumerate((4, 5)):
+        left = GAP + place * (2 * 64 + GAP)
+        expected = np.rint(synthetic.pixels[row] * (255 / 4095)).astype(np.uint8)
+        np.testing.assert_array_equal(sheet[GAP + 12 : GAP + 12 + 160 : 2, left : left + 128 : 2], expected)
+
+
+def test_an_inspection_of_pairs_needs_pairs(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", 80, 64, 12, {"by": "test"}) as writer:
+        writer.accept(np.zeros((80, 64)), id="0", patient="0", laterality="L", view="CC")
+    answer = CliRunner().invoke(app, ["inspect", str(tmp_path / "store"), "--pairs", "--out", str(tmp_path / "out")])
+    assert answer.exit_code != 0 and "no pair of views, since all views are CC" in str(answer.exception)
+    assert not (tmp_path / "out").exists()

@@ -58,7 +58,7 @@ def test_a_protocol_from_a_file(tmp_path: Path) -> None:
         ("confidence: perhaps", "The entry confidence is 'perhaps'; give yes or no"),
         ("practice: -1", "The entry practice is '-1'; give a whole number"),
         ("practice: 5000", "The number 5000 of practice is out of range"),
-        ("shows: red", "The entry 'shows' is unknown; give some of show, confidence"),
+        ("shows: red", "The entry 'shows' is unknown; give some of show, views, confidence"),
         ("consent: yes", "A consent has a version and a text"),
         ("consent: {version: '', text: x}", "A consent has a version and a text"),
         ("language: tlh", "There are no texts in the language 'tlh'; give them as texts, or de, en"),
