@@ -11,6 +11,7 @@ benchmarks/results/utility_phantoms.md.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,10 @@ FURTHER = 3  # times as many phantoms that the generator does not see
 
 
 def population(folder: Path, count: int, seed: int, height: int, workers: int) -> Store:
-    """Draw phantoms at twice the height of the store that they are read into, all chest walls at the left."""
-    width = height * 4 // 5
+    """Draw phantoms at twice the height of the store or more, since small ones are refused, chest walls at the left."""
+    width, scale = height * 4 // 5, max(2, -(-160 // height))
     phantoms = folder.with_name(f"{folder.name}.phantoms")
-    write_population(phantoms, count, seed, height=2 * height, width=2 * width, workers=workers)
+    write_population(phantoms, count, seed, height=scale * height, width=scale * width, workers=workers)
     return ingest([phantoms], folder, Settings(height=height, width=width, laterality="left"), workers=workers)
 
 
@@ -54,7 +55,8 @@ def table(found: Utility, images: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, make what is missing, compare, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=1600)
@@ -66,7 +68,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="")
     parser.add_argument("--result", type=Path, default=RESULT)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     real = population(given.out / "real", given.count, 1, given.height, given.workers)
     further = population(given.out / "further", FURTHER * given.count, 2, given.height, given.workers)
     phase = given.images // (4 * len(real.sizes))
