@@ -105,7 +105,7 @@ def test_ten_levels_grow_to_2560_x_2048_and_survive_a_kill(tmp_path: Path) -> No
     }  # fmt: skip
     whole, killed = (arguments(store, tmp_path / name, narrow) for name in ("whole", "killed"))
     subprocess.run([sys.executable, "-c", SCRIPT, *whole, "0"], check=True)
-    kill_and_continue(killed, 24)
+    kill_and_continue(killed, 24, 600)
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
     sampler = Sampler.open(tmp_path / "whole")
     assert (sampler.size, sampler.batch) == ((2560, 2048), 1)
@@ -136,12 +136,12 @@ def test_pairs_are_counted_and_needed(split_store: Store, tmp_path: Path, caplog
     assert not (tmp_path / "none").exists()
 
 
-def kill_and_continue(words: list[str], kill_at: int) -> None:
-    """Kill a run once it has seen `kill_at` images, and let the same command end it."""
+def kill_and_continue(words: list[str], kill_at: int, seconds: float = 90) -> None:
+    """Kill a run once it has seen `kill_at` images, which takes some seconds, and let the same command end it."""
     folder, command = Path(words[1]), [sys.executable, "-c", SCRIPT, *words]
     broken = subprocess.Popen([*command, "0.05"])
     log = folder / "stats.jsonl"
-    deadline = time.time() + 600
+    deadline = time.time() + seconds
     while time.time() < deadline:
         lines = log.read_text().splitlines() if log.exists() else []
         if lines and lines[-1].endswith("}") and json.loads(lines[-1])["images"] >= kill_at:
