@@ -54,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout with a small profile in place of the paper's, and an archive next to it."""
     root = tmp_path_factory.mktemp("cluster") / "checkout"
     shutil.copytree(ROOT / "mammogan", root / "mammogan", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("notebooks", "benchmarks", "book", "_config.yml", "_toc.yml", "node_modules"):
+    for name in ("notebooks", "benchmarks", "reference", "book", "_config.yml", "_toc.yml", "node_modules"):
         (root / name).symlink_to(ROOT / name)
     content = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
     content["profiles"]["paper"] = {"processes": 2, **PROFILE}

@@ -243,7 +243,7 @@ def test_the_demonstration_writes_the_table_of_the_server(browser: Any, tmp_path
     assert table["confidence"].tolist() == [session.index(question) + 1 for question in scored]
     assert table["comment"].tolist() == [f"vessels, {session.index(question)}" for question in scored]
     assert set(table["ward"]) == {"A, 3"}
-    assert set(table["checks_answered"]) == {"1"}
+    assert set(table["checks_answered"]) == {1}
     assert set(table["item"]) == {"'=1+1"}
     assert sorted(table["again_answer"]) == ["", "real"]
     assert tablet.troubles == []

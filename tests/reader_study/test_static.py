@@ -182,7 +182,7 @@ def test_by_keyboard_alone(browser: Any, study: ReaderStudy) -> None:
             tab_to(f"e.name === '{name}'")
             page.keyboard.press("Space")
             page.keyboard.press("ArrowDown")
-        tab_to("e.id === 'years'")
+        tab_to("e.id === 'about-years'")
         page.keyboard.type("20")
         tab_to("e.id === 'start'")
         page.keyboard.press("Enter")
