@@ -36,6 +36,7 @@ def test_a_command_chooses_before_torch_is_loaded() -> None:
     assert said.stdout == "False 1000\n"
 
 
+@pytest.mark.slow
 def test_a_product_is_the_same_with_any_number_of_threads() -> None:
     """Also on a processor without AVX-512, where MKL shares sums among threads unless it is told not to."""
     code = (

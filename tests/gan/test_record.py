@@ -38,6 +38,7 @@ def folder(few: Path, tmp_path: Path) -> Path:
     return shutil.copytree(few, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_folder_is_locked_for_other_processes(store: Store, folder: Path) -> None:
     code = (
         "import sys; from mammogan.data.store import Store; from mammogan.gan.config import Config; "
@@ -55,6 +56,7 @@ def test_a_folder_is_locked_for_other_processes(store: Store, folder: Path) -> N
     assert subprocess.run(process).returncode == 0
 
 
+@pytest.mark.slow
 def test_settings_that_change_are_recorded(store: Store, folder: Path) -> None:
     changes = {"learning_rate": 0.0005, "precision": "bfloat16", "total_images": 128, "checkpoint_minutes": 1}
     Run.open(store, folder, Config().changed({**FEW, **changes})).train()
@@ -137,6 +139,7 @@ def with_findings(store: Store, path: Path, findings: list[str | None]) -> Store
     return Store.open(path)
 
 
+@pytest.mark.slow
 def test_any_column_with_few_values_conditions_a_run(store: Store, tmp_path: Path) -> None:
     archive = with_findings(store, tmp_path / "store", ["none", "a, b|c", None])
     settings = {**BY_VIEW, "condition": "view,finding", "total_images": 16, "levels": 1}

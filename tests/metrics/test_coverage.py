@@ -53,6 +53,7 @@ def test_tables_tell_alike_from_unlike() -> None:
     assert (of_information["ceiling"].abs() < 0.15).all()
 
 
+@pytest.mark.slow
 def test_an_almost_black_image_moves_no_score_or_ceiling_beyond_its_interval() -> None:
     rng = np.random.default_rng(7)
     real, synthetic = rng.lognormal(0, 0.4, (125, 5)), rng.lognormal(1, 0.5, (125, 5))

@@ -132,6 +132,7 @@ def test_a_session_from_beginning_to_end(study: ReaderStudy) -> None:
     assert first["years"].iloc[0] == 7
 
 
+@pytest.mark.slow
 def test_forged_replayed_out_of_order_and_oversized(study: ReaderStudy) -> None:
     with served(study.folder) as (address, _):
         one, two = begin(address)["token"], begin(address)["token"]

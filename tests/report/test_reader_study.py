@@ -52,6 +52,7 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "missing"), [("5", "the trend of times"), ("0", "response times")])
+@pytest.mark.slow
 def test_times_that_are_all_alike_leave_out_what_needs_more(tmp_path: Path, seconds: str, missing: str) -> None:
     study = StudyAnswers(check_responses(answers().astype(str).assign(seconds=seconds)), simulations=99)
     analyse(study, tmp_path)
@@ -161,6 +162,7 @@ def table_of(answers: np.ndarray) -> StudyAnswers:
     return StudyAnswers(check_responses(pd.DataFrame({k: v.ravel() for k, v in columns.items()}).astype(str)))
 
 
+@pytest.mark.slow
 def test_readers_of_one_score_and_a_pilot_have_a_report_and_no_verdict(tmp_path: Path) -> None:
     for name, study in (
         ("same", table_of(np.tile([1] * 6 + [0] * 4, (4, 1)))),
