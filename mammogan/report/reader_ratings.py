@@ -67,10 +67,11 @@ def roc(study: StudyAnswers) -> Iterator[Item]:
     if aucs.left_out:
         yield filled(WORDS["left_out"], readers=", ".join(aucs.left_out))
     described = [numbers({f"auc.{name}": intervals[name]}, p=c.p(0.5), of=c) for name, c in analysis.tests.items()]
-    described += [
-        numbers({f"auc.difference.{'.'.join(names)}": c.interval()}, p=c.p(), of=c)
-        for names, c in analysis.differences.items()
-    ]
+    for names, c in analysis.differences.items():
+        try:
+            described.append(numbers({f"auc.difference.{'.'.join(names)}": c.interval()}, p=c.p(), of=c))
+        except ParameterError as error:  # as where all answers are wrong: no two AUCs differ, and nothing varies
+            study.missing[f"the difference in AUC of {' and '.join(names)}"] = str(error)
     yield from described
     yield Table(WORDS["tables"]["roc"], pd.concat([table.frame for table in described], ignore_index=True))
     by_reader = _by_reader(aucs, analysis)
@@ -81,7 +82,10 @@ def roc(study: StudyAnswers) -> Iterator[Item]:
     rows = [(name, variance, WORDS["components"][name]) for name, variance in analysis.components.items()]
     components = pd.DataFrame(rows, columns=["component", "estimate", "meaning"])
     yield Table(WORDS["tables"]["components"], components, "components")
-    yield Table(filled(WORDS["tables"]["sizes"]), sizes(analysis), "sizes")
+    try:
+        yield Table(filled(WORDS["tables"]["sizes"]), sizes(analysis), "sizes")
+    except ParameterError as error:
+        study.missing["the size of the next study"] = str(error)
     yield TextFile("ratings.imrmc", mrmc.imrmc(rated, "Ratings of real (0) and synthetic (1) images"))
 
 

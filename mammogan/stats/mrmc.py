@@ -136,7 +136,12 @@ class Contrast:
             effect: true AUC less 1/2, or true difference.
             readers, cases: numbers of the planned study.
             level: level of the two-sided test.
+
+        Raises:
+            ParameterError: nothing varies, so that nothing is known of a planned study.
         """
+        if self.denominator <= 1e-12:
+            raise ParameterError("The ratings vary neither between readers nor cases; the size of a study needs both.")
         scale = self.cases / cases
         mean_square = self.variance_of_readers + scale * max(self.own, 0.0)
         # The planned study compares no more than two tests.

@@ -91,6 +91,18 @@ def test_a_report_of_single_images_and_two_generators(tmp_path: Path) -> None:
     assert sizes.columns.tolist() == ["readers", "AUC 0.55", "AUC 0.6", "AUC 0.7", "difference 0.1"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("right", [0, 1])
+def test_ratings_that_are_all_right_or_all_wrong_have_a_report(tmp_path: Path, right: int) -> None:
+    study = rated(generators={"A": 0.3, "B": 1.2})
+    answer = np.where((study.table["is_synthetic"] == "yes") == bool(right), "synthetic", "real")
+    study.table = study.table.assign(answer=answer, correct=right)
+    assert "the size of the next study" in analyse(study, tmp_path).read_text()
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["study.auc.A"]["value"] == right and "study.auc.difference.A.B" not in found
+    assert "the difference in AUC of A and B" in study.missing
+
+
 def test_a_side_that_readers_prefer_is_found() -> None:
     rng = np.random.default_rng(0)
     table = answers().assign(chosen_side=lambda t: np.where(rng.random(len(t)) < 0.85, "left", t["real_side"]))
