@@ -29,8 +29,9 @@ pdf: setup
 links: setup
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
 
-# Tests are shared by as many processes as there are cores; a process that has none left takes some of another's.
-SHARED := -n logical --dist worksteal
+# Tests are shared by as many processes as there are cores, at most four for their memory; one that has none left takes
+# some of another's.
+SHARED := -n logical --maxprocesses 4 --dist worksteal
 
 test: setup lint
 	$(BIN)/python -m pytest $(SHARED)
