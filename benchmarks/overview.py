@@ -5,8 +5,6 @@ Run `make book PROFILE=reference` before; it writes .github/overview.png, of 120
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PIL import Image, ImageOps
 
 from mammogan.report.provenance import ROOT
@@ -15,13 +13,13 @@ SIZE, LEFT = (1200, 630), 712  # pixels, and those of the figure at the left
 FIGURES = ("05_reader_statistics/figures/readers.png", "02_progressive_training/figures/sixteen.png")
 
 
-def main(runs: Path = ROOT / "runs" / "reference", out: Path = ROOT / ".github" / "overview.png") -> None:
+def main() -> None:
     """Write both figures beside each other, each as large as its part allows, on white and on black."""
-    readers, sixteen = (Image.open(runs / figure).convert("RGB") for figure in FIGURES)
+    readers, sixteen = (Image.open(ROOT / "runs" / "reference" / figure).convert("RGB") for figure in FIGURES)
     picture = Image.new("RGB", SIZE, "white")
     picture.paste(ImageOps.pad(readers, (LEFT, SIZE[1]), Image.Resampling.LANCZOS, "white"), (0, 0))
     picture.paste(ImageOps.pad(sixteen, (SIZE[0] - LEFT, SIZE[1]), Image.Resampling.LANCZOS, "black"), (LEFT, 0))
-    picture.save(out, optimize=True)
+    picture.save(ROOT / ".github" / "overview.png", optimize=True)
 
 
 if __name__ == "__main__":

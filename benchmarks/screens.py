@@ -59,7 +59,7 @@ def photograph(page: Any, address: str, out: Path) -> list[Path]:
     page.check("input[value=trainee]")
     page.check("input[name=breast_specialist][value=yes]")
     page.check("input[name=screening][value=no]")
-    page.fill("#years", "3")
+    page.fill("#about-years", "3")
     page.click("#start")
     page.wait_for_selector("#right canvas")
     page.wait_for_timeout(1000)

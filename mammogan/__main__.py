@@ -1,6 +1,7 @@
 """The command line: `mammogan COMMAND --help` describes each command."""
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import typer
 
 from mammogan import __version__
 from mammogan.cli import alignment, archive, book, generator, inspection, study
-from mammogan.errors import MammoganError
+from mammogan.errors import MammoganError, ParameterError
 from mammogan.threads import prepare_threads
 
 INTERRUPTED = 130  # exit code after SIGINT
@@ -39,6 +40,13 @@ def _say_interrupted() -> None:
     print("Stopped; the same command continues.", file=sys.stderr)
 
 
+def _check_arguments() -> None:
+    """Refuse arguments that no file can store: what is not UTF-8 may only be the name of a file that is there."""
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= character <= "\udfff" for character in argument) and not os.path.lexists(argument):
+            raise ParameterError(f"The argument {argument!r} is not UTF-8; write it in UTF-8, or choose another name.")
+
+
 def main(run_app: Callable[[], None] = app) -> None:
     """Run a command. A `MammoganError` becomes one sentence, any other exception a traceback that asks for a report.
 
@@ -49,6 +57,7 @@ def main(run_app: Callable[[], None] = app) -> None:
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     prepare_threads()
     try:
+        _check_arguments()
         run_app()
     except KeyboardInterrupt:
         _say_interrupted()

@@ -6,6 +6,7 @@ A kill at any moment leaves the old content or the new one, never a part of eith
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mammogan.errors import MammoganError, OutputError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -61,11 +64,16 @@ def make_folder(path: Path) -> None:
 
 
 def lock(file: IO[Any] | int, failure: MammoganError) -> None:
-    """Lock an open file until it is closed, or raise `failure` where another process has locked it."""
+    """Lock an open file until it is closed, or raise `failure` where another process has locked it.
+
+    Some network file systems have no locks; a warning says so, and the work goes on.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise failure from None
+    except OSError as error:
+        log.warning("The file system has no locks (%s); this is not checked: %s", error.strerror, failure)
 
 
 def _real(path: Path) -> Path:

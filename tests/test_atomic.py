@@ -229,3 +229,15 @@ def test_a_file_that_another_process_locked_is_refused_with_the_given_error(tmp_
             atomic.lock(second, OutputError("busy"))
     with (tmp_path / "lock").open("w") as third:
         atomic.lock(third, OutputError("busy"))
+
+
+def test_a_file_system_without_locks_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(atomic.fcntl, "flock", no_locks)
+    with (tmp_path / "lock").open("w") as file:
+        atomic.lock(file, OutputError("Another process writes."))
+    assert "has no locks (No locks available); this is not checked: Another process writes." in caplog.text

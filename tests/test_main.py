@@ -249,3 +249,31 @@ def test_answers_below_a_file_cannot_be_written(call: Callable[..., Outcome], tm
     code, _, said = call("study", "analyse", "answers.csv", "--out", "file/x", "--simulations", "99")
     assert code == 1
     assert "file/x cannot be written" in said
+
+
+@pytest.mark.parametrize("arguments", [["study", "build", "R", "S", "--title", "\udcff"], ["phantom", "o\udcff"]])
+def test_arguments_that_are_not_utf_8_are_refused(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mammogan", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1 and "is not UTF-8; write it in UTF-8" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_may_have_a_name_that_is_not_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "s\udcff"
+    source.mkdir()
+    (source / "phantom.dcm").write_bytes(as_bytes(phantom()))
+    out = tmp_path / "store"
+    monkeypatch.setattr(
+        sys, "argv", ["mammogan", "ingest", str(source), "--store", str(out), "--height", "80", "--width", "64"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert len(Store.open(out)) == 1

@@ -217,8 +217,7 @@ def _table(header: list[str], widths: list[int], rows: list[list[list[nodes.Node
     group += [head, body]
     head += _row([[nodes.Text(text)] for text in header])
     body += [_row(cells) for cells in rows]
-    wide = " wide" if kind == "claims" else ""
-    before = f'<div class="table-scroll{wide}" role="group" aria-label="{header[0]}" tabindex="0">'
+    before = f'<div class="table-scroll" role="group" aria-label="{header[0]}" tabindex="0">'
     return [nodes.raw("", before, format="html"), table, nodes.raw("", "</div>", format="html")]
 
 

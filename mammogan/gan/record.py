@@ -32,10 +32,7 @@ class Lock:
         with atomic.writing(folder):
             file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         weakref.finalize(self, os.close, file)
-        try:
-            atomic.lock(file, RunError(f"Another process trains {folder}; wait for it or stop it."))
-        except OSError as error:
-            log.warning("%s has no locks (%s); see that no other process trains it.", folder, error.strerror)
+        atomic.lock(file, RunError(f"Another process trains {folder}; wait for it or stop it."))
 
 
 _locks: weakref.WeakValueDictionary[Path, Lock] = weakref.WeakValueDictionary()

@@ -78,6 +78,11 @@ class Contrast:
         return max(self.mean_square, self.own) + self.readers * self.shared
 
     @property
+    def is_constant(self) -> bool:
+        """Return True where nothing varies, neither between readers nor between cases."""
+        return self.denominator <= 1e-12
+
+    @property
     def error(self) -> float:
         """Standard error."""
         return float(np.sqrt(min(self.tests, 2) * self.denominator / self.readers))
@@ -105,7 +110,7 @@ class Contrast:
         Raises:
             ParameterError: nothing varies, at another AUC.
         """
-        if self.denominator <= 1e-12:
+        if self.is_constant:
             if self.tests > 1 or self.value not in (0.0, 1.0):
                 raise ParameterError("The ratings vary neither between readers nor cases; an interval needs both.")
             bound = ((1 - level) / 2) ** (1 / self.smallest)
@@ -119,7 +124,7 @@ class Contrast:
 
     def p(self, null: float = 0.0) -> float:
         """Return the two-sided P against a value, 1/2 for the AUC of guessing, 0 for a difference; see `interval`."""
-        if self.denominator <= 1e-12:
+        if self.is_constant:
             return 1.0 if self.value == null else float(2 * 0.5**self.smallest)
         distance = self.value - null
         if self.tests == 1:
@@ -140,7 +145,7 @@ class Contrast:
         Raises:
             ParameterError: nothing varies, so that nothing is known of a planned study.
         """
-        if self.denominator <= 1e-12:
+        if self.is_constant:
             raise ParameterError("The ratings vary neither between readers nor cases; the size of a study needs both.")
         scale = self.cases / cases
         mean_square = self.variance_of_readers + scale * max(self.own, 0.0)
