@@ -38,6 +38,7 @@ def test_a_pass_on_dask_is_a_pass_here(tmp_path: Path) -> None:
 
 def page_faults(images: np.ndarray) -> np.ndarray:
     """Process, and pages that it has had to be given so far, for every image."""
+    time.sleep(0.02)  # tasks that take no time would nearly all go to one worker, and no median of the other be known
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     return np.full((len(images), 2), [os.getpid(), faults])
 
@@ -46,9 +47,10 @@ def page_faults(images: np.ndarray) -> np.ndarray:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the memory of glibc can be told to stay")
 def test_a_worker_keeps_the_memory_of_its_images(tmp_path: Path) -> None:
     images = make_store(tmp_path / "store", 1, 1, size=(640, 512)).images()
-    found = map_images(images, page_faults, rows=np.zeros(320, int), workers=2)[::16]  # a row a task
+    found = map_images(images, page_faults, rows=np.zeros(640, int), workers=2)[::16]  # a row a task
     for worker in np.unique(found[:, 0]):
         more = np.diff(found[found[:, 0] == worker, 1])
+        assert len(more) >= 5
         # An image takes 160 pages, and a task 2,560 where each is asked for anew.
         assert np.median(more) < 160
 
