@@ -22,7 +22,7 @@ SHORT = {
 }  # fmt: skip
 # A target below all overfitting: augmentation sets in at once.
 AUGMENTED = {**SHORT, "condition": "view", "augment": -1.0, "augment_images": 500, "split": "train", "micro": 4}
-SMOOTH = {"resampling": "bilinear", "noise": True, "clip": True, "dequantize": True}
+SMOOTH = {"resampling": "bilinear", "noise": True, "clip": True, "dequantize": True, "edge_levels": 2}
 LATE = {"penalty_every": 3, "average_images": 100, "decay_images": 200}
 BY_VIEW = {
     **SHORT, "learning_rate": 0.001, "total_images": 448, "checkpoint_images": 0, "condition": "view", "noise": True,

@@ -163,10 +163,15 @@ class Detectors:
 
 
 def _largest(detector: str, real: pd.DataFrame, table: pd.DataFrame | None = None) -> np.ndarray:
-    """Return the largest surprise among a detector's facts; of the real images themselves without a table."""
+    """Return the largest surprise among a detector's facts; of the real images themselves without a table.
+
+    Facts that a table of an earlier version lacks are left out.
+    """
     sides = []
     for name in FACTS[detector]:
         fact = name.removeprefix("+")
+        if fact not in real or (table is not None and fact not in table):
+            continue
         for sign in (1, -1) if name == fact else (1,):
             values = None if table is None else sign * table[fact].to_numpy()
             sides.append(surprise(sign * real[fact].to_numpy(), values))

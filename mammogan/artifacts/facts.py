@@ -25,11 +25,11 @@ FACTS: dict[str, tuple[str, ...]] = {
     "texture": ("fine", "coarse"),
     "specks": ("+speck", "+specks"),
     "repetition": ("+echo",),
-    "border": ("+frame",),
+    "border": ("+frame", "+rim"),
 }
 # The smallest difference that counts, where most real images have exactly none: a background of one gray level in a
 # thousand is not a frame, and one of a few in a thousand is not black.
-RESOLUTION = {"frame": 1 / 32, "background": 1 / 512}
+RESOLUTION = {"frame": 1 / 32, "background": 1 / 512, "rim": 1 / 512}
 RESOLUTION |= dict.fromkeys(("white", "black", "flat"), 0.01) | dict.fromkeys(("outside", "holes"), 0.005)
 THUMBNAIL = Size(20, 16)  # what is left of an image when only its anatomy counts
 THUMBNAIL_COLUMNS = [f"t{k}" for k in range(THUMBNAIL.height * THUMBNAIL.width)]
@@ -48,7 +48,7 @@ def image_facts(image: np.ndarray) -> dict[str, float]:
     facts = _outline(image, mask) | _pectoral(image, mask) | _saturation(image, mask) | _texture(image, mask)
     far = image[~ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 16, 3))]  # from the breast
     facts["background"] = float(np.quantile(far, 0.9)) if far.size else 0.0
-    facts["peak"], facts["echo"] = grid_peak(image), echo(image, mask)
+    facts["peak"], facts["echo"], facts["rim"] = grid_peak(image), echo(image, mask), rim(image, mask)
     return facts | {name: np.floor(facts[name] / step + 1e-9) * step for name, step in RESOLUTION.items()}
 
 
@@ -110,6 +110,21 @@ def _saturation(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         # A breast may reach the upper and lower edge near the chest wall; a frame is bright all along.
         "frame": float(np.quantile(edge, 0.5)),
     }
+
+
+def rim(image: np.ndarray, mask: np.ndarray) -> float:
+    """Return how much brighter the outermost row or column is than pixels further in, where no breast is near.
+
+    The largest mean over the three sides that are not the chest wall's. Convolutions that see zeros beyond the edge
+    leave such a line.
+    """
+    near = ndimage.binary_dilation(mask, iterations=max(image.shape[0] // 40, 2))
+    lines = []
+    for turned, covered in ((image, near), (image[::-1], near[::-1]), (image[:, ::-1].T, near[:, ::-1].T)):
+        far = ~covered[:4].any(0)
+        if far.sum() >= far.size // 8:
+            lines.append(float((turned[0] - turned[2:4].mean(0))[far].mean()))
+    return max(lines, default=0.0)
 
 
 def _texture(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:

@@ -25,7 +25,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "latent fmap_base fmap_max stable_images fade_images total_images batches learning_rate adam_eps repeats "
     "augment_images penalty_every": ("positive", lambda value: value > 0),
-    "levels first_level micro checkpoint_images checkpoint_minutes sample_images average_images decay_images seed": (
+    "levels first_level edge_levels micro checkpoint_images checkpoint_minutes sample_images average_images "
+    "decay_images seed": (
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -47,6 +48,8 @@ class Config:
         fused: scale inside the convolutions.
         resampling: filters that double and halve images and maps: "nearest" (and the mean of 2 x 2 pixels) as in the
             original, or "bilinear" (and [1 3 3 1] / 8), against lattices.
+        edge_levels: last levels at which G's convolutions see the pixels of the edge again beyond it and not zeros,
+            against lit rows and columns at the edge. At small levels zeros tell G where it is.
         noise: give G noise at every layer, with a learned strength per map, for texture that no latent vector states.
         clip: clip the images that G shows to D to the range of real ones, so that its black can be exact.
         dequantize: add noise of one gray level to real images, so that D cannot tell them by their grid of gray levels.
@@ -85,6 +88,7 @@ class Config:
     fmap_max: int = 512
     fused: bool = True
     resampling: str = "nearest"
+    edge_levels: int = 0
     noise: bool = False
     clip: bool = False
     dequantize: bool = False
@@ -154,7 +158,7 @@ class Config:
 
     def architecture(self, base: tuple[int, int]) -> Architecture:
         """Return the shape of the networks over a base grid."""
-        names = ("levels", "latent", "fmap_base", "fmap_max", "fused", "resampling", "noise")
+        names = ("levels", "latent", "fmap_base", "fmap_max", "fused", "resampling", "edge_levels", "noise")
         values = {name: getattr(self, name) for name in names}
         labels = sum(map(len, self.conditions.values()))
         return Architecture(base=base, channels=VIEWS[self.views], labels=labels, **values)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mammogan.errors import ParameterError
 from mammogan.gan.ops.activation import EPS, activate, normalize_activated
-from mammogan.gan.ops.conv2d_gradfix import convolve
+from mammogan.gan.ops.conv2d_gradfix import Kind, convolve
 from mammogan.types import Size
 
 GROUP = 4  # images over which D computes a standard deviation, networks.py:127
@@ -36,6 +36,8 @@ class Architecture:
         fmap_base, fmap_max: level l has min(fmap_base / 2^(l+1), fmap_max) feature maps (networks.py:150-167).
         fused: scale inside the convolution (True, the original's default) or as a step of its own.
         resampling: filters of doubling and halving, of `RESAMPLINGS`.
+        edge_levels: number of last levels at which G's convolutions see the pixels of the edge again beyond it, not
+            zeros; 0 is the original.
         noise: add noise to every map before its activation, with a learned strength per map (StyleGAN, Karras et al.
             2019, section 2).
         position_bias: the first layer has one bias per pixel, as in PyTorch ports, not one per map.
@@ -50,6 +52,7 @@ class Architecture:
     fmap_max: int = 512
     fused: bool = True
     resampling: str = "nearest"
+    edge_levels: int = 0
     noise: bool = False
     position_bias: bool = False
 
@@ -60,6 +63,10 @@ class Architecture:
     def size(self, level: int) -> Size:
         """Return the size of a level, pixels."""
         return Size(self.base[0] * 2**level, self.base[1] * 2**level)
+
+    def repeats_edge(self, level: int) -> bool:
+        """Return whether G's convolutions of a level see the pixels of the edge again beyond it."""
+        return level >= self.levels - self.edge_levels
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Architecture:
@@ -100,6 +107,21 @@ class Conv(Equalized):
         return convolve(x, self.scaled, self.bias)
 
 
+class EdgeConv(Conv):
+    """The same, but the pixels of the edge are repeated beyond it: (N, in, H, W) -> (N, out, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve_repeating_edge(x, self.scaled, self.bias)
+
+
+def convolve_repeating_edge(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Tensor:
+    """Convolve as `convolve` does, "same" or "up", with the pixels of the edge again beyond it in place of zeros."""
+    for axis in (2, 3):  # by parts, since PyTorch's derivative of a padding is not deterministic on a GPU
+        x = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, -1, 1)], axis)
+    added = 2 if kind == "up" else 1
+    return convolve(x, weight, bias, kind)[..., added:-added, added:-added]
+
+
 class ScalingConv(Equalized):
     """A 3 x 3 convolution that changes the size, fused or as a step of its own."""
 
@@ -115,10 +137,14 @@ class UpConv(ScalingConv):
     a filter follows.
     """
 
+    def __init__(self, incoming: int, outgoing: int, architecture: Architecture, repeats_edge: bool = False) -> None:
+        super().__init__(incoming, outgoing, architecture)
+        self.convolve = convolve_repeating_edge if repeats_edge else convolve
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
-            return convolve(self.resampling.double(x), self.scaled, self.bias)
-        return self.resampling.after_doubling(convolve(x, self.scaled, self.bias, "up"))
+            return self.convolve(self.resampling.double(x), self.scaled, self.bias)
+        return self.resampling.after_doubling(self.convolve(x, self.scaled, self.bias, "up"))
 
 
 class DownConv(ScalingConv):
@@ -253,10 +279,11 @@ class Generator(nn.Module):
         # One bias per map, added after the reshape; the gain corrects the dense layer's fan-in (networks.py:184-186).
         biases = a.maps(0) * (h * w if a.position_bias else 1)
         self.dense = Dense(a.maps(0) * h * w, a.latent + a.labels, gain=math.sqrt(2) / 4, bias=biases)
-        self.first = Conv(a.maps(0), a.maps(0), 3, 3)
+        convs = [EdgeConv if a.repeats_edge(level) else Conv for level in range(a.levels)]
+        self.first = convs[0](a.maps(0), a.maps(0), 3, 3)
         blocks = range(1, a.levels)
-        self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a) for level in blocks)
-        self.conv = nn.ModuleList(Conv(a.maps(level), a.maps(level), 3, 3) for level in blocks)
+        self.up = nn.ModuleList(UpConv(a.maps(level - 1), a.maps(level), a, a.repeats_edge(level)) for level in blocks)
+        self.conv = nn.ModuleList(convs[level](a.maps(level), a.maps(level), 3, 3) for level in blocks)
         self.to_image = nn.ModuleList(Conv(a.channels, a.maps(level), 1, 1, gain=1) for level in range(a.levels))
         if a.noise:  # two layers per level, which start without noise
             strengths = (nn.Parameter(torch.zeros(a.maps(layer // 2), 1, 1)) for layer in range(2 * a.levels))

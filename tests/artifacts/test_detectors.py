@@ -9,8 +9,9 @@ from planted_damage import plant
 from sklearn.metrics import roc_auc_score
 
 from mammogan.artifacts.detectors import DETECTORS, Detectors, surprise
-from mammogan.artifacts.facts import facts_table
+from mammogan.artifacts.facts import facts_table, rim
 from mammogan.data.images import Images
+from mammogan.data.segmentation import oriented
 from mammogan.data.store import quantize
 
 
@@ -74,6 +75,25 @@ def test_texture_along_the_axes_and_a_lit_background_are_found(population: Image
     assert (clean[["grid", "background"]] >= 2).mean().max() < 0.2
     assert (woven["grid"] >= 2).all()
     assert (hazy["background"] >= 2).all() and (hazy["grid"] >= 2).mean() < 0.2
+
+
+def test_a_faint_line_along_one_side_is_found(population: Images, facts: pd.DataFrame) -> None:
+    """Zeros beyond the edge, which a generator's convolutions see, leave one."""
+    detectors = Detectors(facts[:48], population.patients[:48], population.views[:48])
+    later = np.stack([oriented(image) for image in population.pixels[48:]])
+    assert (detectors.scores(facts[48:])["border"] >= 2).mean() < 0.1
+    for side in (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, -1]):
+        lit = later.copy()
+        lit[side] += 12  # of 4095
+        assert (detectors.scores(facts_table(lit, 12))["border"] >= 2).mean() > 0.9
+    # The chest wall may be lit, and a side that the breast covers says nothing.
+    walled = later.copy()
+    walled[:, :, 0] += 400
+    assert (facts_table(walled, 12)["rim"] == facts["rim"][48:].to_numpy()).all()
+    assert rim(np.full((80, 64), 0.5), np.ones((80, 64), bool)) == 0
+    # Tables of earlier versions lack the line.
+    earlier = Detectors(facts[:48].drop(columns="rim"), population.patients[:48], population.views[:48])
+    assert (earlier.scores(facts_table(lit, 12))["border"] < 2).all()
 
 
 def test_no_image_is_its_own_neighbor(population: Images, facts: pd.DataFrame) -> None:

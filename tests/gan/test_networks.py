@@ -36,11 +36,11 @@ def norm(x: torch.Tensor) -> torch.Tensor:
     return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
 
 
-def plain_conv(layer: nn.Module, x: torch.Tensor, gain: float = 2**0.5) -> torch.Tensor:
+def plain_conv(layer: nn.Module, x: torch.Tensor, gain: float = 2**0.5, beyond: str = "constant") -> torch.Tensor:
     """A convolution by its definition: weight scaled, then a sum over shifted copies."""
     weight = layer.weight * gain / np.sqrt(layer.weight[0].numel())
     reach = weight.shape[-1] // 2
-    padded = F.pad(x, (reach,) * 4)
+    padded = F.pad(x, (reach,) * 4, mode=beyond)
     h, w = x.shape[2:]
     out = 0
     for dy in range(weight.shape[2]):
@@ -89,6 +89,8 @@ def plain_generator(
 ) -> torch.Tensor:
     maps, (h, w), kind = g.architecture.maps(0), g.architecture.base, g.architecture.resampling
     fused = g.architecture.fused
+    # What lies beyond the edge at each level: zeros, or its pixels again.
+    beyond = ["constant"] * (g.architecture.levels - g.architecture.edge_levels) + ["replicate"] * 9
     layer = iter(range(2 * g.architecture.levels))
 
     def noisy(x: torch.Tensor) -> torch.Tensor:
@@ -98,14 +100,14 @@ def plain_generator(
     weight = g.dense.weight * (2**0.5 / 4) / np.sqrt(g.architecture.latent)
     x = (norm(z) @ weight.T).reshape(-1, maps, h, w)
     x = norm(lrelu(noisy(bias(g.dense, x))))
-    x = norm(lrelu(noisy(bias(g.first, plain_conv(g.first, x)))))
+    x = norm(lrelu(noisy(bias(g.first, plain_conv(g.first, x, beyond=beyond[0])))))
     pictures = [bias(g.to_image[0], plain_conv(g.to_image[0], x, 1))]
     for stage in range(level):
         # Fused, the filter follows the convolution: the two commute but at the edges.
         x = grow(x, "nearest" if fused else kind)
-        x = bias(g.up[stage], plain_conv(g.up[stage], x))
+        x = bias(g.up[stage], plain_conv(g.up[stage], x, beyond=beyond[stage + 1]))
         x = norm(lrelu(noisy(smooth(x) if fused and kind == "bilinear" else x)))
-        x = norm(lrelu(noisy(bias(g.conv[stage], plain_conv(g.conv[stage], x)))))
+        x = norm(lrelu(noisy(bias(g.conv[stage], plain_conv(g.conv[stage], x, beyond=beyond[stage + 1])))))
         pictures.append(bias(g.to_image[stage + 1], plain_conv(g.to_image[stage + 1], x, 1)))
     return pictures[level] if level == 0 else (1 - alpha) * grow(pictures[level - 1], kind) + alpha * pictures[level]
 
@@ -142,11 +144,14 @@ def plain_discriminator(d: Discriminator, image: torch.Tensor, level: int, alpha
     return (x @ (d.score.weight / d.score.weight.shape[1] ** 0.5).T + d.score.bias)[:, 0]
 
 
+@pytest.mark.parametrize("edge_levels", [0, 1, 3])
 @pytest.mark.parametrize(("fused", "resampling"), list(product((True, False), ("nearest", "bilinear"))))
 @pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (1, 0.0), (1, 0.4), (2, 0.7), (2, 1.0)])
-def test_networks_equal_the_plain_reference(fused: bool, resampling: str, level: int, alpha: float) -> None:
+def test_networks_equal_the_plain_reference(
+    fused: bool, resampling: str, edge_levels: int, level: int, alpha: float
+) -> None:
     torch.manual_seed(0)
-    architecture = replace(TINY, fused=fused, resampling=resampling)
+    architecture = replace(TINY, fused=fused, resampling=resampling, edge_levels=edge_levels)
     g, d = Generator(architecture).double(), Discriminator(architecture).double()
     for parameter in [*g.parameters(), *d.parameters()]:
         nn.init.normal_(parameter)  # biases too: zeros would hide where they are added
@@ -214,15 +219,28 @@ def test_clipped_pixels_may_come_back() -> None:
 def test_fused_scaling_is_scaling_and_convolution() -> None:
     torch.manual_seed(1)
     x = torch.randn(2, 3, 10, 8, dtype=torch.float64)
-    fused, plain = (UpConv(3, 5, replace(TINY, fused=fused)).double() for fused in (True, False))
-    plain.load_state_dict(fused.state_dict())
-    torch.testing.assert_close(fused(x), plain(x), rtol=1e-12, atol=1e-12)
+    for repeats_edge in (False, True):
+        fused, plain = (UpConv(3, 5, replace(TINY, fused=fused), repeats_edge).double() for fused in (True, False))
+        plain.load_state_dict(fused.state_dict())
+        torch.testing.assert_close(fused(x), plain(x), rtol=1e-12, atol=1e-12)
     # Halving and convolving commute; halving and activating do not.
     fused, plain = (DownConv(3, 5, replace(TINY, fused=fused)).double() for fused in (True, False))
     plain.load_state_dict(fused.state_dict())
     torch.testing.assert_close(fused(x), lrelu(shrink(plain_conv(fused, x))), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(plain(x), shrink(lrelu(plain_conv(plain, x))), rtol=1e-12, atol=1e-12)
     assert (fused(x) - plain(x)).abs().max() > 0.01
+
+
+def test_an_even_image_stays_even_where_the_edge_is_repeated() -> None:
+    torch.manual_seed(0)
+    for edge_levels, is_even in ((3, True), (0, False)):
+        g = Generator(replace(TINY, edge_levels=edge_levels, position_bias=False)).double()
+        nn.init.zeros_(g.dense.weight)  # the same in every pixel
+        for parameter in g.parameters():
+            if parameter.dim() == 1:
+                nn.init.normal_(parameter)
+        image = g(torch.randn(1, 6, dtype=torch.float64), 2)
+        assert (image.std().item() < 1e-12) == is_even
 
 
 def test_stddev_groups_are_strided() -> None:

@@ -68,6 +68,8 @@ def test_a_run_begins_with_the_networks_of_another(store: Store, finished: Path,
     )
     with pytest.raises(RunError, match="did not begin with that one"):
         Run.open(store, tmp_path / "run", late, start=tmp_path / "run")
+    edge = Run.open(store, tmp_path / "edge", late.changed({"edge_levels": 1}), start=finished)
+    assert torch.equal(edge.generator.dense.weight, before.part("generator")["dense.weight"])
     with pytest.raises(RunError, match="have another shape"):
         Run.open(store, tmp_path / "other", late.changed({"latent": 7}), start=finished)
     publish_run(finished, tmp_path / "published")
