@@ -7,7 +7,6 @@ import logging
 import math
 import os
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -279,8 +278,7 @@ def begin(start: Checkpoint, architecture: Architecture, networks: dict[str, nn.
     Raises:
         RunError: they have another shape, or the run lacks one.
     """
-    # What lies beyond the edge has no weights: networks trained with zeros may go on without them.
-    if replace(start.architecture, edge_levels=architecture.edge_levels) != architecture:
+    if not start.architecture.fits(architecture):
         raise RunError(
             f"The networks to start from have another shape ({start.architecture}) than the settings ask for; repeat "
             "the settings of their run."

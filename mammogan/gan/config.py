@@ -19,7 +19,7 @@ VIEWS = {"single": 1, "pair": 2}  # images that G draws from one latent vector
 # Settings that may differ when a run is continued. The first five change what it computes by no more than rounding.
 CHANGEABLE = (
     *("micro", "checkpoint_images", "checkpoint_minutes", "sample_images", "precision"),
-    *("learning_rate", "total_images"),  # of these two the latter may only grow
+    *("learning_rate", "edge_levels", "total_images"),  # the last of these may only grow
 )
 PRECISIONS = ("float32", "tf32", "bfloat16", "bfloat16,tf32")
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {

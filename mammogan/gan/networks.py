@@ -68,6 +68,10 @@ class Architecture:
         """Return whether G's convolutions of a level see the pixels of the edge again beyond it."""
         return level >= self.levels - self.edge_levels
 
+    def fits(self, other: Architecture) -> bool:
+        """Return whether networks of the other shape have the same weights; what lies beyond the edge has none."""
+        return replace(self, edge_levels=other.edge_levels) == other
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Architecture:
         """Return the architecture from its fields, as JSON stores them."""

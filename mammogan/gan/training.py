@@ -119,7 +119,7 @@ class Run:
         self._start = checkpoint.state.get("start", {})
         if start and checkpoints.origin(start) != self._start:
             raise RunError(f"The run in {self.folder} did not begin with that one; omit --from, or give another --out.")
-        if checkpoint.architecture != self.architecture:
+        if not checkpoint.architecture.fits(self.architecture):
             raise RunError(f"The networks in {self.folder} have another shape than its settings; give another --out.")
         state = checkpoint.state
         self.images, self.skipped = state["images"], state["skipped"]

@@ -59,12 +59,14 @@ def test_a_folder_is_locked_for_other_processes(store: Store, folder: Path) -> N
 @pytest.mark.slow
 def test_settings_that_change_are_recorded(store: Store, folder: Path) -> None:
     changes = {"learning_rate": 0.0005, "precision": "bfloat16", "total_images": 128, "checkpoint_minutes": 1}
+    changes["edge_levels"] = 2
     Run.open(store, folder, Config().changed({**FEW, **changes})).train()
     (entry,) = json.loads((folder / "config.json").read_text())["history"]
     assert entry["images"] == 64
     assert entry["changed"] == {
         "learning_rate": [[0.001, 0.002, 0.002], [0.0005] * 3],
         "precision": ["float32", "bfloat16"],
+        "edge_levels": [0, 2],
         "total_images": [64, 128],
     }
     lines = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
