@@ -196,6 +196,7 @@ def test_the_first_chapter_shows_images_of_people_on_request_only(tmp_path: Path
     assert ("are not shown here" in str(outputs)) != show_real
 
 
+@pytest.mark.slow
 def test_a_change_in_the_data_folder_is_seen(root: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -237,6 +238,7 @@ def test_a_stage_needs_what_its_parameters_name(root: Path) -> None:
     assert "the stage 01_one" not in Pipeline("alone", root=root).key("02_two")
 
 
+@pytest.mark.slow
 def test_stages_that_do_not_need_each_other_run_together(root: Path) -> None:
     """Each waits for a file that the other writes."""
     meet = """

@@ -94,6 +94,7 @@ def test_a_sheet_of_large_images_shows_means_of_their_pixels() -> None:
     assert set(np.unique(sheet[-GAP - 1280 : -GAP, GAP:-GAP])) <= {127, 128}
 
 
+@pytest.mark.slow
 def test_images_of_2560_x_2048_are_read_one_at_a_time(tmp_path: Path) -> None:
     def inspect(count: int) -> None:
         images = Drawn(count, (2560, 2048))

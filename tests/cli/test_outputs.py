@@ -78,6 +78,7 @@ def words(name: str, out: Path, copies: dict[str, Path]) -> list[str]:
     return [word.format(out=out, **copies) for word in COMMANDS[name][0].split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_force_replaces_nothing_but_output_of_the_same_command(
     call: Callable[..., tuple[int, str]], copies: dict[str, Path], tmp_path: Path, name: str
@@ -192,6 +193,7 @@ def test_stores_next_to_a_comparison_are_not_replaced_where_they_are_inputs(
     assert content(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_table_of_answers_replaces_only_a_table_of_answers(
     call: Callable[..., tuple[int, str]], copies: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_the_background_of_a_film_is_gray_and_smooth(film: np.ndarray, breast: n
     assert film_background(breast[200:440, :200]) is None  # tissue alone
 
 
+@pytest.mark.slow
 def test_a_film_is_stored_on_its_own_gray(scans: dict[str, np.ndarray], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(np.uint8(np.rint(scans["faint row"] * 255))).save(tmp_path / "in" / "a.pgm")

@@ -45,6 +45,7 @@ def test_a_folder_is_judged_by_its_images(pair: tuple[Store, Store], tmp_path: P
     assert Source.at(tmp_path / "pngs").kind == "pictures"
 
 
+@pytest.mark.slow
 def test_only_the_synthetic_side_may_be_drawn_by_a_program(phantoms: Path, tmp_path: Path) -> None:
     for name in ("0.dcm", "1.png"):
         source = drawn(tmp_path / name)

@@ -13,6 +13,7 @@ from mammogan.data.metadata import LabelSource
 from mammogan.data.phantom.render import render
 
 
+@pytest.mark.slow
 def test_film_scans_through_the_whole_ingest(tmp_path: Path) -> None:
     breast = render(5, 2, "CC", "L", height=640, width=512).shown.astype(np.float32)
     source = tmp_path / "films"

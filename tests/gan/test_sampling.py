@@ -67,6 +67,7 @@ def test_a_chosen_view_reaches_the_generator_and_keeps_the_vectors(run: Path) ->
         sampler.only(view="ML")
 
 
+@pytest.mark.slow
 def test_both_views_of_a_breast_come_from_one_vector(pair_run: Path, store: Store, tmp_path: Path) -> None:
     sampler = Sampler.open(pair_run)
     drawn = np.stack(list(sampler.draw(140, 5)))

@@ -53,6 +53,7 @@ def test_killed_run_with_augmentation_ends_bit_for_bit_where_an_unbroken_one_end
     assert checkpoints.trained(tmp_path / "whole").state["augment_p"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_networks_of_another(store: Store, finished: Path, tmp_path: Path) -> None:
     late = Config().changed({**SHORT, "first_level": 1, "total_images": 64})
     run = Run.open(store, tmp_path / "run", late, start=finished)

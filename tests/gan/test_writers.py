@@ -78,6 +78,7 @@ def test_dciodvfy_finds_nothing_but_the_mark_that_it_does_not_know(run: Path, tm
         assert all("(0x0008,0x001c)" in line for line in errors), errors
 
 
+@pytest.mark.slow
 def test_a_pair_is_one_study_of_one_patient(pair_run: Path, tmp_path: Path) -> None:
     folder = sample(pair_run, tmp_path / "dicom", Draw(4, 5), "dicom")
     table, images = read_table(folder), list(Sampler.open(pair_run).draw(4, 5))

@@ -72,6 +72,7 @@ def patients_of(rng: np.random.Generator, patients: int, views: int, d: int = 6)
     return rng.normal(size=(patients, d))[group] + 0.3 * rng.normal(size=(len(group), d)), group
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [True, False])
 def test_p_values_are_uniform_and_intervals_cover_where_patients_have_several_images(
     held: bool, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def test_every_section_writes_finite_numbers(images: np.ndarray, tmp_path: Path)
     assert low < entries["alignment.swd.20x16.real"]["value"] < high
 
 
+@pytest.mark.slow
 def test_copies_are_found_and_named_by_their_rows(images: np.ndarray) -> None:
     def worst(comparison: Comparison) -> pd.DataFrame:
         return copies.memorization_section(comparison, copies.search(comparison)).rows

@@ -50,6 +50,7 @@ def test_rates_of_table_4_and_what_its_first_row_should_be(results: Results) -> 
     assert kept["deviation.first"] < printed.TABLE4[0].deviation < kept["deviation.all"]
 
 
+@pytest.mark.slow
 def test_table_4_allows_the_p_value_of_radiologists_against_others(results: Results) -> None:
     """Kruskal-Wallis P over all histograms, some of them by SciPy on the scores; the printed one is among them."""
     found = table4.reconstruct()

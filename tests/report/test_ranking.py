@@ -31,6 +31,7 @@ def test_differences_are_those_of_the_same_draws() -> None:
     assert by_name.loc[[("KID", "a", "b")], "ceiling"].iloc[0] == 0  # two sets of real images
 
 
+@pytest.mark.slow
 def test_a_blurred_set_comes_after_its_original_and_a_copy_of_it_does_not_differ() -> None:
     images = pictures(80, 40, 32)
     real, good = images[:40], images[40:]

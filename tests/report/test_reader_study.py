@@ -31,6 +31,7 @@ from mammogan.stats.proportions import Clustered, exact_interval
 from mammogan.stats.responses import NEEDED, check_responses
 
 
+@pytest.mark.slow
 def test_the_report_holds_every_section(tmp_path: Path) -> None:
     study = StudyAnswers(check_responses(answers().astype(str)), simulations=200, margin=0.2)
     page = analyse(study, tmp_path).read_text()
@@ -42,6 +43,7 @@ def test_the_report_holds_every_section(tmp_path: Path) -> None:
     assert "nan" not in page.lower().replace("nan<", "")
 
 
+@pytest.mark.slow
 def test_three_columns_are_enough(tmp_path: Path) -> None:
     table = answers().iloc[: READERS * QUESTIONS][list(NEEDED)].astype(str)
     study = StudyAnswers(check_responses(table), simulations=99)
@@ -79,6 +81,7 @@ def test_numbers_of_several_studies_and_the_note_they_carry(tmp_path: Path) -> N
     assert "chapter.again.fit.p" in json.loads((tmp_path / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_numbers_equal_scipy(tmp_path: Path) -> None:
     study = StudyAnswers(check_responses(answers().astype(str)), simulations=200, margin=0.2)
     folder = analyse(study, tmp_path).parent

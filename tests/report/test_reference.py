@@ -136,6 +136,7 @@ def test_the_card_is_of_the_store_on_which_the_run_was_trained(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_origins_are_recognized_by_the_images(store: Store, tmp_path: Path) -> None:
     assert origin_of(store) == "phantoms"
     unknown = make_store(tmp_path / "unknown", 8, 1)

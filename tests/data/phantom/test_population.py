@@ -48,6 +48,7 @@ def test_files_show_what_was_drawn(phantoms: Path) -> None:
         assert read.facts["spacing_mm"] == pytest.approx(220 / 160)
 
 
+@pytest.mark.slow
 def test_a_population_that_was_cut_off_is_continued(phantoms: Path, tmp_path: Path) -> None:
     """No image is drawn twice, and the table loses the row that a kill cut short."""
     draw = partial(write_population, tmp_path, seed=7, height=160, width=128)

@@ -36,6 +36,7 @@ def test_chest_wall_and_background(laterality: str, view: str) -> None:
     assert shown.max() <= 1
 
 
+@pytest.mark.slow
 def test_both_views_of_a_breast_show_its_lesions() -> None:
     lists = [
         [render(0, number, view, "L", height=80, width=64).lesions for view in ("CC", "MLO")] for number in range(6)
