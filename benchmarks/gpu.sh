@@ -11,7 +11,7 @@
 set -euo pipefail
 : "${STORE:?is the store of real images}" "${OUT:?is the folder to write}"
 : "${RUN:=}" "${MINUTES:=8.5}" "${STEPS:=--paper}" "${DEVICE:=cuda}" "${LEVELS:=0 1 2 3 4 5 6 7 8}" "${PYTHON:=python3}"
-: "${SETTINGS:=batches=32 resampling=bilinear noise=true clip=true precision=bfloat16,tf32 channels_last=true}"
+: "${SETTINGS:=batches=32 resampling=bilinear noise=true clip=true edge_levels=3 precision=bfloat16,tf32 channels_last=true}"
 deadline=$($PYTHON -c "import time; print(int(time.time() + 60 * $MINUTES))")
 here=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,9 +23,18 @@ def words(name: str, file: str = "words.toml") -> dict[str, Any]:
     return tomllib.loads(files("mammogan.report").joinpath(file).read_text(encoding="utf-8"))[name]
 
 
+class _Sentences(string.Formatter):
+    """Format texts as `str.format` does, and by {name:P} a P value: "P = 0.034", "P < 0.001"."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "P":
+            return "P < 0.001" if value < 0.0005 else f"P = {value:.3f}"
+        return super().format_field(value, format_spec)
+
+
 def filled(text: str, **facts: object) -> str:
-    """Return a text of words.toml in one line, with facts in place of {names}."""
-    return " ".join(text.split()).format(**facts)
+    """Return a text of words.toml in one line, with facts in place of {names}, and "P = ..." in place of {name:P}."""
+    return _Sentences().format(" ".join(text.split()), **facts)
 
 
 def raised(number: str) -> str:
@@ -53,7 +63,7 @@ def described(chapter: str, numbers: Mapping[str, Number], **facts: object) -> d
         if match is None:
             raise KeyError(f"numbers.toml has no words for {chapter}.{key}")
         fmt, _, unit = entry[0].partition(" ")
-        label, how = (text.format(*match.groups(), **facts) for text in [*entry[1:], ""][:2])
+        label, how = (_Sentences().format(text, *match.groups(), **facts) for text in [*entry[1:], ""][:2])
         if isinstance(number, Sequence) and not isinstance(number, str):
             number = Value(number[0], number[1:])
         value = number if isinstance(number, Value) else Value(number)

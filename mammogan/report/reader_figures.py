@@ -45,9 +45,9 @@ def success_rates(table: pd.DataFrame, margin: float, width: float = WIDTH) -> F
     return figure
 
 
-def some(ticks: np.ndarray) -> np.ndarray:
-    """Return at most 21 of the ticks, as many as have room for their labels."""
-    return ticks[:: 1 + (len(ticks) - 1) // 21]
+def some(ticks: np.ndarray, most: int = 21) -> np.ndarray:
+    """Return at most so many of the ticks, evenly; 21 labels have room over the width of a page."""
+    return ticks[:: 1 + (len(ticks) - 1) // most]
 
 
 def question_rates(table: pd.DataFrame) -> Figure:
@@ -84,9 +84,10 @@ def score_distribution(table: pd.DataFrame, groups: dict[str, np.ndarray]) -> Fi
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6), layout="constrained")
     left.bar(table["right"], table["attempts"], color=SYNTHETIC, alpha=0.75, label="attempts")
-    left.plot(table["right"], table["by guessing"], "o-", color="0.2", ms=4, lw=1, label="guessing")
+    look = {"ms": min(4, 80 / len(table)), "lw": 1, "label": "guessing"}
+    left.plot(table["right"], table["by guessing"], "o-", color="0.2", **look)
     left.set(xlabel="right answers", ylabel="attempts")
-    left.set_xticks(some(table["right"].to_numpy()))
+    left.set_xticks(some(table["right"].to_numpy(), most=11))
     left.legend()
     rate = np.linspace(0, 1, 301)
     colors, lines = ["0.2", REAL, SYNTHETIC, *OTHERS], ["-", *LINES]

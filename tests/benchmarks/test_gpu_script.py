@@ -15,7 +15,7 @@ from mammogan.report.provenance import ROOT
 
 SETTINGS = (
     "levels=2 latent=8 fmap_base=32 fmap_max=8 batches=4 stable_images=8 fade_images=8 sample_images=0 "
-    "resampling=bilinear noise=true clip=true"
+    "resampling=bilinear noise=true clip=true edge_levels=1"
 )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from importlib.resources import files
 
 import pytest
 
 from mammogan.report.html import digits
-from mammogan.report.numbers import described, raised
+from mammogan.report.numbers import described, filled, raised
 from mammogan.report.results import Value
 from mammogan.types import Estimate
 
@@ -19,6 +20,14 @@ def test_keys_find_their_words() -> None:
     assert (values["spots.real.share"].unit, values["spots.real.share"].fmt) == ("%", ".0f")
     (value,) = described("readers", {"deviation.all": Value(0.16, None, 0.161, 0.0005)}, n=133).values()
     assert (value.label, value.paper, value.tolerance) == ("SD of 133 attempts (all)", 0.161, 0.0005)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(1, "P = 1.000"), (0.0344, "P = 0.034"), (0.0005, "P = 0.001"), (4e-70, "P < 0.001"), (math.nan, "P = nan")],
+)
+def test_a_p_value_is_never_0(p: float, text: str) -> None:
+    assert filled("here {p:P}\nand {n:.1f}", p=p, n=2) == f"here {text} and 2.0"
 
 
 def test_a_text_has_neither_format_nor_unit() -> None:
