@@ -94,6 +94,10 @@ def test_every_page(html: Path, browser: Any, scheme: str, width: int) -> None:
             assert box["x"] >= 0 and box["x"] + box["width"] <= width + 1
         if view.evaluate("document.documentElement.scrollWidth") > width + 1:
             wide.append(path.name)
+        if width < 400:  # rows are cards
+            cards = "table:is(.claims, .compare, .works) tbody tr"
+            share = "rows => rows.map(row => row.offsetWidth / row.closest('table').offsetWidth)"
+            assert min(view.eval_on_selector_all(cards, share), default=1) > 0.9, path
         for image in view.locator("img.dark-light").all():
             assert image.evaluate("e => getComputedStyle(e).filter") == "none"
         for link in view.eval_on_selector_all("a[href]", "links => links.map(l => l.href)"):
