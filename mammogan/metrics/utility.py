@@ -168,23 +168,47 @@ def draw_scores(predictions: Predictions, seed: int = 0) -> dict[tuple[str, str,
     return table
 
 
-def score_table(draws: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
-    """Return one row per classifier, arm, number of real images and score: value, low, high; from `draw_scores`."""
-    rows = []
+def rarer(tested: Labeled) -> int:
+    """Return the number of patients with an image of the class that fewer patients have."""
+    return min(len(np.unique(tested.patients[tested.labels == kind])) for kind in (True, False))
+
+
+def _interval(values: np.ndarray, least: float = 0.0) -> tuple[float, float, float]:
+    """Return the first of (1 + draws,) values with the percentiles 2.5 and 97.5 of the others, widened to hold it.
+
+    A calibration error is larger in most draws than in the sample. Where all draws are one value, as of an AUC of 1,
+    the interval reaches `least` to either side.
+    """
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    least = least if np.nanmax(values) - np.nanmin(values) < 1e-9 else 0.0
+    return float(values[0]), float(min(low, values[0] - least)), float(max(high, values[0] + least))
+
+
+def score_table(draws: Mapping[tuple[str, str, int], np.ndarray], patients: int) -> pd.DataFrame:
+    """Return one row per classifier, arm, number of real images and score: value, low, high; from `draw_scores`.
+
+    Args:
+        draws: scores of draws.
+        patients: see `rarer`. An AUC of 1 (or 0) in all draws has the interval of as many right (wrong) answers
+            (Clopper & Pearson).
+    """
+    rows, unseen = [], 1 - 0.025 ** (1 / patients)
     for (classifier, arm, size), values in draws.items():
         for number, name in enumerate(SCORES):
-            low, high = np.nanquantile(values[1:, number], [0.025, 0.975])
-            rows.append((classifier, arm, size, name, values[0, number], low, high))
+            sure = name == "AUC" and values[0, number] in (0.0, 1.0)
+            value, low, high = _interval(values[:, number], unseen if sure else 0.0)
+            rows.append((classifier, arm, size, name, value, max(low, 0.0), min(high, 1.0)))
     return pd.DataFrame(rows, columns=["classifier", "arm", "real", "score", "value", "low", "high"])
 
 
-def gain_table(draws: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
+def gain_table(draws: Mapping[tuple[str, str, int], np.ndarray], patients: int) -> pd.DataFrame:
     """Return the gain in AUC of each arm over as many real images alone, and of more real images, with intervals.
 
     Rows: classifier, real (number of images), arm ("200 real images" where more real ones replace the arm), gain, low,
-    high. Draws of seeds and patients are shared, so that gains are paired.
+    high. Draws of seeds and patients are shared, so that gains are paired. The gain of two AUCs of 1 is as uncertain as
+    these, see `score_table`.
     """
-    rows = []
+    rows, unseen = [], 1 - 0.025 ** (1 / patients)
     sizes = sorted({size for _, _, size in draws})
     for (classifier, arm, size), values in draws.items():
         base = draws[classifier, BASE, size][:, 0]
@@ -192,7 +216,6 @@ def gain_table(draws: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame
         if arm == BASE:
             compared |= {f"{more} real images": draws[classifier, BASE, more] for more in sizes if more > size}
         for name, other in compared.items():
-            gain = other[:, 0] - base
-            low, high = np.nanquantile(gain[1:], [0.025, 0.975])
-            rows.append((classifier, size, name, gain[0], low, high))
+            sure = base[0] == other[0, 0] and base[0] in (0.0, 1.0)
+            rows.append((classifier, size, name, *_interval(other[:, 0] - base, unseen if sure else 0.0)))
     return pd.DataFrame(rows, columns=["classifier", "real", "arm", "gain", "low", "high"])

@@ -27,7 +27,7 @@ from mammogan.report.alignment import Comparison, Section, moment_sections
 from mammogan.report.copies import PRUNED
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.ingest import outcomes
-from mammogan.report.numbers import filled, keep, words
+from mammogan.report.numbers import described, filled, keep, words
 from mammogan.report.results import Results
 from mammogan.report.summary import alignment_summary, keep_lines
 from mammogan.types import Progress, Size, no_progress
@@ -158,7 +158,10 @@ def _write(
         origins.append(Table(f"Outcome of the {kind} files", outcomes(store)))
     for section in sections:
         section.keep(results)
-    values = {key: value for section in sections for key, value in section.values.items()}
+    within = {f"repeated.{kind}": 100 * repeated(store) / len(store) for kind, store in zip(KINDS, stores, strict=True)}
+    keep(results, within)
+    values = described("alignment", within)
+    values |= {key: value for section in sections for key, value in section.values.items()}
     summary = keep_lines(results, alignment_summary(values, design.size, str(Size(*size))))
     results.save()
     shown = any(section.name == "memorization" for section in sections)
@@ -204,6 +207,12 @@ def stretch_notes(comparison: Comparison, stores: tuple[Store, Store]) -> Iterat
             )
 
 
+def repeated(store: Store) -> int:
+    """Return the number of images that are copies of others in the set, pixel by pixel."""
+    pixels = store.manifest["pixels"].dropna()
+    return len(pixels) - pixels.nunique()
+
+
 def notes(real: Store, synthetic: Store) -> Iterator[str]:
     """Yield what a reader must know about the two sets before believing a number."""
     for kind, store in zip(KINDS, (real, synthetic), strict=True):
@@ -215,8 +224,7 @@ def notes(real: Store, synthetic: Store) -> Iterator[str]:
         origin = store.attributes["made_by"]
         if origin.get("by") != "ingest" or origin.get("prepared"):
             yield f"The window of the {kind} images is not on record; they are used as they are."
-        pixels = store.manifest["pixels"].dropna()
-        if copied := len(pixels) - pixels.nunique():
+        if copied := repeated(store):
             yield f"{copied} {kind} images are copies of others in the set, pixel by pixel."
     shared = np.intersect1d(real.manifest["pixels"].dropna(), synthetic.manifest["pixels"].dropna())
     if len(shared):

@@ -177,8 +177,9 @@ def pruned_section(rows: pd.DataFrame, seed: int) -> Section:
 def pruning_figure(rows: pd.DataFrame) -> Figure:
     """Draw every score against the share of images dropped, from rows of `memorization.pruning`."""
     varied = rows.groupby("score", sort=False)["value"].agg(np.ptp) > 0  # a score that never changes has no panel
-    names = list(varied.index[varied])
-    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(WIDTH, 4), layout="constrained", sharex=True)
+    names = list(varied.index[varied]) or list(varied.index[:2])  # unless none does, as of constant images
+    shape = 2, -(-len(names) // 2)
+    figure, axes = plt.subplots(*shape, figsize=(WIDTH, 4), layout="constrained", sharex=True, squeeze=False)
     for name, axis in zip(names, axes.flat, strict=False):
         chosen = rows[rows["score"] == name]
         axis.errorbar(100 * chosen["share"], chosen["value"], chosen["sd"].fillna(0), color=SYNTHETIC, marker="o", ms=3)

@@ -227,7 +227,8 @@ def _write(folder: Path, scores: pd.DataFrame, design: ResamplingDesign) -> None
     first, texts = table.iloc[0], words("ranking")
     worse = int((table["outside"] != "").sum())
     facts = {"n": design.size, "seed": design.seed, "draws": design.draws, "count": len(table)}
-    facts |= {"first": first["generator"], "mean": first["mean_rank"], "worse": worse, "texture": fidelity.DRAWS}
+    facts |= {"first": first["generator"], "mean": first["mean_rank"], "texture": fidelity.DRAWS}
+    facts |= {"worse": worse, "others": len(table) - 1}
     lines.append(Line(DIFFERS if worse else NOTE, filled(texts["first" if worse else "open"], **facts), "ranking"))
     for generator in table["generator"]:
         files.append(f"generators/{generator}/report.html")

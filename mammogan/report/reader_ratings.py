@@ -107,7 +107,7 @@ def _by_reader(aucs: mrmc.ReaderAucs, analysis: mrmc.Analysis) -> pd.DataFrame:
     for t, test in enumerate(aucs.tests):
         for j, reader in enumerate(aucs.readers):
             auc, error = float(aucs.auc[t, j]), float(np.sqrt(aucs.covariance[t, j, t, j]))
-            rows.append((test, str(reader), auc, max(auc - 1.96 * error, 0.0), min(auc + 1.96 * error, 1.0)))
+            rows.append((test, str(reader), *mrmc.auc_interval(auc, 1.96 * error, aucs.smallest)))
         rows.append((test, "all", *analysis.tests[test].interval()))
     return pd.DataFrame(rows, columns=["test", "reader", "AUC", "low", "high"])
 

@@ -240,6 +240,8 @@ def groups(study: StudyAnswers) -> Iterator[Item]:
     for row in table.itertuples():
         key, counted = f"group.{row.group.replace(' ', '_')}", f"{row.successes} of {row.trials}"
         yield numbers({key: (row.rate, row.low, row.high)}, name=row.group, counts=counted, sd=row.sd)
+        if c := over[row.group]:
+            yield numbers({f"over_clusters.{key}": (c.rate, c.low, c.high)}, name=row.group, clusters=shared)
     yield Table("Groups (Table 4): rate, SD of attempts (1/n), exact interval; Holm over this table", marked(exact))
     if len(clusters):
         clusters.insert(5, "P (Holm)", rank_tests.holm(clusters["P"].to_numpy()))
@@ -276,7 +278,8 @@ def mixed_model(study: StudyAnswers) -> Iterator[Item]:
         why = "there is no column pair, real_id or synthetic_id, or hardly an image was shown twice"
         study.missing["images as random effects"] = why
     if not factors or y.min() == y.max():
-        study.missing["the mixed model"] = "all answers are the same, or no reader answered twice"
+        alike = "all answers are the same" if y.min() == y.max() else ""
+        study.missing["the mixed model"] = alike or "no two readers answered, or no reader or image has two answers"
         yield "No mixed model can be fitted."
         return
     centered = question - question.mean()
@@ -366,7 +369,8 @@ def analyse(study: StudyAnswers, out: str | Path, *, chapter: str = "study", pro
         progress("sections", number, len(sections), title)
         parts.append(write_section(section, study, results, title))
         plt.close("all")
-    summary = keep_lines(results, study_summary(results.values(), study.missing))
+    shared = listed(study.clusters) if study.clusters else ""
+    summary = keep_lines(results, study_summary(results.values(), study.missing, shared))
     results.save()
     adjustments = pd.DataFrame(WORDS["adjustment"].items(), columns=["family", "adjustment"])
     missing = pd.DataFrame(study.missing.items(), columns=["what", "why"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -136,10 +136,15 @@ def alignment_summary(values: Values, n: int, size: str) -> list[Line]:
             named = ", ".join(answer.count(where) for answer in some)
             lines.append(Line(status, filled(text[key], named=named), some[0].link))
     copies, levels = _copies(values, text, n), list(_levels(values, text))
+    within, expected = (float(values.get(f"repeated.{kind}", Value(0)).value) for kind in ("synthetic", "real"))
+    if within > expected:
+        copies = replace(copies, text=f"{copies.text} {filled(text['repeated'], within=within)}")
     lines += [copies, *levels]
     kinds = {answer.name: answer.link for answer in apart}
     if any(line.status == DIFFERS for line in levels):
         kinds["number of gray levels"] = "levels"
+    if within > expected:
+        kinds["images that repeat each other"] = "images"
     repeated = copies.status == DIFFERS
     case = "differ" if kinds else "copies" if repeated else "nearer" if nearer else "alike"
     if repeated:  # they make every other number too good, and are to be looked at first
@@ -204,12 +209,13 @@ def _levels(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
         yield Line(DIFFERS if differ else AGREES, filled(text[key], **facts), LINKS["levels"])
 
 
-def study_summary(values: Values, missing: Mapping[str, str]) -> list[Line]:
+def study_summary(values: Values, missing: Mapping[str, str], clusters: str = "") -> list[Line]:
     """Return the summary of the analysis of a reader study.
 
     Args:
         values: values of its sections by key.
         missing: {analysis that was left out: reason}.
+        clusters: what several answers share, as "readers and images"; "" where nothing is.
     """
     text = words("summary")["study"]
     rate = values.get("clustered.rate", values["rate"])
@@ -223,6 +229,7 @@ def study_summary(values: Values, missing: Mapping[str, str]) -> list[Line]:
     ]
     effect = float(values["design_effect"].value)
     independent = float(values["answers"].value) / effect
+    facts |= {"shared": f"{clusters} as clusters" if clusters else "as no two readers and no image have two answers"}
     lines.append(Line(NOTE, filled(text["independent"], effect=effect, independent=independent, **facts), "overall"))
     lines += [*_groups(values, text), *_ratings(values, text), *_tests(values, text)]
     last = []
@@ -235,11 +242,17 @@ def study_summary(values: Values, missing: Mapping[str, str]) -> list[Line]:
 
 
 def _groups(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
-    """Yield the line on groups of readers: it differs where more than a tenth of them do from one half."""
-    groups = {value.label: value for key, value in values.items() if key.startswith("group.")}
-    if len(groups) > 1:
+    """Yield the line on groups of readers: it differs where more than a tenth of them do from one half.
+
+    A group differs where both of its intervals exclude one half. The line quotes that over clusters, if there is one.
+    """
+    exact = {key: value for key, value in values.items() if key.startswith("group.")}
+    if len(exact) > 1:
+        over = {key: values.get(f"over_clusters.{key}", value) for key, value in exact.items()}
+        groups = {value.label: replace(over[key], label=value.label) for key, value in exact.items()}
         ordered = sorted(groups, key=lambda name: float(groups[name].value))
-        differ = [name for name in groups if standing(groups[name].interval or (0, 1), equal=0.5)]
+        both = ((exact[key], over[key]) for key in exact)
+        differ = [key for key in both if all(standing(each.interval or (0, 1), equal=0.5) for each in key)]
         facts: dict[str, object] = {"count": len(groups), "differ": len(differ)}
         for end, name in (("low", ordered[0]), ("high", ordered[-1])):
             facts |= {end: name, f"{end}_rate": quoted(groups[name])}

@@ -23,7 +23,7 @@ from mammogan.metrics.classifiers import Classifier, Labeled
 from mammogan.metrics.distances import blocks
 from mammogan.metrics.features import centered, extract, mirrored, pixel_features, pixel_size
 from mammogan.metrics.memorization import Memorization, audit
-from mammogan.metrics.utility import ARMS, BASE, draw_scores, gain_table, predict, score_table
+from mammogan.metrics.utility import ARMS, BASE, draw_scores, gain_table, predict, rarer, score_table
 from mammogan.report import style
 from mammogan.report.html import Part, Picture, Table, write_page
 from mammogan.report.numbers import Number, described, filled, words
@@ -254,7 +254,8 @@ def measure(
         "copies": int((~usable).sum()),
         "seeds": settings.seeds,
     }
-    return Utility(score_table(draws), gain_table(draws), copies, facts)
+    patients = rarer(tested)
+    return Utility(score_table(draws, patients), gain_table(draws, patients), copies, facts)
 
 
 def interval_column(table: pd.DataFrame, name: str, fmt: str) -> pd.DataFrame:

@@ -37,6 +37,10 @@ def agreement(units: np.ndarray, answers: np.ndarray, *, draws: int = 2000, seed
         draws: bootstrap samples of units; those in which all answers are the same are left out.
         seed: random seed of the bootstrap.
 
+    Where all answers to each unit agree, no sample differs: the lower bound is then that of the exact upper bound of
+    the share of units whose answers do not (Clopper & Pearson), each as far apart as two answers can be; a project
+    choice.
+
     Raises:
         ParameterError: fewer than two units have two answers, or all of these are the same.
     """
@@ -52,6 +56,10 @@ def agreement(units: np.ndarray, answers: np.ndarray, *, draws: int = 2000, seed
     sizes = counts.sum(1)
     kappa = float(fleiss_kappa(counts)) if np.ptp(sizes) == 0 else None
     alpha = _alpha(counts)
+    if alpha == 1:
+        n, totals = sizes.sum(), counts.sum(0)
+        expected = (n**2 - (totals**2).sum()) / (n * (n - 1))
+        low = 1 - (1 - 0.025 ** (1 / len(counts))) / expected
     return Agreement(
         Estimate(alpha, float(min(low, alpha)), float(max(high, alpha))), kappa, len(counts), int(sizes.sum())
     )

@@ -62,9 +62,11 @@ def bayes_factor(successes: float, trials: float, *, prior: float = 1.0, margin:
         return float(np.exp(-trials * np.log(2) - special.betaln(a, b) + special.betaln(prior, prior)))
 
     def odds(left: float, right: float) -> float:
-        below, above = special.betainc(left, right, 0.5 - margin), special.betaincc(left, right, 0.5 + margin)
-        inside = special.betainc(left, right, 0.5 + margin) - below
-        return float(inside / max(below + above, 1e-300))
+        if left > right:  # by symmetry; of a rate below 1/2 the upper tails are small, and their difference is exact
+            left, right = right, left
+        above, from_below = (special.betaincc(left, right, 0.5 + side) for side in (margin, -margin))
+        outside = special.betainc(left, right, 0.5 - margin) + above
+        return float((from_below - above) / max(outside, 1e-300))
 
     return odds(a, b) / odds(prior, prior)
 

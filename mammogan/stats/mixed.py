@@ -201,12 +201,14 @@ def mixed_logistic(
     deviations = np.abs(best[k:])
     # Covariates in units of their standard deviation, the intercept as it is.
     effects = np.abs(best[:k]) * np.where(x.std(0) > 0, x.std(0), 1.0)
-    for name, size in zip([*columns, *names], [*effects, *deviations], strict=True):
-        if size > SEPARATED:
-            raise ParameterError(
-                f"Answers are separated (by {name!r}): right and wrong ones are told apart with hardly an exception, "
-                "and the mixed model has no finite estimate; use the exact binomial and the interval over clusters."
-            )
+    sizes = dict(zip([*columns, *names], [*effects, *deviations], strict=True))
+    if max(sizes.values()) > SEPARATED:
+        del sizes["intercept"]  # what separates answers drives it out, too
+        raise ParameterError(
+            f"Answers are separated (by {max(sizes, key=lambda name: sizes[name])!r}): right and wrong ones are told "
+            "apart with hardly an exception, and the mixed model has no finite estimate; use the exact binomial and "
+            "the interval over clusters."
+        )
     laplace = _Laplace(y, x, factors)
     errors = np.sqrt(np.diag(np.linalg.inv(_curvature(lambda b: laplace(b, deviations), best[:k]) / 2)))
     coefficients = {name: Coefficient(float(b), float(e)) for name, b, e in zip(columns, best[:k], errors, strict=True)}

@@ -46,6 +46,26 @@ class ReaderAucs:
     left_out: list[str]
 
 
+def auc_interval(auc: float, step: float, smallest: int, level: float = 0.95) -> Estimate:
+    """Return an AUC with its interval, symmetric in log odds.
+
+    An AUC of 1 (or 0) has no standard error; its interval is that of as many right (wrong) answers as the smaller class
+    has cases (Clopper & Pearson).
+
+    Args:
+        auc: area under the ROC curve.
+        step: its standard error times a quantile.
+        smallest: cases of the smaller class.
+        level: confidence level, of an AUC of 0 or 1.
+    """
+    if auc in (0.0, 1.0):
+        bound = ((1 - level) / 2) ** (1 / smallest)
+        return Estimate(auc, bound if auc else 0.0, 1.0 if auc else 1 - bound)
+    odds, slope = special.logit(auc), auc * (1 - auc)
+    low, high = special.expit([odds - step / slope, odds + step / slope])
+    return Estimate(auc, float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Contrast:
     """An AUC averaged over readers, or a difference of two: both have an error of the same structure.
@@ -104,8 +124,7 @@ class Contrast:
         """Return the value with its interval: of an AUC on the scale of its log odds, of a difference symmetric.
 
         The symmetric interval of an AUC, which MRMCaov and RJafroc print, covers less for few cases at a high AUC
-        (book/benchmarks.md). An AUC of 1 (or 0) of every reader has no standard error; its interval is that of as many
-        right (wrong) answers as the smaller class has cases (Clopper & Pearson).
+        (book/benchmarks.md); see `auc_interval`.
 
         Raises:
             ParameterError: nothing varies, at another AUC.
@@ -113,14 +132,11 @@ class Contrast:
         if self.is_constant:
             if self.tests > 1 or self.value not in (0.0, 1.0):
                 raise ParameterError("The ratings vary neither between readers nor cases; an interval needs both.")
-            bound = ((1 - level) / 2) ** (1 / self.smallest)
-            return Estimate(self.value, bound if self.value else 0.0, 1.0 if self.value else 1 - bound)
+            return auc_interval(self.value, 0.0, self.smallest, level)
         step = stats.t.ppf(0.5 + level / 2, self.df) * self.error
         if self.tests > 1:
             return Estimate(self.value, float(max(self.value - step, -1.0)), float(min(self.value + step, 1.0)))
-        odds, slope = special.logit(self.value), self.value * (1 - self.value)
-        low, high = special.expit([odds - step / slope, odds + step / slope])
-        return Estimate(self.value, float(low), float(high))
+        return auc_interval(self.value, step, self.smallest, level)
 
     def p(self, null: float = 0.0) -> float:
         """Return the two-sided P against a value, 1/2 for the AUC of guessing, 0 for a difference; see `interval`."""

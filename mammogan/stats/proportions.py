@@ -264,10 +264,14 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
     The null is at the border of the parameter space: P is half of the chi-square's tail (Self & Liang 1987).
 
     Raises:
-        ParameterError: all answers are right, or all are wrong: every overdispersion is then as likely as any other.
+        ParameterError: all answers are right, all are wrong, or attempts have one question: every overdispersion is
+            then as likely as any other.
     """
-    if not 0 < np.sum(scores) < questions * len(scores):
-        raise ParameterError("All answers are the same; an overdispersion of scores needs right and wrong ones.")
+    if questions < 2 or not 0 < np.sum(scores) < questions * len(scores):
+        raise ParameterError(
+            "All answers are the same, or an attempt has one question; an overdispersion of scores needs right and "
+            "wrong answers to two questions or more."
+        )
     score, readers = np.unique(np.asarray(scores), return_counts=True)
 
     def negative(parameters: np.ndarray) -> float:

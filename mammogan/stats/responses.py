@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 from pathlib import Path
 
@@ -61,6 +62,7 @@ TRUE, FALSE = ("true", "yes", "wahr", "vrai", "vero", "verdadero"), ("false", "n
 TRUTH = {**dict.fromkeys(TRUE, "1"), **dict.fromkeys(FALSE, "0")}
 SAID = {**dict.fromkeys((*TRUE, "1", "1.0"), "yes"), **dict.fromkeys((*FALSE, "0", "0.0"), "no")}
 NUMBERS = ("question", "correct", "seconds", "years", "confidence", "checks_answered", "checks_right")
+INVISIBLE = "[\u200b\u2060\ufeff]"  # zero-width space, word joiner, byte order mark
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -85,17 +87,29 @@ def read_responses(path: str | Path) -> pd.DataFrame:
         if first.lower().startswith("sep="):  # a line for spreadsheets
             first, text = rest.partition("\n")[0], rest
         separator = max(SEPARATORS, key=first.count)
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, pd.errors.ParserError):
+        # pandas takes the first columns for row names where rows are longer than the header.
+        header, *rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+    except (ValueError, csv.Error):
         raise TableError(f"{path} is not a CSV in UTF-8; write it again as one.") from None
-    table = table.fillna("").rename(columns=lambda name: str(name).strip())
+    names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
+    names = [name.lower() if name.lower() in {*COLUMNS, *MORE_COLUMNS} else name for name in names]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TableError(f"The responses {path} have two columns {twice[0]!r}; remove or rename one.")
+    for number, row in enumerate(rows, 2):
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise TableError(
+                f"Row {number} of the responses {path} has {len(row)} cells, separated at {SEPARATORS[separator]}, and "
+                f"the header {len(names)}; name every column."
+            )
+    cells = [[*row[: len(names)], *[""] * (len(names) - len(row))] for row in rows]
+    table = pd.DataFrame(cells, columns=names, dtype=str)
     if missing := [name for name in NEEDED if name not in table]:
         seen = ", ".join(map(repr, table.columns[:8]))
         raise TableError(
             f"The responses {path} have no column {missing[0]!r}: separated at {SEPARATORS[separator]}, their columns "
             f"are {seen}; {', '.join(NEEDED)} are needed."
         )
-    table = table[(table != "").any(axis=1)]
+    table = table[table.map(str.strip).ne("").any(axis=1)]
     for name in [name for name in NUMBERS if name in table and separator != ","]:
         table[name] = _decimal_points(name, table[name], separator)
     return check_responses(table)
@@ -127,8 +141,8 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per answer, sorted by session and question: `COLUMNS` in their order, then others; question and correct
-        int64, seconds, years and confidence float64 (years NaN where empty), confirmed_at datetime64[ns, UTC], the
-        others str.
+        int64, seconds, years and confidence float64 (seconds and years NaN where empty), confirmed_at
+        datetime64[ns, UTC], the others str.
 
     Raises:
         TableError: a column is missing, the table is empty, a value is impossible, an answer is there twice, a session
@@ -150,7 +164,7 @@ def check_responses(table: pd.DataFrame) -> pd.DataFrame:
     others = [name for name in table if name not in COLUMNS]
     table = table[[*(name for name in COLUMNS if name in table), *others]].copy()
     _normalize(table)
-    _check_values(table)
+    _check_values(table, whole is not None)
     _check_traits(table)
     twice = "the answer is there twice (tell attempts of one reader apart by a column session)"
     _refuse(table, table.duplicated(["session", "question"]), twice)
@@ -196,14 +210,15 @@ def ratings(table: pd.DataFrame) -> pd.DataFrame:
 def _normalize(table: pd.DataFrame) -> None:
     """Trim text and bring choices and truth to one spelling, in place."""
     for name in [name for name in (*CODES, *NUMBERS, "confirmed_at", "generator", *CHOICES) if name in table]:
-        table[name] = table[name].str.strip()
+        # One accented letter may be written as two characters, and some are not seen.
+        table[name] = table[name].str.normalize("NFC").str.replace(INVISIBLE, "", regex=True).str.strip()
     for name in [name for name in ("correct", *CHOICES) if name in table]:
         words = TRUTH if name == "correct" else SAID if name in (*TRAITS, "is_synthetic") else {}
         table[name] = table[name].str.lower().replace(words)
 
 
-def _check_values(table: pd.DataFrame) -> None:
-    """Check every value by itself, and convert numbers and times in place."""
+def _check_values(table: pd.DataFrame, whole: bool) -> None:
+    """Check every value by itself, and convert numbers and times in place; a whole table has all times."""
     for name in [name for name in CODES if name in table]:
         _refuse(table, table[name] == "", f"{name} is empty")
     for name in [name for name in CHOICES if name in table]:
@@ -213,7 +228,8 @@ def _check_values(table: pd.DataFrame) -> None:
         numbers = pd.to_numeric(table[name].replace("", np.nan), errors="coerce")
         bad = ~np.isfinite(numbers) | (numbers < 0)
         needed = "neither 0, 1, TRUE, FALSE, yes nor no" if name == "correct" else "not a number of 0 or more"
-        _refuse(table, bad & (table[name] != "") if name == "years" else bad, f"{name} is {needed}", name)
+        given = table[name] != "" if name == "years" or (name == "seconds" and not whole) else True
+        _refuse(table, bad & given, f"{name} is {needed}", name)
         if name in ("question", "correct"):
             _refuse(table, numbers != numbers.round(), f"{name} is not a whole number", name)
             numbers = numbers.astype("int64")

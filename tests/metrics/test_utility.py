@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from mammogan.errors import ParameterError
@@ -19,6 +20,7 @@ from mammogan.metrics.utility import (
     draw_scores,
     gain_table,
     predict,
+    rarer,
     score_table,
     scores,
     training_sets,
@@ -86,7 +88,7 @@ def test_further_images_come_last_and_only_to_real_images_alone() -> None:
     answers = predict(
         real.joined(further), made, drawn(20, 5, first=900), [20, 60], 2, more=40, classifiers={"linear": linear}
     )
-    gains = gain_table(draw_scores(answers)).set_index(["real", "arm"])
+    gains = gain_table(draw_scores(answers), 4).set_index(["real", "arm"])
     assert (20, "60 real images") in gains.index and len(gains) == len(ARMS)
 
 
@@ -124,7 +126,7 @@ def test_gains_find_what_synthetic_images_are_worth() -> None:
     gains = {}
     for name, made in (("worth", worth), ("useless", useless)):
         draws = draw_scores(predict(real, made, tested, [16, 64], 3, classifiers={"linear": linear}))
-        gains[name] = gain_table(draws).set_index(["real", "arm"])
+        gains[name] = gain_table(draws, 40).set_index(["real", "arm"])
     arm = "real and synthetic, 4 each"
     assert gains["worth"].loc[(16, arm), "low"] > 0
     assert gains["useless"].loc[(16, arm), "gain"] < gains["worth"].loc[(16, arm), "low"]
@@ -149,7 +151,7 @@ def test_intervals_are_those_of_a_plain_bootstrap(seed: int) -> None:
         values = p["linear", "real", 10][seeds[draw]][:, rows]
         expected = np.mean([brier_score_loss(tested.labels[rows], each, pos_label=True) for each in values])
         assert draws["linear", "real", 10][1 + draw, 1] == pytest.approx(expected)
-    table = score_table(draws).set_index(["arm", "score"])
+    table = score_table(draws, 2).set_index(["arm", "score"])
     assert table.loc[("real", "AUC"), "value"] == pytest.approx(
         np.mean([roc_auc_score(tested.labels, each) for each in p["linear", "real", 10]])
     )
@@ -171,3 +173,18 @@ def test_sets_that_cannot_be_used_are_refused() -> None:
     rare = Labeled(np.zeros((4000, 4, 4), np.float32), np.arange(4000) == 0, np.arange(4000) // 4000)
     with pytest.raises(ParameterError, match="2 real images rarely hold both classes"):
         list(training_sets(rare, made, [2], 0))
+
+
+def test_an_interval_holds_its_score_and_is_never_of_width_zero() -> None:
+    rng = np.random.default_rng(3)
+    tested = Labeled(np.zeros((20, 1, 1), np.float32), np.arange(20) % 4 == 0, np.arange(20) // 2)
+    right = np.where(tested.labels, 0.9, 0.1) * np.ones((1, 20))
+    p = {("linear", arm, 10): right for arm in ARMS} | {("network", "real", 10): rng.random((1, 20))}
+    draws = draw_scores(Predictions(tested, p), 0)
+    assert rarer(tested) == 5
+    table, gains = score_table(draws, rarer(tested)), gain_table(draws, rarer(tested))
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+    perfect = table[(table["classifier"] == "linear") & (table["score"] == "AUC")]
+    low = stats.binomtest(5, 5).proportion_ci().low
+    assert perfect["low"].tolist() == pytest.approx([low] * len(ARMS)) and (perfect["high"] == 1).all()
+    assert gains["low"].tolist() == pytest.approx([low - 1] * (len(ARMS) - 1)) and (gains["gain"] == 0).all()

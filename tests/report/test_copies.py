@@ -125,3 +125,13 @@ def test_moments_alone_are_refused(images: np.ndarray) -> None:
             measure(bare)
     with pytest.raises(ParameterError, match="give the two sets of images"):
         next(copies.image_sections(bare))
+
+
+@pytest.mark.parametrize("varied", [0, 1, 2, 3])
+def test_pruning_is_drawn_however_few_scores_change(varied: int) -> None:
+    # Constant images have no score that changes: a figure of no panels is impossible, one column is one of two.
+    rows = [(share, f"s{k}", share * (k < varied), 0.0) for k in range(4) for share in (0.0, 0.1, 0.2)]
+    figure = copies.pruning_figure(pd.DataFrame(rows, columns=["share", "score", "value", "sd"]))
+    titles = [axis.get_title() for axis in figure.axes if axis.axison]
+    assert titles == [f"s{k}" for k in range(varied or 2)]
+    figure.draw_without_rendering()

@@ -63,6 +63,7 @@ def test_the_command_ranks_and_reports_on_each(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     results = json.loads((out / "results.json").read_text())
     assert {results[f"alignment.ranking.{place}"]["value"] for place in (1, 2)} == {"one", "two"}
+    assert " 0 other" not in results["alignment.summary.01"]["value"]
     page = (out / "report.html").read_text()
     for name in ("one", "two"):
         assert f'href="generators/{name}/report.html"' in page

@@ -189,3 +189,31 @@ def test_the_verdict_of_a_study_comes_first() -> None:
         lines[0].text == "The rate of right answers is above one half: 0.620 (0.550 to 0.690) of the answers are right."
     )
     assert "Analyses not done: 1, the first of them response times." in [line.text for line in lines]
+
+
+def test_a_group_differs_where_both_of_its_intervals_exclude_one_half() -> None:
+    rates = {"all": (0.6, 0.52, 0.68), "radiologists": (0.7, 0.6, 0.8)}
+    values = {f"group.{name}": Value(rate, (low, high), label=name) for name, (rate, low, high) in rates.items()}
+    values["over_clusters.group.all"] = Value(0.6, (0.4, 0.77), label="all, over clusters")
+    small = {key: Value(1e-9) for key in ("questions.cochran.p", "questions.trend.p", "questions.slope")}
+    lines = {line.link: line.text for line in study_summary(answers_of(Value(0.6), "No.") | values | small, {})}
+    assert lines["groups"].startswith("1 of 2 groups of readers differ from one half; the highest is radiologists")
+    assert "the lowest all with 0.60 (0.40 to 0.77)" in lines["groups"]
+    assert "other: P < 0.001; from" in lines["over_questions"] and "(P < 0.001)" in lines["over_questions"]
+
+
+def test_images_that_repeat_each_other_are_named() -> None:
+    shares = {"repeated.synthetic": Value(95.0), "repeated.real": Value(0.0)}
+    lines = alignment_summary(like_real() | shares, 60, "40 x 32")
+    assert lines[0].text.startswith("Not alike: images that repeat each other. 0 of")
+    assert any("95 % repeat another of their set pixel by pixel." in line.text for line in lines)
+    assert "why do some repeat each other?" in lines[-1].text
+    same = alignment_summary(like_real() | dict.fromkeys(shares, Value(5.0)), 60, "40 x 32")
+    assert same == alignment_summary(like_real(), 60, "40 x 32")
+
+
+def test_the_basis_of_a_study_names_what_answers_share() -> None:
+    values = answers_of(Value(0.5, (0.4, 0.6)), "No.")
+    said = [study_summary(values, {}, clusters)[2].text for clusters in ("readers", "")]
+    assert said[0].endswith("design effect 1.50, readers as clusters.")
+    assert "image" not in said[0] and "no two readers" in said[1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mammogan.errors import ParameterError
 from mammogan.stats.agreement import agreement
@@ -71,4 +72,12 @@ def test_nothing_to_agree_on_is_refused() -> None:
     for units, values in (([0, 1, 2], [0, 1, 0]), ([0, 0, 1, 1], [1, 1, 1, 1]), ([0, 0, 1], [0, 1, 1])):
         with pytest.raises(ParameterError, match="nothing to agree on"):
             agreement(np.array(units), np.array(values))
-    assert agreement(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])).alpha == (1, 1, 1)
+
+
+@pytest.mark.parametrize("units", [2, 10, 60])
+def test_full_agreement_on_few_units_is_not_certain(units: int) -> None:
+    found = agreement(np.repeat(np.arange(units), 3), np.repeat(np.arange(units) % 2, 3)).alpha
+    unseen = stats.binomtest(0, units).proportion_ci().high  # share of units that may disagree
+    n = 3 * units
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(1 - unseen / (0.5 * n / (n - 1)))

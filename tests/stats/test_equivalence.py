@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,15 @@ def test_bayes_factors_speak_for_and_against_guessing() -> None:
             bayes_factor(*arguments)
     with pytest.raises(ParameterError, match="margin in"):
         bayes_factor(1, 2, margin=0.5)
+
+
+@pytest.mark.parametrize("successes", [0, 1, 3, 40, 77, 80])
+def test_a_bayes_factor_has_no_side_and_is_never_zero(successes: int) -> None:
+    def below(x: Fraction) -> Fraction:
+        """Return the beta distribution function, in whole numbers a sum of binomial probabilities."""
+        return sum((math.comb(81, k) * x**k * (1 - x) ** (81 - k) for k in range(successes + 1, 82)), Fraction(0))
+
+    inside = below(Fraction(11, 20)) - below(Fraction(9, 20))
+    expected = float(inside / (1 - inside) * 9)  # the odds of a uniform distribution are 1 to 9
+    assert bayes_factor(successes, 80, margin=0.05) == pytest.approx(expected, rel=1e-9)
+    assert bayes_factor(successes, 80, margin=0.05) == pytest.approx(bayes_factor(80 - successes, 80, margin=0.05))

@@ -58,3 +58,14 @@ def test_separated_answers_are_named() -> None:
         mixed_logistic((question < 0).astype(int), {"reader": reader}, {"question": question})
     with pytest.raises(ParameterError, match="separated"):
         mixed_logistic((reader % 2).astype(int), {"reader": reader}, {"question": question})
+
+
+def test_separation_names_what_separates() -> None:
+    # One wrong answer of 40, to the last question: rates fall off a cliff there, and the intercept goes with them.
+    y, question = np.ones(40), np.tile(np.arange(10) - 4.5, 4)
+    y[29] = 0
+    with pytest.raises(ParameterError, match=r"separated \(by 'question'\)"):
+        mixed_logistic(y, {"reader": np.repeat(np.arange(4), 10)}, {"question": question})
+    pairs = np.tile(np.arange(10), 6)
+    with pytest.raises(ParameterError, match=r"separated \(by 'pair'\)"):
+        mixed_logistic((pairs < 3).astype(float), {"reader": np.repeat(np.arange(6), 10), "pair": pairs})

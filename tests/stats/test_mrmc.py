@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from mammogan.errors import ParameterError
-from mammogan.stats.mrmc import COLUMNS, Contrast, cases_needed, imrmc, obuchowski_rockette, reader_aucs
+from mammogan.stats.mrmc import COLUMNS, Contrast, auc_interval, cases_needed, imrmc, obuchowski_rockette, reader_aucs
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "van_dyke.json").read_text())
 
@@ -181,3 +181,13 @@ def test_intervals_cover_for_simulated_readers_and_cases(readers: int, seen: flo
     assert 0.92 < np.mean(covered) < 0.985
     assert [auc.p(raters.auc) > 0.05 for auc in aucs] == covered
     assert np.mean([auc.value for auc in aucs]) == pytest.approx(raters.auc, abs=0.01)
+
+
+def test_the_interval_of_an_auc_holds_it_and_has_a_width() -> None:
+    for auc in (0.0, 1.0):
+        exact = stats.binomtest(int(8 * auc), 8).proportion_ci()
+        assert auc_interval(auc, 0.0, 8) == pytest.approx((auc, exact.low, exact.high))
+    found = auc_interval(0.98, 0.05, 8)
+    assert 0 < found.low < 0.98 < found.high < 1
+    odds = np.log(np.array(found) / (1 - np.array(found)))
+    assert odds[1] + odds[2] == pytest.approx(2 * odds[0])

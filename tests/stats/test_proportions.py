@@ -15,6 +15,7 @@ from statsmodels.api import OLS
 from mammogan.errors import ParameterError
 from mammogan.stats import proportions
 from mammogan.stats.equivalence import equivalence_p
+from mammogan.stats.proportions import beta_binomial
 
 R = json.loads((Path(__file__).parents[1] / "r_reference.json").read_text())
 
@@ -194,3 +195,8 @@ def test_sensitivity_and_chance() -> None:
     expected, at_least_one = proportions.chance_of_best(117, 10, 9)
     assert expected == pytest.approx(117 * 11 / 1024)
     assert at_least_one == pytest.approx(1 - (1013 / 1024) ** 117)
+
+
+def test_attempts_of_one_question_have_no_overdispersion() -> None:
+    with pytest.raises(ParameterError, match="an attempt has one question"):
+        beta_binomial(np.array([0, 1, 1, 0, 1]), 1)

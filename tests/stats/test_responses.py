@@ -205,3 +205,34 @@ def test_impossible_values_of_single_images_are_refused(tmp_path: Path, column: 
     table.loc[0, column] = value
     with pytest.raises(TableError, match=sentence):
         read(table, tmp_path)
+
+
+def test_rows_longer_than_the_header_are_not_moved(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    rows = "".join(f"r{k % 3};{k // 3 + 1};{k % 2};;\r\n" for k in range(9))
+    path.write_text("Reader;QUESTION; Correct\r\n" + rows + ";;;;\r\n", encoding="utf-8-sig")
+    table = read_responses(path)
+    assert table["reader"].tolist() == ["r0"] * 3 + ["r1"] * 3 + ["r2"] * 3
+    assert table["correct"].sum() == 4
+    # pandas took the first column for names of rows, and question for the reader.
+    path.write_text("reader,question,correct\n" + "".join(f"r{k},1,1,1\n" for k in range(4)))
+    with pytest.raises(TableError, match=r"Row 2 .* has 4 cells, separated at commas, and the header 3"):
+        read_responses(path)
+    path.write_text("reader,Reader,question,correct\nr,r,1,1\n")
+    with pytest.raises(TableError, match="two columns 'reader'"):
+        read_responses(path)
+
+
+def test_codes_that_look_alike_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    codes = ["J\u00f6rg", "Jo\u0308rg", "\u200bJ\u00f6rg", "J\u00f6rg\u00a0\ufeff", "J\u00f6rgen"]
+    path.write_text(
+        "reader,question,correct,seconds\n" + "".join(f"{code},{k},1,\n" for k, code in enumerate(codes, 1)),
+        encoding="utf-8",
+    )
+    assert set(read_responses(path)["reader"]) == {"J\u00f6rg", "J\u00f6rgen"}
+
+
+def test_a_time_may_be_missing(tmp_path: Path) -> None:
+    table = pd.DataFrame({"reader": "r", "question": [1, 2, 3], "correct": 1, "seconds": [2.5, None, 4.0]})
+    assert read(table, tmp_path)["seconds"].isna().tolist() == [False, True, False]
