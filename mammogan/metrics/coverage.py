@@ -76,7 +76,7 @@ def _area(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def _mass(p: np.ndarray, q: np.ndarray) -> float:
-    return float(p[highest_density_region(q, SUPPORT_PERCENTILE / 100)].sum())
+    return min(float(p[highest_density_region(q, SUPPORT_PERCENTILE / 100)].sum()), 1.0)
 
 
 SCORES: Measures = {

@@ -110,3 +110,10 @@ def test_overlap_of_gaussians_is_analytic() -> None:
     h = bandwidth(a[:, 0])
     exact = 2 * stats.norm.cdf(-shift / 2 / np.sqrt(1 + h**2))
     assert overlap(density(a, grid), density(b, grid)) == pytest.approx(exact, abs=0.02)
+
+
+def test_distributions_share_no_more_than_all_of_their_mass() -> None:
+    rng = np.random.default_rng(0)
+    masses = [p / p.sum() for p in rng.random((200, 100, 100))]
+    assert max(p.sum() for p in masses) > 1  # as sums of many numbers round
+    assert max(overlap(p, p) for p in masses) == 1
