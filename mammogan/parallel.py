@@ -20,7 +20,7 @@ import numpy as np
 from pebble import ProcessExpired, ProcessPool
 from threadpoolctl import threadpool_limits
 
-from mammogan.errors import Reason, Refused
+from mammogan.errors import InputError, Reason, Refused
 from mammogan.types import ImageStack, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -245,7 +245,12 @@ def dask_client(workers: int, scheduler: str | None) -> Iterator["Client"]:
             dask.config.set({"distributed.worker.memory.spill": False, "distributed.logging.distributed": "error"})
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
             scheduler = stack.enter_context(cluster).scheduler_address
-        yield stack.enter_context(Client(scheduler))
+        try:
+            client = stack.enter_context(Client(scheduler))
+        except (OSError, ValueError) as error:
+            sentence = f"No Dask scheduler answers at {scheduler} ({type(error).__name__}); give the address of one"
+            raise InputError(f"{sentence}, as tcp://host:8786, or none.") from None
+        yield client
 
 
 def count_workers(client: "Client") -> int:

@@ -18,7 +18,7 @@ import pytest
 from pebble import ProcessPool
 from small_stores import make_store
 
-from mammogan.errors import Refused
+from mammogan.errors import InputError, Refused
 from mammogan.metrics.moments import image_moments
 from mammogan.parallel import guarded_map, guarded_pool, in_processes, map_images, outcome, submit_guarded
 
@@ -137,3 +137,15 @@ def test_a_guarded_map_keeps_the_order_and_refuses_single_calls(scheduler: str |
     assert list(guarded_map(abs, calls, workers=2, scheduler=scheduler)) == [3, 0, 5]
     outcomes = list(guarded_map(os._exit, [(1,), (2,)], scheduler=scheduler))
     assert [refused.reason for refused in outcomes] == ["crashed", "crashed"]
+
+
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
+    import dask
+
+    address = "tcp://127.0.0.1:1"
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
+        pytest.raises(InputError, match=f"No Dask scheduler answers at {address}"),
+    ):
+        list(guarded_map(len, [("a",)], scheduler=address))

@@ -1,6 +1,7 @@
 """Facts from the header of a DICOM mammogram: view, laterality, age, pixel spacing, plain text."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,18 +21,33 @@ VIEW_CODES = codes.cid4014
 VIEWS = {VIEW_CODES.CranioCaudal: "CC", VIEW_CODES.MedioLateralObliqueProjection: "MLO"}
 OTHER_VIEW = "is neither craniocaudal (CC) nor mediolateral oblique (MLO)."
 KNOWN_VIEWS = list(VIEW_CODES.concepts.values())
-LATERALITIES = {"L": "L", "LEFT": "L", "LT": "L", "R": "R", "RIGHT": "R", "RT": "R"}
+# Names of sides in English, German, French, Spanish, Portuguese and Italian.
+LATERALITIES = {
+    **dict.fromkeys(
+        ("L", "LEFT", "LT", "LINKS", "LI", "GAUCHE", "G", "IZQUIERDA", "IZQUIERDO", "ESQUERDA", "SINISTRA"), "L"
+    ),
+    **dict.fromkeys(("SX", "IZQ"), "L"),
+    **dict.fromkeys(("R", "RIGHT", "RT", "RECHTS", "RE", "DROITE", "DROIT", "D", "DERECHA", "DERECHO", "DIREITA"), "R"),
+    **dict.fromkeys(("DESTRA", "DX"), "R"),
+}
 OTHER = "other"
-# Names of views in capitals, without spaces: those of PS3.16 CID 4014, with the abbreviations of the ACR.
+# Names of views in capitals, without spaces and accents: those of PS3.16 CID 4014, with the abbreviations of the ACR,
+# and those of other languages.
 NAMES = {
-    **dict.fromkeys(("CC", "CRANIOCAUDAL"), "CC"),
-    **dict.fromkeys(("MLO", "MEDIOLATERALOBLIQUE"), "MLO"),
+    **dict.fromkeys(("CC", "CRANIOCAUDAL", "CRANIOCAUDALE", "CRANEOCAUDAL", "KRANIOKAUDAL"), "CC"),
+    **dict.fromkeys(("MLO", "MEDIOLATERALOBLIQUE", "MEDIALLATERALOBLIQUE", "OBLIQUEMEDIOLATERAL"), "MLO"),
+    **dict.fromkeys(("MEDIOLATERALEOBLIQUE", "OBLIQUEMEDIOLATERALE", "MEDIOLATERALOBLIK", "MEDIOLATERALSCHRAG"), "MLO"),
+    **dict.fromkeys(
+        ("MEDIOLATERALOBLICUA", "OBLICUAMEDIOLATERAL", "MEDIOLATERALOBLIQUA", "OBLIQUAMEDIOLATERALE"), "MLO"
+    ),
     **dict.fromkeys(("ML", "LM", "LMO", "SIO", "FB", "XCC", "XCCL", "XCCM", "CV", "AT", "TAN"), OTHER),
     **dict.fromkeys(("MEDIOLATERAL", "LATEROMEDIAL", "LATEROMEDIALOBLIQUE", "CAUDOCRANIAL", "LATERAL"), OTHER),
     **dict.fromkeys(("CRANIOCAUDALEXAGGERATEDLATERALLY", "CRANIOCAUDALEXAGGERATEDMEDIALLY"), OTHER),
     **dict.fromkeys(("AXILLARYTAIL", "CLEAVAGE", "TANGENTIAL"), OTHER),
 }
 NOT_A_VIEW = {"VIEW", "PROJECTION", "BREAST", "STANDARD", "ROUTINE"}
+# A number counts the images of a view.
+VIEW_NAME = re.compile(rf"(RT|LT|[RL])?({'|'.join(sorted(NAMES, key=len, reverse=True))})(RT|LT|[RL])?\d?")
 
 
 def element(keyword: str) -> str:
@@ -68,19 +84,27 @@ def parse_view(stated: str) -> tuple[str, str]:
     The view is "CC", "MLO", "other" of a view that is known and neither, or "" of any other text; the side is "L", "R"
     or "".
     """
-    words = re.sub(r"[\W_]+", " ", stated).upper().split()
+    words = re.sub(r"[\W_]+", " ", without_accents(stated)).upper().split()
     sides = [LATERALITIES[word] for word in words if word in LATERALITIES]
-    rest = "".join(word for word in words if word not in LATERALITIES and word not in NOT_A_VIEW)
-    if match := re.fullmatch(rf"([RL]?)({'|'.join(sorted(NAMES, key=len, reverse=True))})([RL]?)", rest):
-        sides += [side for side in (match[1], match[3]) if side]
-        return NAMES[match[2]], sides[0] if len(set(sides)) == 1 else ""
+    named = [word for word in words if word not in NOT_A_VIEW]
+    rest = [word for word in named if word not in LATERALITIES]
+    # The letters of "M.L.O." are words, and none of them is a side.
+    for letters, stated_sides in (("".join(named), []), ("".join(rest), sides)):
+        if match := VIEW_NAME.fullmatch(letters):
+            found = {*stated_sides, *(LATERALITIES[side] for side in (match[1], match[3]) if side)}
+            return NAMES[match[2]], found.pop() if len(found) == 1 else ""
     return "", sides[0] if len(set(sides)) == 1 else ""
+
+
+def without_accents(value: str) -> str:
+    """Return a text without the accents of its letters, so that "é" is "e"."""
+    return "".join(sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
 
 
 def laterality_of(dataset: Dataset) -> str | None:
     """Return L, R or None from Image Laterality (0020,0062), Laterality (0020,0060) or View Position (0018,5101)."""
-    sides = [LATERALITIES.get(text(dataset, keyword).upper()) for keyword in ("ImageLaterality", "Laterality")]
-    return next(filter(None, [*sides, parse_view(text(dataset, "ViewPosition"))[1]]), None)
+    keywords = ("ImageLaterality", "Laterality", "ViewPosition")
+    return next(filter(None, (parse_view(text(dataset, keyword))[1] for keyword in keywords)), None)
 
 
 def aspect_of(dataset: Dataset) -> float:
@@ -144,9 +168,9 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Return a value as a finite number, or None."""
+    """Return a value as a finite number, or None; a text may have a decimal comma, against PS3.5 6.2."""
     try:
-        converted = float(value)
+        converted = float(value.replace(",", ".") if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         return None
     return converted if np.isfinite(converted) else None

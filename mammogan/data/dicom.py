@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from mammogan.data import attributes
-from mammogan.data.attributes import element, plain, text
+from mammogan.data.attributes import element, number, plain, text
 from mammogan.data.averaging import LookUp
 from mammogan.data.decoders import decoded
 from mammogan.data.display import display, stored_values
@@ -28,6 +28,8 @@ from mammogan.data.manifest import Facts, Label
 from mammogan.errors import Reason, Refused
 
 LONG = 2**20  # bytes; no other element than pixels has so long a value
+# What elements mean that are missing or empty: nearly all mammograms are unsigned.
+DEFAULTS = {"PixelRepresentation": 0, "SamplesPerPixel": 1, "RescaleSlope": 1, "RescaleIntercept": 0}
 
 
 @dataclass
@@ -156,9 +158,28 @@ def _facts(dataset: FileDataset, label: Label) -> Facts:
         "spacing_mm": attributes.spacing_of(dataset),
         "manufacturer": plain(text(dataset, "Manufacturer")),
         "model": plain(text(dataset, "ManufacturerModelName")),
-        "photometric": str(dataset.PhotometricInterpretation),
+        "photometric": text(dataset, "PhotometricInterpretation").upper(),
         "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
     }
+
+
+def _complete(dataset: FileDataset) -> None:
+    """Set numbers that a header lacks to what they mean then; those with a decimal comma to numbers.
+
+    Raises:
+        Refused: an element is not a number.
+    """
+    last = number(dataset.get("HighBit"))
+    bits = dataset.BitsAllocated if last is None else last + 1
+    for keyword, default in {**DEFAULTS, "BitsStored": bits}.items():
+        stated = text(dataset, keyword)
+        value = number(stated) if stated else float(default)
+        if value is None:
+            raise Refused(Reason.MALFORMED, f"{element(keyword)} is not a number.")
+        is_whole = not keyword.startswith("Rescale")
+        if is_whole or keyword in dataset:
+            setattr(dataset, keyword, int(value) if is_whole else value)
+    dataset.PhotometricInterpretation = text(dataset, "PhotometricInterpretation").upper()
 
 
 def _displayed(dataset: FileDataset, window: int | str, trusted: bool) -> tuple[np.ndarray | LookUp, Facts]:
@@ -166,8 +187,7 @@ def _displayed(dataset: FileDataset, window: int | str, trusted: bool) -> tuple[
 
     What a program drew is `trusted`: bad images of a generator must not be mended.
     """
-    if "PixelRepresentation" not in dataset:
-        dataset.PixelRepresentation = 0  # nearly all mammograms are unsigned
+    _complete(dataset)
     with refusing(Reason.UNDECODABLE, f"{element('PixelData')} cannot be decoded"):
         stored = stored_values(dataset, decoded(dataset))
     with refusing(Reason.DISPLAY, "The display transform cannot be applied"):

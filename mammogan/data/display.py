@@ -157,13 +157,13 @@ def _transform(dataset: Dataset, stored: np.ndarray, reading: Reading) -> tuple[
     centers, widths = positions(dataset, "WindowCenter"), positions(dataset, "WindowWidth")
     explanations = texts(dataset, "WindowCenterWidthExplanation")
     luts: Sequence[Dataset] = dataset.get("VOILUTSequence") or []
-    count = min(len(centers), len(widths)) if any(center is not None for center in centers) else 0
+    count = min(len(centers), len(widths)) if any(texts(dataset, "WindowCenter")) else 0
     kind, index = choose(reading.window, explanations, count, luts)
     padding = padding_of(dataset, stored) & reading.padded
     if kind == "window":
         center, width = centers[index], widths[index]
         if center is None or width is None:
-            raise Refused(Reason.WINDOW, f"{element('WindowCenter')} or its width is empty at position {index}.")
+            raise Refused(Reason.WINDOW, f"{element('WindowCenter')} or its width is not a number at position {index}.")
         facts: Facts = {"window_center": center, "window_width": width, "window_function": function}
         facts["window_explanation"] = explanations[index] if index < len(explanations) else None
         gray = apply_window(values, center, width, function)

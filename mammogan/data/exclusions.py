@@ -26,6 +26,7 @@ from mammogan.data.attributes import (
     sequence_items,
     text,
     texts,
+    without_accents,
 )
 from mammogan.errors import Reason, Refused
 
@@ -46,20 +47,27 @@ SOP_CLASSES = (
 )
 FOR_PROCESSING = (uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing)
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+DEVICES = {Reason[reason.upper()]: re.compile(pattern) for reason, pattern in _WORDS["devices"].items()}
 YES, PRESENT, MODIFIERS = (
     {name: Reason[reason.upper()] for name, reason in _WORDS[kind].items()} for kind in ("yes", "present", "modifiers")
 )
-OF_IMAGE, OF_STUDY = _WORDS["texts"]["of_image"], _WORDS["texts"]["of_study"]
+OF_IMAGE, OF_STUDY, REMARKS = (_WORDS["texts"][kind] for kind in ("of_image", "of_study", "remarks"))
 # Defined terms of an image that was computed from a volume (PS3.3 C.8.16.2.1.2 and C.8.16.2.1.3).
 VOLUMES = ("VOLUME", "SAMPLED", "DISTORTED", "MIXED")
 REFUSED_CODES = {getattr(codes.cid4015, name): reason for name, reason in MODIFIERS.items()}
 KNOWN_MODIFIERS = list(codes.cid4015.concepts.values())
-# Body parts (PS3.16, annex L) of images that were filed as mammograms by mistake.
+# Body parts (PS3.16, annex L) of images that were filed as mammograms by mistake, and parts that a mammogram shows too.
 OTHER_PARTS = re.compile(
     "ABDOMEN|ANKLE|ARM|[CTL]SPINE|ELBOW|EXTREMITY|FINGER|FOOT|HAND|HEAD|HEART|HIP|JAW|KNEE|LEG|NECK|PELVIS|SHOULDER|"
-    "SKULL|SPINE|TOE|WRIST"
+    "SKULL|(LUMBAR |THORACIC |CERVICAL )?SPINE|TOE|WRIST"
 )
-LOW_ENERGY = re.compile(r"\b(low ?energy|(cc|mlo) le|le (cc|mlo))\b")
+DOUBTFUL_PARTS = re.compile("CHEST|THORAX|LUNG|AXILL?A")
+LOW_ENERGY = re.compile(
+    r"\b((low|basse|baja|baixa|bassa) ?energ[yi][ea]?|nied(er|rig)energie|(cc|mlo) le|le (cc|mlo))\b"
+)
+NO_AGENT = re.compile(
+    "|0|no|none|n a|na|not applicable|not used|unknown|kein[es]?|nein|aucun|ningun[oa]|nessun[oa]|nenhum"
+)
 
 
 class Word(NamedTuple):
@@ -70,24 +78,32 @@ class Word(NamedTuple):
         reason: reason for the refusal.
         meaning: what they name.
         of_study: "refuse" where all images of a study that is called so are excluded, "flag" or "ignore".
+        of_image: "refuse", or "flag" where the words are not plain about an image either.
     """
 
     pattern: re.Pattern[str]
     reason: Reason
     meaning: str
     of_study: str
+    of_image: str = "refuse"
 
 
-WORDS = [
-    Word(re.compile(rf"\b({word['pattern']})\b"), Reason[word["reason"].upper()], word["meaning"], word["of_study"])
-    for word in _WORDS["words"]
-]
+def _word(pattern: str | list[str], reason: str, **rest: str) -> Word:
+    joined = pattern if isinstance(pattern, str) else "|".join(pattern)
+    return Word(re.compile(rf"\b({joined})\b"), Reason[reason.upper()], **rest)
+
+
+WORDS = [_word(**word) for word in _WORDS["words"]]
 # Words that put in doubt what follows them within three words, or what they follow.
 DOUBT = re.compile(
-    r"\b(no|not|non|without|w o|wo|minus|kein\w*|ohne|sans|sin|pre|post|prior|after|before|history|hx|h o|s p|status|"
-    r"rule out|r o|possible|former)( \w+){0,2} ?$"
+    r"\b(no|not|non|without|w o|wo|minus|kein\w*|ohne|sans|pas de|sin|sem|senza|pre|post|prior|after|before|history|hx|"
+    r"h o|s p|status|rule out|r o|possible|former|nach|vor|zustand|z n|apres|avant|despues|antes|apos|tras|dopo|prima)"
+    r"( \w+){0,2} ?$"
 )
-DOUBT_AFTER = re.compile(r"^ ?(no|none|absent|removed|removal|negative|not|without|explant\w*)\b")
+DOUBT_AFTER = re.compile(
+    r"^ ?(no|none|absent|removed|removal|negative|not|without|explant\w*|nein|entfern\w*|"
+    r"retire\w*|depose\w*|retirad[ao])\b"
+)
 
 
 def check_exclusions(dataset: Dataset, *, allow_processing: bool = False, allow_synthetic: bool = False) -> list[str]:
@@ -134,10 +150,13 @@ def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
         raise Refused(Reason.SOP_CLASS, f"{element('SOPClassUID')} is {stated}.")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Refused(Reason.MULTI_FRAME, f"{element('NumberOfFrames')} is above 1; a full-field mammogram has one.")
-    if dataset.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    if text(dataset, "PhotometricInterpretation").upper() not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused(Reason.COLOR, f"{element('PhotometricInterpretation')} is not MONOCHROME1 or MONOCHROME2.")
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise Refused(Reason.COLOR, f"{element('SamplesPerPixel')} is not 1, as that of a gray image is.")
+    for keyword in ("Rows", "Columns", "BitsAllocated"):
+        if not number(dataset.get(keyword)):
+            raise Refused(Reason.MALFORMED, f"{element(keyword)} is missing or 0.")
     if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
         raise Refused(Reason.TOO_LARGE, f"{element('Rows')} times {element('Columns')} is above {MAX_PIXELS} pixels.")
     processing = text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
@@ -162,8 +181,21 @@ def _check_terms(dataset: Dataset) -> None:
     if text(dataset, "VolumeBasedCalculationTechnique").upper() not in ("", "NONE"):
         name = element("VolumeBasedCalculationTechnique")
         raise Refused(Reason.TOMOSYNTHESIS, f"{name} is that of an image made of a volume.")
-    if OTHER_PARTS.fullmatch(text(dataset, "BodyPartExamined").upper()):
-        raise Refused(Reason.NOT_A_BREAST, f"{element('BodyPartExamined')} is not a breast.")
+    for part in (text(dataset, "BodyPartExamined"), *_meanings(dataset, "AnatomicRegionSequence")):
+        if OTHER_PARTS.fullmatch(_normal(part).upper()):
+            name = element(
+                "BodyPartExamined" if part == text(dataset, "BodyPartExamined") else "AnatomicRegionSequence"
+            )
+            raise Refused(Reason.NOT_A_BREAST, f"{name} is not a breast.")
+    for keyword in ("Manufacturer", "ManufacturerModelName"):
+        for reason, pattern in DEVICES.items():
+            if pattern.search(_normal(text(dataset, keyword))):
+                raise Refused(reason, f"{element(keyword)} is that of a device that makes no other images.")
+
+
+def _meanings(dataset: Dataset, keyword: str) -> list[str]:
+    """Return the meanings of the codes of a sequence."""
+    return [text(item, "CodeMeaning") for item in sequence_items(dataset, keyword)]
 
 
 def _check_codes(dataset: Dataset) -> None:
@@ -193,10 +225,11 @@ def _check_contrast(dataset: Dataset) -> list[str]:
     if _is_low_energy(dataset):
         return ["contrast"]
     agent = _normal(text(dataset, "ContrastBolusAgent"))
-    if sequence_items(dataset, "ContrastBolusAgentSequence") or agent not in ("", "no", "none", "n a", "na"):
+    stated = not NO_AGENT.fullmatch(agent) and not DOUBT.search(f"{agent} ")
+    if sequence_items(dataset, "ContrastBolusAgentSequence") or stated:
         raise Refused(Reason.CONTRAST, f"{element('ContrastBolusAgent')} is given, and the image is not of low energy.")
     filters = _normal(" ".join(texts(dataset, "FilterMaterial")))
-    if max(numbers(dataset, "KVP"), default=0) > HIGHEST_KV and re.search(r"\b(copper|cu)\b", filters):
+    if max(numbers(dataset, "KVP"), default=0) > HIGHEST_KV and re.search(r"\b(copper|cu|titanium|ti)\b", filters):
         names = f"{element('KVP')} and {element('FilterMaterial')}"
         raise Refused(Reason.CONTRAST, f"{names} are those of an exposure of high energy, with a contrast agent.")
     return []
@@ -215,17 +248,20 @@ def _check_words(dataset: Dataset) -> list[str]:
         "a part of the breast": text(dataset, "PartialView").upper() == "NO",
     }
     words = [word for word in WORDS if word.reason is not Reason.CONTRAST or not _is_low_energy(dataset)]
-    doubtful = False
-    for keyword in (*OF_IMAGE, *OF_STUDY):
-        of_study = keyword in OF_STUDY
+    parts = [text(dataset, "BodyPartExamined"), *_meanings(dataset, "AnatomicRegionSequence")]
+    doubtful = any(DOUBTFUL_PARTS.fullmatch(_normal(part).upper()) for part in parts)
+    for keyword in (*OF_IMAGE, *OF_STUDY, *REMARKS):
+        of_study = keyword not in OF_IMAGE
         # A negation holds for its own clause.
         clauses = [part for value in texts(dataset, keyword) for part in re.findall(r"[^,;:.()]+\??", value)]
         for word in words:
             if of_study and word.of_study == "ignore":
                 continue
             # A protocol of both kinds of images is that of each of them.
-            general = (of_study and word.of_study == "flag") or (
-                keyword == "ProtocolName" and word.reason is Reason.TOMOSYNTHESIS
+            general = (
+                (word.of_study if of_study else word.of_image) == "flag"
+                or keyword in REMARKS
+                or (keyword == "ProtocolName" and word.reason is Reason.TOMOSYNTHESIS)
             )
             for is_plain in _mentions(word.pattern, clauses):
                 if is_plain and not general and not contradicted.get(word.meaning):
@@ -245,5 +281,5 @@ def _mentions(pattern: re.Pattern[str], clauses: list[str]) -> Iterator[bool]:
 
 
 def _normal(value: str) -> str:
-    """Return a text in small letters, with one space in place of all that is neither a letter nor a digit."""
-    return re.sub(r"[\W_]+", " ", value).strip().lower()
+    """Return a text in small letters without accents, with one space in place of all but letters and digits."""
+    return re.sub(r"[\W_]+", " ", without_accents(value)).strip().casefold()

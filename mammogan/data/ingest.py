@@ -42,6 +42,7 @@ ARCHIVES = {
     b"\xfd7zXZ": "xz",
     b"7z\xbc\xaf": "7z",
     b"Rar!": "rar",
+    b"\x1f\x9d": "compress",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 PRELOAD = ("mammogan.data._preload",)  # loaded once for all children
@@ -277,7 +278,7 @@ def ingest(
     roots = [Path(source) for source in sources]
     _check_sources(roots)
     tables = [labels.table] if labels.table else tables_below(roots, store, labels)
-    table, salt = Labels(tables, labels.columns, labels.assume), salt_of(store)
+    table, salt = Labels(tables, labels.columns, labels.assume, pass_over=not labels.table), salt_of(store)
     # The paths themselves may hold names of patients; their hash tells whether the same folders are meant.
     paths = hashlib.sha256(b"\n".join(os.fsencode(os.path.realpath(path)) for path in roots)).hexdigest()[:16]
     made_by = {"by": "ingest", "sources": paths, **settings.record()}
@@ -285,10 +286,10 @@ def ingest(
         files = (
             (
                 salted_hash(salt, f"{entry.number}/{entry.path.relative_to(roots[entry.number])}"),
-                _without_table(entry, labels),
+                _without_table(entry, labels, table.unused),
             )
             for entry in survey(roots, skip=[store])
-            if entry.path not in tables
+            if entry.path not in tables or entry.path in table.unused
         )
         examples: dict[str, list[str]] = {}
 
@@ -322,9 +323,9 @@ def ingest(
 
 def _nothing_accepted(store: Path, counts: Counter[str]) -> NothingAcceptedError:
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
-    detail = f" of {counts.total()} files ({reasons})" if reasons else ": the folder is empty"
-    listed = f"; {refused_path(store)} names files of each reason" if reasons else ""
-    return NothingAcceptedError(f"No usable mammogram was found{detail}{listed}; give a folder that holds some.")
+    detail = f" of {counts.total()} files ({reasons}); {refused_path(store)} names files of each reason"
+    found = detail if reasons else ": the folder is empty"
+    return NothingAcceptedError(f"No usable mammogram was found{found}; give a folder that holds some.")
 
 
 def refused_path(store: Path) -> Path:
@@ -355,11 +356,12 @@ def _check_sources(roots: Sequence[Path]) -> None:
             raise InputError(f"The folder {path} cannot be read; correct its permissions.")
 
 
-def _without_table(entry: Entry, labels: LabelSource) -> Entry:
+def _without_table(entry: Entry, labels: LabelSource, unused: Mapping[Path, str]) -> Entry:
     """Return an entry of the sources, refused if it is a table that is not used."""
     if entry.refused or entry.path.suffix.lower() not in TABLES:
         return entry
-    why = why_no_labels(entry.path, labels) or "The table is not the one that --labels names."
+    other = "The table is not the one that --labels names."
+    why = unused.get(entry.path) or why_no_labels(entry.path, labels) or other
     return entry._replace(refused=Refused(Reason.TABLE, why))
 
 

@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from mammogan.data.attributes import LATERALITIES, parse_view, plain
+from mammogan.data.attributes import parse_view, plain
 from mammogan.data.manifest import Label
 from mammogan.errors import ParameterError, TableError
 
 # The facts that a table may state, and the columns that are recognized for each.
 COLUMNS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
 LONGEST = 32  # letters of a finding: it is a class, not a text
 TABLES = (".csv", ".tsv")
+IMAGE_SUFFIX = re.compile(r"\.(dcm|dicom|png|jpe?g|tiff?|pgm|0)$", re.IGNORECASE)  # ".0" of a number, by spreadsheets
+YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:Y|YRS?|YEARS?)?", re.IGNORECASE)
 MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # Excel
 # A table without a header begins with data, which may name patients: numbers, files, views.
@@ -47,6 +49,10 @@ class Labels:
         tables: CSV files with a header.
         columns: {fact: name of its column}, for names that `COLUMNS` lacks.
         assume: {fact: value} of every row and every file ({"view": "MLO"}).
+        pass_over: keep tables that cannot be read to their end in `unused`, in place of an error.
+
+    Attributes:
+        unused: {table: sentence on why it was not used}.
 
     Raises:
         ParameterError: a fact is unknown.
@@ -54,7 +60,12 @@ class Labels:
     """
 
     def __init__(
-        self, tables: Iterable[Path], columns: Mapping[str, str] | None = None, assume: Mapping[str, str] | None = None
+        self,
+        tables: Iterable[Path],
+        columns: Mapping[str, str] | None = None,
+        assume: Mapping[str, str] | None = None,
+        *,
+        pass_over: bool = False,
     ) -> None:
         for option, facts in (("--column", columns or {}), ("--assume", assume or {})):
             if unknown := sorted(facts.keys() - COLUMNS.keys()):
@@ -62,27 +73,40 @@ class Labels:
         self.assume = facts_of(assume or {})
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE rows (file TEXT PRIMARY KEY, facts TEXT) WITHOUT ROWID")
+        self.unused: dict[Path, str] = {}
         for table in tables:
-            for file, stated in _rows_of(table, columns or {}, self.assume):
-                # Two files of one name in different folders: the bare name names neither.
-                for key in {file, PurePosixPath(file).name} - {""}:
-                    self._rows.execute(
-                        "INSERT INTO rows VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET facts ="
-                        " CASE WHEN facts = excluded.facts THEN facts ELSE NULL END",
-                        (key, stated),
-                    )
-        self._rows.commit()
+            try:
+                with self._rows:  # all rows of a table or none
+                    self._add(_rows_of(table, columns or {}, self.assume))
+            except TableError as error:
+                if not pass_over:
+                    raise
+                self.unused[table] = _nameless(error, table)
+
+    def _add(self, rows: Iterable[tuple[str, str]]) -> None:
+        for file, stated in rows:
+            ends = {file, PurePosixPath(file).name}
+            # Pictures are converted to other formats, and systems differ in capitals.
+            ends |= {IMAGE_SUFFIX.sub("", end) for end in ends}
+            # Two files of one name in different folders: the bare name names neither.
+            for key in {key for end in ends for key in (end, end.lower())} - {""}:
+                self._rows.execute(
+                    "INSERT INTO rows VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET facts ="
+                    " CASE WHEN facts = excluded.facts THEN facts ELSE NULL END",
+                    (key, stated),
+                )
 
     def get(self, path: Path) -> Label | None:
         """Return the facts of the row whose file is the longest end of the path; None without one.
 
-        Tables often leave out the suffix, or all after a "_" (INbreast); the name with its suffix is tried first.
+        Tables often leave out the suffix or name another, or leave out all after a "_" (INbreast); the name as it is
+        is tried first, then in small letters.
         """
         # A name that is not UTF-8 is of the time of Latin-1.
         parts = tuple(_readable(part) for part in path.parts)
         ends = ["/".join(parts[start:]).lstrip("/") for start in range(max(len(parts) - 8, 0), len(parts))]
         names = [name for end in ends for name in (end, end.removesuffix(_readable(path.suffix)))]
-        for name in (*names, parts[-1].partition("_")[0]):
+        for name in (*names, parts[-1].partition("_")[0], *map(str.lower, names)):
             row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
             if row and row[0]:
                 return json.loads(row[0])
@@ -161,6 +185,8 @@ def _lacking(header: list[str], named: Mapping[str, int], assume: Label) -> str:
     shown = ", ".join(plain(name) for name in header)
     is_header = bool(named) or not any(map(DATA.search, header))
     seen = f"it has {shown}" if is_header else "it begins with data"
+    if not any(header):
+        seen = "it is empty"
     advice = f"name it with --column {lacking[0]}=NAME"
     if lacking == ["view"]:
         advice += ", or state it for all files, as --assume view=MLO"
@@ -180,6 +206,11 @@ def _rows_of(table: Path, columns: Mapping[str, str], assume: Label) -> Iterator
             yield name, json.dumps({**assume, **facts_of(stated)}, sort_keys=True)
 
 
+def _nameless(error: TableError, table: Path) -> str:
+    """Return the sentence of an error without the name of its table, which may name a patient."""
+    return str(error).replace(f" {table.name}", "")
+
+
 def is_labels(table: Path, source: LabelSource | None = None) -> bool:
     """Return True for a table with columns that `Labels` recognizes as file and view, or whose view is assumed."""
     return table.suffix.lower() in TABLES and not why_no_labels(table, source or LabelSource())
@@ -191,7 +222,7 @@ def why_no_labels(table: Path, source: LabelSource) -> str:
         with _opened(table) as rows:
             header = [name.strip() for name in next(rows, [])]
     except TableError as error:
-        return str(error).replace(f" {table.name}", "")
+        return _nameless(error, table)
     lacking = _lacking(header, _named(header, source.columns), facts_of(source.assume))
     return f"The table {lacking}" if lacking else ""
 
@@ -205,15 +236,13 @@ def facts_of(stated: Mapping[str, str]) -> Label:
     value = {fact: str(text).strip() for fact, text in stated.items()}
     parsed, side = parse_view(value.get("view", ""))
     view, age = value.get("view", "").upper(), value.get("age", "")
-    try:
-        years = float(age.removesuffix("Y"))
-    except ValueError:
-        years = 0.0
+    stated_years = YEARS.fullmatch(age)
+    years = float(stated_years[1].replace(",", ".")) if stated_years else 0.0
     # "C", "3", "3.0", "DENSITY C", "ACR c" or "3 - heterogeneously dense".
-    graded = re.search(r"(?:^|[ _-])([A-D1-4])(?!\w)", value.get("density", "").upper())
+    graded = re.search(r"(?:^|[ _(-])([A-D1-4])(?!\w)", value.get("density", "").upper())
     facts = {
         "view": parsed if parsed in ("CC", "MLO") else view,
-        "laterality": LATERALITIES.get(value.get("laterality", "").upper()) or side,
+        "laterality": parse_view(value.get("laterality", ""))[1] or side,
         "patient": value.get("patient"),
         "age": years if 0 < years < 120 else None,
         "density": dict(zip("1234", "ABCD", strict=True)).get(graded[1], graded[1]) if graded else None,

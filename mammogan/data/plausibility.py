@@ -91,6 +91,8 @@ def covers_tissue(padding: np.ndarray, gray: np.ndarray) -> bool:
     Padding is black, or its value jumps at its border; tissue is lit and continues beyond it.
     """
     lit = padding & (gray > 0.1)
+    if lit.any() and not (gray[~padding] > 0.1).any():
+        return True  # nothing else is seen
     border = (lit[:, 1:] & ~padding[:, :-1]) | (lit[:, :-1] & ~padding[:, 1:])
     if border.sum() < 8:
         return False

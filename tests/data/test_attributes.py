@@ -48,6 +48,17 @@ def test_elements_have_their_name_and_tag() -> None:
         ("", "", ""),
         ("UNKNOWN", "", ""),
         ("R", "", "R"),
+        ("M.L.O.", "MLO", ""),
+        ("L M L O", "MLO", "L"),
+        ("L MLO R", "MLO", ""),
+        ("RCC2", "CC", "R"),
+        ("R MLO 1", "MLO", "R"),
+        ("MLORT", "MLO", "R"),
+        ("CC D", "CC", "R"),
+        ("MLO links", "MLO", "L"),
+        ("médio-latérale oblique gauche", "MLO", "L"),
+        ("cráneo-caudal derecha", "CC", "R"),
+        ("mediolateral schräg rechts", "MLO", "R"),
     ],
 )
 def test_views_however_they_are_written(stated: str, view: str, side: str) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from dicom_files import HEADER, PIXELS, SAME, as_bytes, phantom
 from PIL import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+from pydicom.tag import Tag
 
 from mammogan.data.averaging import LookUp
 from mammogan.data.dicom import read_mammogram
@@ -130,12 +132,66 @@ def test_voi_lut_by_number_and_name() -> None:
     np.testing.assert_allclose(read_mammogram(as_bytes(dataset)).pixels, plain**2, atol=1e-5)
 
 
+def as_written(dataset: Dataset, **numbers: str) -> None:
+    """Set decimal strings that pydicom would not write."""
+    for keyword, value in numbers.items():
+        tag = Tag(keyword)
+        dataset[tag] = RawDataElement(tag, "DS", len(value), value.encode(), 0, False, True)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "same"),
+    [
+        ({"RescaleSlope": "", "RescaleIntercept": ""}, True),
+        ({"RescaleSlope": "1,0", "RescaleIntercept": "0,0"}, True),
+        ({"WindowCenter": "1500,0", "WindowWidth": "2000,0"}, True),
+        ({"RescaleSlope": "one"}, False),
+        ({"WindowCenter": "none"}, False),
+    ],
+)
+def test_numbers_that_break_their_format_are_read_or_refused(numbers: dict[str, str], same: bool) -> None:
+    dataset = build(PIXELS, HEADER)
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+    dataset.WindowCenter, dataset.WindowWidth = 1500, 2000
+    del dataset.WindowCenterWidthExplanation
+    shown = read_mammogram(as_bytes(dataset))
+    as_written(dataset, **numbers)
+    if same:
+        read = read_mammogram(as_bytes(dataset))
+        assert read.facts == shown.facts
+        np.testing.assert_array_equal(read.pixels, shown.pixels)
+    else:
+        with pytest.raises(Refused, match="is not a number"):
+            read_mammogram(as_bytes(dataset))
+
+
+@pytest.mark.parametrize("keyword", ["PixelRepresentation", "BitsStored", "SamplesPerPixel"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_numbers_that_are_missing_or_empty_have_their_usual_value(keyword: str, empty: bool) -> None:
+    dataset = build(PIXELS, HEADER)
+    shown = read_mammogram(as_bytes(dataset))
+    if empty:
+        setattr(dataset, keyword, None)
+    else:
+        delattr(dataset, keyword)
+    dataset.PhotometricInterpretation = "monochrome2"
+    read = read_mammogram(as_bytes(dataset))
+    assert read.facts == shown.facts
+    np.testing.assert_array_equal(read.pixels, shown.pixels)
+
+
 @pytest.mark.parametrize(
     ("centers", "widths"),
-    [(["", "1800"], ["400", "900"]), (["1500", "1800"], ["0", "900"]), (["1500", "1800"], ["", "900"])],
+    [
+        (["", "1800"], ["400", "900"]),
+        (["1500", "1800"], ["0", "900"]),
+        (["1500", "1800"], ["", "900"]),
+        (["1500", "1800"], ["-400", "900"]),
+        (["1500", "1800,0"], ["nan", "900,0"]),
+    ],
 )
 def test_the_first_usable_window_pairs_by_position(centers: list[str], widths: list[str]) -> None:
     dataset = build(PIXELS, HEADER)
-    dataset.WindowCenter, dataset.WindowWidth = centers, widths
+    as_written(dataset, WindowCenter="\\".join(centers), WindowWidth="\\".join(widths))
     facts = read_mammogram(as_bytes(dataset)).facts
     assert (facts["window_center"], facts["window_width"], facts["window_explanation"]) == (1800, 900, "HARDER")

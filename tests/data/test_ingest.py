@@ -31,7 +31,7 @@ from mammogan.data.metadata import LabelSource
 from mammogan.data.segmentation import chest_side
 from mammogan.data.store import Store
 from mammogan.data.walk import walk
-from mammogan.errors import InputError, NothingAcceptedError, OutputError, ParameterError, StoreError
+from mammogan.errors import InputError, NothingAcceptedError, OutputError, ParameterError, StoreError, TableError
 
 SMALL = Settings(height=40, width=32)
 
@@ -260,12 +260,18 @@ def test_one_odd_file_never_ends_the_run(phantoms: Path, tmp_path: Path) -> None
     (source / ".hidden.dcm").write_bytes(contents[5])
     Path(os.fsdecode(bytes(source) + b"/G\xf6del.png")).write_bytes(picture_bytes())
     (source / "labels.csv").write_text("file,view\nGödel.png,MLO\n", encoding="utf-8")
+    (source / "odd.csv").write_text(f'file,view\nGödel.png,CC\n"{"x" * 200_000}",MLO\n', encoding="utf-8")
+    (source / "empty.csv").touch()
+    (source / "a.Z").write_bytes(b"\x1f\x9d" + bytes(100))
     for _ in range(2):
         store = ingest([source], source / "store", SMALL)
         assert len(store) == 5
-        reasons = ["archive"] * 3 + ["hidden", "link", "link", "not_dicom", "special"]
+        reasons = ["archive"] * 4 + ["hidden", "link", "link", "not_dicom", "special", "table", "table"]
         assert sorted(store.refused["reason"]) == reasons
-    assert "zip archive; unpack" in " ".join(store.refused["sentence"])
+    sentences = " ".join(store.refused["sentence"])
+    assert "zip archive; unpack" in sentences and "it is empty" in sentences and "cannot be read (Error)" in sentences
+    with pytest.raises(TableError, match=r"odd\.csv cannot be read"):
+        ingest([source], tmp_path / "named", SMALL, labels=LabelSource(source / "odd.csv"))
 
 
 def test_files_without_transfer_syntax_or_sign_are_read(tmp_path: Path) -> None:

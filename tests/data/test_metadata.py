@@ -112,6 +112,36 @@ def test_tables_as_spreadsheets_write_them(tmp_path: Path, separator: str, encod
     assert Labels([table]).get(Path("/a/Müller/1.png")) == {"view": "MLO"}
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "path"),
+    [
+        ("file|view", "a.png|MLO", "a.png"),
+        ("FILE,VIEW", "A.PNG,MLO", "in/a.png"),
+        ("file,view", "scan/IMG1.tif,MLO", "in/scan/IMG1.png"),
+        ("file,view", "1.2.3/000.dcm,MLO", "jpeg/1.2.3/000.jpg"),
+        ("image_id,view", "462822612.0,MLO", "462822612.png"),
+    ],
+)
+def test_rows_belong_to_files_of_another_format(tmp_path: Path, header: str, row: str, path: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n{row}\n")
+    labels = Labels([tmp_path / "t.csv"])
+    assert labels.get(Path(path)) == {"view": "MLO"}
+    # What a dot separates in a UID is not a suffix.
+    assert labels.get(Path("1.2.dcm")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "age"), [("061Y", 61), ("61,5", 61.5), ("61 years", 61), ("61y", 61), ("180M", None)]
+)
+def test_age_however_it_is_written(given: str, age: float | None) -> None:
+    assert facts_of({"age": given}).get("age") == age
+
+
+@pytest.mark.parametrize("given", ["L", "left", "Left breast", "links", "GAUCHE"])
+def test_laterality_however_it_is_written(given: str) -> None:
+    assert facts_of({"laterality": given}) == {"laterality": "L"}
+
+
 def test_a_workbook_is_named_as_one(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(TableError, match="workbook of Excel; save it as CSV"):
@@ -129,6 +159,7 @@ def test_a_workbook_is_named_as_one(tmp_path: Path) -> None:
         ("BI-RADS 1", "A"),
         ("2 - scattered", "B"),
         ("5", None),
+        ("(D)", "D"),
     ],
 )
 def test_density_however_it_is_written(given: str, density: str | None) -> None:

@@ -86,11 +86,16 @@ def saturated_padding(dataset: Dataset) -> None:
     dataset.add_new("PixelPaddingRangeLimit", "US", 4095)
 
 
+def padding_everywhere(dataset: Dataset) -> None:
+    dataset.add_new("PixelPaddingValue", "US", 0)
+    dataset.add_new("PixelPaddingRangeLimit", "US", 65535)
+
+
 CONTRADICTIONS: dict[str, list[Callable[[Dataset], None]]] = {
     "inverted": [negative, wrong_polarity],
     "bits": [few_bits, false_sign, high_bit, false_sign_of_all_bits],
     "other_window": [threshold, of_eight_bits],
-    "padding": [wide_padding, padding_in_tissue, saturated_padding],
+    "padding": [wide_padding, padding_in_tissue, saturated_padding, padding_everywhere],
 }
 
 
