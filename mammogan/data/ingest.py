@@ -360,8 +360,7 @@ def _without_table(entry: Entry, labels: LabelSource, unused: Mapping[Path, str]
     """Return an entry of the sources, refused if it is a table that is not used."""
     if entry.refused or entry.path.suffix.lower() not in TABLES:
         return entry
-    other = "The table is not the one that --labels names."
-    why = unused.get(entry.path) or why_no_labels(entry.path, labels) or other
+    why = unused.get(entry.path) or why_no_labels(entry.path, labels) or "--labels names another table."
     return entry._replace(refused=Refused(Reason.TABLE, why))
 
 
