@@ -47,7 +47,7 @@ SOP_CLASSES = (
 )
 FOR_PROCESSING = (uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing)
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-DEVICES = {Reason[reason.upper()]: re.compile(pattern) for reason, pattern in _WORDS["devices"].items()}
+DEVICES = {Reason[reason.upper()]: re.compile(rf"\b({words})\b") for reason, words in _WORDS["devices"].items()}
 YES, PRESENT, MODIFIERS = (
     {name: Reason[reason.upper()] for name, reason in _WORDS[kind].items()} for kind in ("yes", "present", "modifiers")
 )
@@ -252,6 +252,8 @@ def _check_words(dataset: Dataset) -> list[str]:
     doubtful = any(DOUBTFUL_PARTS.fullmatch(_normal(part).upper()) for part in parts)
     for keyword in (*OF_IMAGE, *OF_STUDY, *REMARKS):
         of_study = keyword not in OF_IMAGE
+        if is_drawn(text(dataset, keyword)):
+            continue
         # A negation holds for its own clause.
         clauses = [part for value in texts(dataset, keyword) for part in re.findall(r"[^,;:.()]+\??", value)]
         for word in words:
