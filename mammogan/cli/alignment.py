@@ -41,7 +41,7 @@ def align(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     force: Force = False,
 ) -> None:
-    """Compare sets of images with real ones: how close they are, with which uncertainty, how close they could be."""
+    """Compare sets of images with real ones: how close they are, how sure that is, and how close they could be."""
     from mammogan.report.comparison import AlignSettings
     from mammogan.report.comparison import align as compare
     from mammogan.report.ranking import rank
@@ -104,7 +104,9 @@ def utility(
         str, typer.Option(help="Split of the real store that the generator was trained on; tests are on the others.")
     ] = "train",
     height: Annotated[int, typer.Option(min=16, help="Largest height of the images that are used, pixels.")] = 80,
-    sizes: Annotated[str, typer.Option(help="Numbers of real images, as 50,100; a quarter, half and all.")] = "",
+    sizes: Annotated[
+        str, typer.Option(help="Numbers of real images, as 50,100; by default a quarter, half and all.")
+    ] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every training.")] = 5,
     seed: Seed = 0,
     force: Force = False,

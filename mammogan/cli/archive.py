@@ -22,7 +22,7 @@ def phantom(
     workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0 means one per core.")] = 0,
     force: Force = False,
 ) -> None:
-    """Draw a procedural population of mammograms as DICOM files; the same command continues one that was cut off."""
+    """Draw a procedural population of mammograms as DICOM files; the same command continues after an interruption."""
     from mammogan.data.phantom.population import write_population
     from mammogan.parallel import count_cores
 
@@ -63,7 +63,7 @@ def ingest(
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Read an archive into a store; the same command continues one that was cut off."""
+    """Read an archive into a store; the same command continues after an interruption."""
     from mammogan.data.ingest import Settings, refused_path
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource

@@ -11,7 +11,9 @@ from mammogan.cli.shared import say
 app = typer.Typer()
 Profile = Annotated[str, typer.Option(help="Profile of pipeline.yaml.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of real images; phantoms by default.")]
-ShowReal = Annotated[bool, typer.Option("--show-real", help="Show real images of people, in a book for you alone.")]
+ShowReal = Annotated[
+    bool, typer.Option("--show-real", help="Show real images of people; only for those who may see them.")
+]
 
 
 @app.command()

@@ -133,11 +133,13 @@ def sample(
         int, typer.Option(min=0, metavar="STEPS", help="Images from one latent vector to the next, on the sphere.")
     ] = 0,
     first: Annotated[int, typer.Option(min=0, help="Index of the first image, to share a seed between commands.")] = 0,
-    at: Annotated[int | None, typer.Option(metavar="IMAGES", help="Draw as the run was after so many images.")] = None,
+    at: Annotated[
+        int | None, typer.Option(metavar="IMAGES", help="Draw with the generator kept after so many images.")
+    ] = None,
     device: Device = "",
     force: Force = False,
 ) -> None:
-    """Draw images from a trained generator; the same command continues one that was cut off."""
+    """Draw images from a trained generator; the same command continues after an interruption."""
     from mammogan.gan import sampling
     from mammogan.gan.device import configure_device
 

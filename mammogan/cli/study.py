@@ -10,7 +10,7 @@ from mammogan.cli.outputs import ANALYSIS, STUDY
 from mammogan.cli.shared import Force, Seed, new_output, say, whole_size
 from mammogan.errors import OutputError, require
 
-app = typer.Typer(help="Build, serve and analyse a reader study.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Build, serve and analyze a reader study.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("build")
@@ -28,12 +28,14 @@ def study_build(
     height: Annotated[int, typer.Option(min=0, help="Height of the pictures, pixels; 0: the largest in common.")] = 0,
     width: Annotated[int, typer.Option(min=0, help="Width of the pictures, pixels.")] = 0,
     bits: Annotated[int, typer.Option(min=0, max=16, help="Bits per pixel of folders; 0: those they have.")] = 0,
-    view: Annotated[str, typer.Option(help="Use this view alone, for example MLO; empty: all views.")] = "",
+    view: Annotated[str, typer.Option(help="Use only this view, for example MLO; empty: all views.")] = "",
     labels: Annotated[
         list[Path] | None, typer.Option(help='CSV with the columns id and label; labels other than "none" exclude.')
     ] = None,
     exclude_label: Annotated[list[str] | None, typer.Option(help="Exclude only this label; repeatable.")] = None,
-    exclude: Annotated[list[Path] | None, typer.Option(help="Text file: one id per line, a comma and why.")] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="Text file: per line an id, a comma and the reason.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Title that readers see; empty: that of the language.")] = "",
     note: Annotated[str, typer.Option(help="Sentence above the instructions.")] = "",
     protocol: Annotated[
@@ -114,7 +116,7 @@ def study_close(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Fo
 
 @app.command("reopen")
 def study_reopen(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")]) -> None:
-    """Open a study again that was closed."""
+    """Reopen a study that was closed."""
     _close(folder, False)
 
 
@@ -180,7 +182,7 @@ def study_analyse(
     study: Annotated[Path | None, typer.Option(help="Check that the answers are of the study in this folder.")] = None,
     force: Force = False,
 ) -> None:
-    """Analyse the answers of a reader study: report, numbers, figures and their data."""
+    """Analyze the answers of a reader study: report, numbers, figures and their data."""
     from mammogan.report.reader_answers import StudyAnswers
     from mammogan.report.reader_study import analyse
     from mammogan.stats.responses import read_responses

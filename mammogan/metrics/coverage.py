@@ -1,8 +1,8 @@
 """Coverage of one distribution by another, for pairs of moments: Table 1 and Figure 6, with ceilings and intervals.
 
-The paper does not define the score of Table 1. Four readings are computed; all of them rise with the number of images,
-so each is reported next to its ceiling: the same score between real images and other real images, at the same number
-of images per side (see `resampling`). Score, draws and ceiling of a pair share one grid.
+The paper does not define the score of Table 1. Four interpretations are computed; all of them rise with the number of
+images, so each is reported next to its ceiling: the same score between real images and other real images, at the same
+number of images per side (see `resampling`). Score, draws and ceiling of a pair share one grid.
 
 The grid resolves both sets whatever a few images do to the range (`density.Grid.resolving`): an almost black image has
 an M5 of millions, and cells over the pooled range would be wider than both distributions, which all scores then take
@@ -152,7 +152,7 @@ def _label_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDes
 
 
 def pair_scores(real: np.ndarray, synthetic: np.ndarray, design: ResamplingDesign | None = None) -> pd.DataFrame:
-    """Compute Table 1 in four readings, for all 15 pairs of moments, the diagonal included.
+    """Compute Table 1 in four interpretations, for all 15 pairs of moments, the diagonal included.
 
     Args:
         real, synthetic: (N, 5) moments, finite.

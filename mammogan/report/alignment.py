@@ -210,7 +210,7 @@ def moments_section(comparison: Comparison) -> Section:
 
 
 def table1_section(scores: pd.DataFrame) -> Section:
-    """Return Table 1 in four readings, from the rows of `coverage.pair_scores`."""
+    """Return Table 1 in four interpretations, from the rows of `coverage.pair_scores`."""
     scores = _with_pairs(scores)
     values: dict[str, Value] = {}
     for reading, rows in scores[scores["ratio"].notna()].groupby("reading", sort=False):
