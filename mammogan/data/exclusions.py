@@ -70,6 +70,10 @@ NO_AGENT = re.compile(
 )
 
 
+# Beginnings of the comments that `mammogan sample` and `mammogan phantom` write.
+OWN = ("Synthetic: drawn by", "Procedural phantom")
+
+
 class Word(NamedTuple):
     """Words that state a reason.
 
@@ -129,7 +133,7 @@ def check_exclusions(dataset: Dataset, *, allow_processing: bool = False, allow_
 
 def is_drawn(comment: str) -> bool:
     """Return True for the comment that `mammogan sample` writes into every DICOM file and PNG."""
-    return comment.startswith("Synthetic: drawn by")
+    return comment.startswith(OWN[0])
 
 
 def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
@@ -252,7 +256,7 @@ def _check_words(dataset: Dataset) -> list[str]:
     doubtful = any(DOUBTFUL_PARTS.fullmatch(_normal(part).upper()) for part in parts)
     for keyword in (*OF_IMAGE, *OF_STUDY, *REMARKS):
         of_study = keyword not in OF_IMAGE
-        if is_drawn(text(dataset, keyword)):
+        if text(dataset, keyword).startswith(OWN):
             continue
         # A negation holds for its own clause.
         clauses = [part for value in texts(dataset, keyword) for part in re.findall(r"[^,;:.()]+\??", value)]
