@@ -170,14 +170,14 @@ class FolderKind:
         noun: its name in a message, as "a store".
         mark: a file in it.
         holds: returns True for the content of this file (UTF-8) if the command can have written it.
-        entries: regular expression of the names of all files and folders in it; any other one is the user's.
+        files: regular expression of the paths of all files in it, relative to it; any other one is the user's.
         lock: a file in it that is locked while the folder is written; "" for none.
     """
 
     noun: str
     mark: str
     holds: Callable[[str], bool]
-    entries: str
+    files: str
     lock: str = ""
 
     def made(self, folder: Path) -> bool:
@@ -187,6 +187,15 @@ class FolderKind:
             return mark.is_file() and not mark.is_symlink() and self.holds(mark.read_text(encoding="utf-8"))
         except (OSError, ValueError, LookupError, AttributeError, TypeError):  # somebody else's mark may hold anything
             return False
+
+
+def _contents(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files and links below a folder, relative to it."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from (f"{path.name}/{inner}" for inner in _contents(path))
+        else:
+            yield path.name
 
 
 SYSTEM = r"\.DS_Store|Thumbs\.db|desktop\.ini"  # files that file managers leave in every folder
@@ -223,16 +232,17 @@ def check_replaceable(
         if source in whole.parents:
             raise OutputError(f"{path} is within the input {given}, which is only read; {another}.")
     with writing(path):
-        entries = sorted(entry.name for entry in path.iterdir())
-    if not entries:
-        return
+        if not any(path.iterdir()):
+            return
     kind = next((kind for kind in kinds if kind.made(path)), None)
     if kind is None:
         nouns = " or ".join(kind.noun for kind in kinds)
         raise OutputError(f"{path} is not {nouns} that this command made, and is not replaced; {another}.")
-    pattern = re.compile(rf"(?:{kind.entries}|{SYSTEM}|\..*\.aside)")
-    if strange := [name for name in entries if not pattern.fullmatch(name)]:
-        raise OutputError(f"{path / strange[0]} would be lost with {path}, and it is not part of it; {another}.")
+    pattern = re.compile(rf"(?:{kind.files})|(?:.*/)?(?:{SYSTEM}|\..*\.aside)")
+    with writing(path):
+        strange = next((name for name in _contents(path) if not pattern.fullmatch(name)), "")
+    if strange:
+        raise OutputError(f"{path / strange} would be lost with {path}, and it is not part of it; {another}.")
     if kind.lock and (path / kind.lock).is_file():
         with writing(path), (path / kind.lock).open("rb") as file:
             lock(file, OutputError(f"Another process writes to {path}; wait for it or stop it."))

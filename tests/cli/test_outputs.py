@@ -118,12 +118,14 @@ def test_output_of_the_same_command_is_replaced_and_kept_where_that_fails(
 ) -> None:
     out = tmp_path / "out"
     assert call(*words(name, out, copies)) == (0, "")
-    (out / "notes.txt").write_text("mine")
-    before = content(tmp_path)
-    code, said = call(*words(name, out, copies), "--force")
-    assert code == 1 and "notes.txt would be lost" in said, said
-    assert content(tmp_path) == before
-    (out / "notes.txt").unlink()
+    # A few folders of each depth: a store has many alike.
+    for folder in [out, *sorted(path for path in out.rglob("*") if path.is_dir())[:40:3]]:
+        (folder / "notes.txt").write_text("mine")
+        before = content(tmp_path)
+        code, said = call(*words(name, out, copies), "--force")
+        assert code == 1 and f"{folder / 'notes.txt'} would be lost" in said, said
+        assert content(tmp_path) == before
+        (folder / "notes.txt").unlink()
     before = content(out)
     given = COMMANDS[name][1]
     if given:  # an input that is mistyped
