@@ -170,7 +170,8 @@ class FolderKind:
         noun: its name in a message, as "a store".
         mark: a file in it.
         holds: returns True for the content of this file (UTF-8) if the command can have written it.
-        files: regular expression of the paths of all files in it, relative to it; any other one is the user's.
+        files: regular expression of the paths of all files and empty folders in it, relative to it; any other one is
+            the user's.
         lock: a file in it that is locked while the folder is written; "" for none.
     """
 
@@ -190,9 +191,9 @@ class FolderKind:
 
 
 def _contents(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files and links below a folder, relative to it."""
+    """Yield the paths of all files, links and empty folders below a folder, relative to it."""
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
+        if path.is_dir() and not path.is_symlink() and any(path.iterdir()):
             yield from (f"{path.name}/{inner}" for inner in _contents(path))
         else:
             yield path.name

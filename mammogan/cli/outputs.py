@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from mammogan.atomic import FolderKind
 
-# Paths of the files of a store that state what became of its sources, and of a report.
-STATED = r"\.lock|manifest\.parquet|report/(?:index\.html|(?:files|outcomes)\.csv)"
-REPORT = r"report\.html|results\.json|(?:figures|data)/(?:[^/]+/)*[^/]+\.(?:csv|gif|imrmc|json|png|svg|webp)"
+# Paths of the files and empty folders of a store that state what became of its sources, and of a report.
+STATED = r"\.lock|manifest\.parquet|report(?:/index\.html|/files\.csv|/outcomes\.csv)?"
+REPORT = r"report\.html|results\.json|(?:figures|data)(?:/(?:[^/]+/)*[^/]+\.(?:csv|gif|imrmc|json|png|svg|webp))?"
 
 
 def _has(*keys: str, **values: str) -> Callable[[str], bool]:
@@ -27,7 +27,7 @@ def _store(command: str) -> FolderKind:
         attributes = json.loads(content)["attributes"]
         return attributes["format"].startswith("mammogan-store-") and attributes["made_by"]["by"] == command
 
-    files = rf"zarr\.json|manifest\.parts/part-\d+\.parquet|{STATED}|\d+x\d+/(?:zarr\.json|c/[\d/]+)"
+    files = rf"zarr\.json|manifest\.parts(?:/part-\d+\.parquet)?|{STATED}|\d+x\d+(?:/zarr\.json|/c[\d/]*)?"
     return FolderKind(f"a store of mammogan {command}", "zarr.json", holds, files, ".lock")
 
 
@@ -38,7 +38,7 @@ def _report(chapter: str, noun: str) -> FolderKind:
         keys = json.loads(content).keys()
         return bool(keys) and all(key.startswith(f"{chapter}.") for key in keys)
 
-    return FolderKind(noun, "results.json", holds, rf"(?:generators/[^/]+/)?(?:{REPORT})")
+    return FolderKind(noun, "results.json", holds, rf"generators(?:/[^/]+)?|(?:generators/[^/]+/)?(?:{REPORT})")
 
 
 PHANTOMS = FolderKind(
@@ -62,7 +62,7 @@ SAMPLES = (
         "a folder of drawn images",
         "sample.json",
         _has("generator", "seed", "format", by="sample"),
-        r"sample\.json|images\.csv|film\.webp|\d{5,}/[\w-]+\.(?:dcm|png)",
+        r"sample\.json|images\.csv|film\.webp|\d{5,}(?:/[\w-]+\.(?:dcm|png))?",
         "images.csv",
     ),
     _store("sample"),
@@ -71,13 +71,13 @@ INSPECTION = FolderKind(
     "an inspection",
     "inspection.json",
     _has("seed", "images", "synthetic", "controls", "name"),
-    rf"index\.html|(?:candidates|key)\.csv|inspection\.json|(?:images|sheets)/[\w-]+\.png|report/(?:{REPORT})",
+    rf"index\.html|(?:candidates|key)\.csv|inspection\.json|(?:images|sheets)(?:/[\w-]+\.png)?|report(?:/(?:{REPORT}))?",
 )
 STUDY = FolderKind(
     "a reader study",
     "study.json",
     _has("pools", format="mammogan-study-1"),
-    r"study\.json|public/(?:pictures/\w+\.png|(?:\w+\.)?LICENSE\.txt|[\w.]+\.(?:css|html|js|png|webmanifest))",
+    r"study\.json|public(?:/pictures|/pictures/\w+\.png|/\w+\.LICENSE\.txt|/[\w.]+\.(?:css|html|js|png|webmanifest))?",
 )
 ALIGNMENT = _report("alignment", "a report of mammogan align")
 PAIRS = _report("pairs", "a report of mammogan pairs")
@@ -87,6 +87,6 @@ REFERENCE = FolderKind(
     "a reference",
     "provenance.json",
     _has("origin", "data_hash", "images_seen"),
-    r"README\.md|(?:choice|moments)\.csv|provenance\.json|(?:alignment|artifacts)/\w+\.(?:csv|json)|"
-    r"run/(?:config\.json|distances\.csv|\w+\.jsonl|checkpoints/\d+\.safetensors|samples/\d+\.npy)",
+    r"README\.md|(?:choice|moments)\.csv|provenance\.json|(?:alignment|artifacts)(?:/\w+\.(?:csv|json))?|"
+    r"run(?:/config\.json|/distances\.csv|/\w+\.jsonl|/checkpoints(?:/\d+\.safetensors)?|/samples(?:/\d+\.npy)?)?",
 )

@@ -14,6 +14,8 @@ from mammogan.atomic import make_folder
 from mammogan.paper.printed import ARTIFACTS, INSPECTED
 from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
+from mammogan.stats.proportions import exact_interval
+from mammogan.types import Estimate
 
 
 def tables(inspection: Path, files: Iterable[Path], seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -64,8 +66,9 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     """Write the tables of an inspection with labels*.csv in it, and return rates and detection to show.
 
     Args:
-        results: keeps the tables and the names of the observers.
-        inspection: folder; "" where nobody has labeled.
+        results: keeps the tables, the names of the observers, and what the first of them found.
+        inspection: folder; "" where nobody has labeled. It may hold pairs.csv, the answers of the first observer to
+            pairs of a real and a synthetic image, with the column correct.
         seed: random seed of the bootstrap.
     """
     if not inspection:
@@ -81,7 +84,15 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     whole = rate[(rate["observer"] == observers[0]) & (rate["artifact"] == ANY) & (rate["view"] == "all")]
     kinds = {row.kind: row for row in whole.itertuples()}
     keep(results, {f"observed.{kind}": [100 * row.rate, 100 * row.low, 100 * row.high] for kind, row in kinds.items()})
-    keep(results, {"observed": filled(words("labels")["observed"], observer=observers[0], **kinds)})
+    said = [filled(words("labels")["observed"], observer=observers[0], **kinds)]
+    pairs = Path(inspection) / "pairs.csv"
+    if pairs.is_file():
+        correct = pd.read_csv(pairs)["correct"]
+        share = Estimate(*(100 * bound for bound in exact_interval(int(correct.sum()), len(correct))))
+        keep(results, {"observed.pairs": share})
+        facts = {"right": int(correct.sum()), "shown": len(correct), "low": share.low, "high": share.high}
+        said.append(filled(words("labels")["pairs"], **facts))
+    keep(results, {"observed": " ".join(said)})
     rate = rate.assign(artifact=rate["artifact"].str.replace("_", " "))
     who = ["observer"] if len(observers) > 1 else []
     columns = [*who, "kind", "view", "artifact", "found", "shown", "rate", "low", "high"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mammogan.errors import InspectionError
 from mammogan.report.labels import observed, report
@@ -45,6 +46,14 @@ def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
     assert rates.loc["synthetic"].query("observer == 'Bo' and view == 'all' and artifact == 'any'")["found"].item() == 8
     assert "no candidates" in detected.iloc[0, 0]
     assert (tmp_path / "out" / "data" / "labels_rates.csv").exists()
+    assert "observed.pairs" not in results.entries
+    (labeled / "pairs.csv").write_text("question,correct\n" + "".join(f"{k},{int(k > 2)}\n" for k in range(1, 11)))
+    again = Results(tmp_path / "again", "artifacts")
+    observed(again, str(labeled), 0)
+    bounds = stats.binomtest(8, 10).proportion_ci(method="exact")
+    assert again.entries["observed.pairs"]["value"] == 80
+    assert again.entries["observed.pairs"]["interval"] == pytest.approx([100 * bound for bound in bounds])
+    assert again.entries["observed"]["value"].endswith("named the real one in 8 of 10 (44 to 97 %).")
     nobody = Results(tmp_path / "none", "artifacts")
     assert "nobody" in observed(nobody, "", 0)[0].iloc[0, 0]
     assert nobody.entries["observers"]["value"] == "none yet"

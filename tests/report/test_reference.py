@@ -187,10 +187,14 @@ def test_force_loses_neither_labels_nor_what_has_no_successor(
 ) -> None:
     out = tmp_path / "kept"
     shutil.copytree(kept[1], out)
-    (out / "run" / "old").touch()
+    old = out / "run" / "samples" / "000000000001.npy"
+    old.touch()
     command = ["reference", str(kept[0]), "--real", str(store.path), "--out", str(out), "--count", "16", "--force"]
     assert CliRunner().invoke(app, [*command, "--seed", "x"]).exit_code != 0
-    assert (out / "run" / "old").exists()
+    assert old.exists()
+    (out / "run" / "mine").touch()
+    assert "run/mine would be lost" in str(CliRunner().invoke(app, command).exception)
+    (out / "run" / "mine").unlink()
     (out / "labels").mkdir()
     refused = CliRunner().invoke(app, command)
     assert "labels would be lost" in str(refused.exception)
@@ -198,7 +202,7 @@ def test_force_loses_neither_labels_nor_what_has_no_successor(
     assert CliRunner().invoke(app, command).exit_code == 0
     assert (out / "moments.csv").read_bytes() == (kept[1] / "moments.csv").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-    assert not (out / "run" / "old").exists()
+    assert not old.exists()
 
 
 def test_the_profile_depends_on_its_files_and_says_whose_they_are(tmp_path: Path) -> None:
