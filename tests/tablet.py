@@ -34,9 +34,18 @@ class Tablet:
     """A page in a browser, with its errors and its requests to other origins."""
 
     def __init__(
-        self, browser: Any, address: str, size: tuple[int, int] = (1194, 834), touch: bool = False, worker: bool = False
+        self,
+        browser: Any,
+        address: str,
+        size: tuple[int, int] = (1194, 834),
+        touch: bool = False,
+        worker: bool = False,
+        speed: float = 0,
     ) -> None:
-        """Open an address; `worker` allows the service worker, which hides requests from the routes of Playwright."""
+        """Open an address; `worker` allows the service worker, which hides requests from the routes of Playwright.
+
+        From the first request on, the network has the given speed, bytes per second; 0 is as fast as it can.
+        """
         width, height = size
         self.address, self.troubles = address, []
         self.context = browser.new_context(
@@ -47,7 +56,15 @@ class Tablet:
         self.page.on("request", self.requested)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", self.said)
+        self.network = self.context.new_cdp_session(self.page)
+        if speed:
+            self.limit(speed)
         self.page.goto(address)
+
+    def limit(self, speed: float) -> None:
+        """Limit the network to a speed, bytes per second, with 60 ms of latency."""
+        conditions = {"downloadThroughput": speed, "uploadThroughput": speed, "latency": 60, "offline": False}
+        self.network.send("Network.emulateNetworkConditions", conditions)
 
     def requested(self, request: Any) -> None:
         origin = self.address.rpartition("/")[0]

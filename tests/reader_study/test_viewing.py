@@ -174,16 +174,10 @@ def test_a_slow_network_says_so_and_later_pairs_open_at_once(browser: Any, tmp_p
     store = Store.open(made_store(tmp_path / "store", ovals(8, 1280, 1024, smooth=3), "image"))
     study = build(store.path, store.path, tmp_path / "study", StudySettings(secret=1, pairs=PAIRS))
     with served(study.folder) as (address, _):
-        tablet = Tablet(browser, f"{address}/", SIZES["iPad"])
+        # Slower still at first: pictures load from the beginning on, and must not be there after the questionnaire.
+        tablet = Tablet(browser, f"{address}/", SIZES["iPad"], speed=0.4 * MEGABIT)
         page = tablet.page
-        network = tablet.context.new_cdp_session(page)
-
-        def limit(speed: float) -> None:
-            conditions = {"downloadThroughput": speed, "uploadThroughput": speed, "latency": 60}
-            network.send("Network.emulateNetworkConditions", {"offline": False, **conditions})
-
-        # Slower still at first: pictures load while the questionnaire is filled in, and must not be there after it.
-        limit(0.1 * MEGABIT)
+        tablet.limit(0.1 * MEGABIT)
         page.click("#begin")
         page.check("input[name=radiologist][value=no]")
         page.fill("#about-years", "3")
@@ -193,7 +187,7 @@ def test_a_slow_network_says_so_and_later_pairs_open_at_once(browser: Any, tmp_p
         assert axe(tablet) == []
         assert page.is_disabled("#confirm")
         assert not tablet.js("seconds()")  # the clock waits, too
-        limit(1.6 * MEGABIT)
+        tablet.limit(1.6 * MEGABIT)
         tablet.pair(1)
         assert page.is_hidden("#left ~ .waiting")
         waits = []
