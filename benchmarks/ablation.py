@@ -239,6 +239,8 @@ def table(results: Results) -> str:
         "|---" * (1 + len(NUMBERS)) + "|",
     ]
     for prefix, title in {**TITLES, "real": "real images in place of generated ones"}.items():
+        if not any(key.startswith(f"{prefix}.") for key in found):  # not trained
+            continue
         lines.append(f"| {title} | {' | '.join(found.get(f'{prefix}.{key}', '-') for key in NUMBERS)} |")
     return "\n".join(lines) + "\n"
 
