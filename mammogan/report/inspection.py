@@ -102,6 +102,11 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return {name: pd.read_csv(folder / f"{name}.csv", **options) for name in TABLES}
 
 
+def detectors_of(scores: pd.DataFrame) -> list[str]:
+    """Return the detectors whose surprises a table has; one of an earlier version lacks later detectors."""
+    return [name for name in DETECTORS if name in scores]
+
+
 # Numbers and tables of the chapter: each function keeps its numbers in the results that it is given.
 
 
@@ -122,7 +127,7 @@ def paper_rates(results: Results) -> None:
 def flagged(results: Results, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the share of images that each detector flags: detector, kind, flagged, images, share, low, high."""
     rows = []
-    for detector, kind in product((*DETECTORS, "any"), COLORS):
+    for detector, kind in product((*detectors_of(tables["real"]), "any"), COLORS):
         surprise = tables[kind][detector]
         number = int((surprise >= THRESHOLD).sum())
         rows.append((detector, kind, number, len(surprise), *exact_interval(number, len(surprise))))
@@ -162,8 +167,9 @@ def ranked(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `scores` with the columns by (the detector that is most surprised) and total (sum over the detectors).
     """
-    surprises = scores[list(DETECTORS)].to_numpy(float)
-    ranks = scores.assign(by=np.array(DETECTORS)[surprises.argmax(1)], total=surprises.sum(1))
+    names = detectors_of(scores)
+    surprises = scores[names].to_numpy(float)
+    ranks = scores.assign(by=np.array(names)[surprises.argmax(1)], total=surprises.sum(1))
     return ranks.sort_values("total", ascending=False, kind="stable")
 
 
@@ -224,7 +230,7 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
 
 def detector_gallery(scores: pd.DataFrame, images: ImageStack, bits: int) -> str:
     """Return the two images that surprise each detector most as HTML."""
-    first = [(name, i) for name in DETECTORS for i in scores[name].to_numpy(float).argsort()[::-1][:2]]
+    first = [(name, i) for name in detectors_of(scores) for i in scores[name].to_numpy(float).argsort()[::-1][:2]]
     pictures = [(images[int(scores["index"][i])], f"{name} {scores[name][i]:.1f}") for name, i in first]
     return gallery("failures", pictures, bits)
 

@@ -14,6 +14,7 @@ from mammogan.artifacts.detectors import DETECTORS
 from mammogan.data.images import Images
 from mammogan.report import inspection
 from mammogan.report.inspection import COLORS
+from mammogan.report.provenance import ROOT
 from mammogan.report.results import Results
 
 
@@ -70,6 +71,25 @@ def test_images_are_ranked_by_surprise(tables: dict[str, pd.DataFrame], populati
     assert inspection.detector_gallery(tables["synthetic"], population.pixels, 12).count("Enlarge:") == 2 * len(
         DETECTORS
     )
+
+
+def test_tables_of_an_earlier_version_lack_a_detector(
+    tables: dict[str, pd.DataFrame], population: Images, tmp_path: Path
+) -> None:
+    earlier = {name: table.drop(columns="background", errors="ignore") for name, table in tables.items()}
+    flags = inspection.flagged(Results(tmp_path, "artifacts"), earlier)
+    assert set(flags["detector"]) == {*DETECTORS, "any"} - {"background"}
+    assert set(inspection.ranked(earlier["synthetic"])["by"]) <= set(flags["detector"])
+    gallery = inspection.detector_gallery(earlier["synthetic"], population.pixels, 12)
+    assert "outline" in gallery and "background" not in gallery
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "reference").glob("*/artifacts")), ids=lambda path: path.parent.name)
+def test_published_tables_can_be_shown(folder: Path, tmp_path: Path) -> None:
+    published = inspection.read_tables(folder)
+    assert set(inspection.detectors_of(published["real"])) == set(inspection.detectors_of(published["synthetic"]))
+    assert len(inspection.flagged(Results(tmp_path, "artifacts"), published)) > 10
+    assert inspection.ranked(published["synthetic"])["total"].is_monotonic_decreasing
 
 
 def test_numbers_of_the_chapter(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
