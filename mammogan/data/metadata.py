@@ -24,6 +24,7 @@ SEPARATORS = ",;\t|"
 LONGEST = 32  # letters of a finding: it is a class, not a text
 TABLES = (".csv", ".tsv")
 IMAGE_SUFFIX = re.compile(r"\.(dcm|dicom|png|jpe?g|tiff?|pgm|0)$", re.IGNORECASE)  # ".0" of a number, by spreadsheets
+LOOSE = "\0"  # before names that hold whatever the capitals and the suffix; no name of a file has it
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:Y|YRS?|YEARS?)?", re.IGNORECASE)
 MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # Excel
@@ -86,10 +87,10 @@ class Labels:
     def _add(self, rows: Iterable[tuple[str, str]]) -> None:
         for file, stated in rows:
             ends = {file, PurePosixPath(file).name}
-            # Pictures are converted to other formats, and systems differ in capitals.
-            ends |= {IMAGE_SUFFIX.sub("", end) for end in ends}
+            # Pictures are converted to other formats, and systems differ in capitals: also by these, but not first.
+            loose = {LOOSE + name.lower() for end in ends for name in (end, IMAGE_SUFFIX.sub("", end)) if name}
             # Two files of one name in different folders: the bare name names neither.
-            for key in {key for end in ends for key in (end, end.lower())} - {""}:
+            for key in (ends | loose) - {""}:
                 self._rows.execute(
                     "INSERT INTO rows VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET facts ="
                     " CASE WHEN facts = excluded.facts THEN facts ELSE NULL END",
@@ -100,13 +101,14 @@ class Labels:
         """Return the facts of the row whose file is the longest end of the path; None without one.
 
         Tables often leave out the suffix or name another, or leave out all after a "_" (INbreast); the name as it is
-        is tried first, then in small letters.
+        is tried first, then whatever its capitals.
         """
         # A name that is not UTF-8 is of the time of Latin-1.
         parts = tuple(_readable(part) for part in path.parts)
         ends = ["/".join(parts[start:]).lstrip("/") for start in range(max(len(parts) - 8, 0), len(parts))]
         names = [name for end in ends for name in (end, end.removesuffix(_readable(path.suffix)))]
-        for name in (*names, parts[-1].partition("_")[0], *map(str.lower, names)):
+        names.append(parts[-1].partition("_")[0])
+        for name in (*names, *(LOOSE + name.lower() for name in names)):
             row = self._rows.execute("SELECT facts FROM rows WHERE file = ?", (name,)).fetchone()
             if row and row[0]:
                 return json.loads(row[0])

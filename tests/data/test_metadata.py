@@ -130,6 +130,21 @@ def test_rows_belong_to_files_of_another_format(tmp_path: Path, header: str, row
     assert labels.get(Path("1.2.dcm")) is None
 
 
+def test_names_that_differ_in_capitals_or_suffix_alone_keep_their_own_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,view\nA.png,CC\na.png,MLO\nb.png,CC\nb.dcm,MLO\nc,CC\nc.tif,MLO\n")
+    labels = Labels([tmp_path / "t.csv"])
+    for name, view in (
+        ("A.png", "CC"),
+        ("a.png", "MLO"),
+        ("b.png", "CC"),
+        ("b.dcm", "MLO"),
+        ("c.tif", "MLO"),
+        ("c", "CC"),
+    ):
+        assert labels.get(Path("in", name)) == {"view": view}, name
+    assert labels.get(Path("in/b.jpg")) is None  # which of the two is unknown
+
+
 @pytest.mark.parametrize(
     ("given", "age"), [("061Y", 61), ("61,5", 61.5), ("61 years", 61), ("61y", 61), ("180M", None)]
 )
