@@ -251,7 +251,8 @@ def _check_words(dataset: Dataset) -> list[str]:
         "an implant": text(dataset, "BreastImplantPresent").upper() == "NO",
         "a part of the breast": text(dataset, "PartialView").upper() == "NO",
     }
-    words = [word for word in WORDS if word.reason is not Reason.CONTRAST or not _is_low_energy(dataset)]
+    low_energy = _is_low_energy(dataset)
+    words = [word for word in WORDS if word.reason is not Reason.CONTRAST or not low_energy]
     parts = [text(dataset, "BodyPartExamined"), *_meanings(dataset, "AnatomicRegionSequence")]
     doubtful = any(DOUBTFUL_PARTS.fullmatch(_normal(part).upper()) for part in parts)
     for keyword in (*OF_IMAGE, *OF_STUDY, *REMARKS):

@@ -20,13 +20,13 @@ from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
 from mammogan.data.film import clean_film
-from mammogan.data.geometry import fit, overview
+from mammogan.data.geometry import fit
 from mammogan.data.manifest import Facts, Label
 from mammogan.data.metadata import TABLES, Labels, LabelSource, is_labels, why_no_labels
 from mammogan.data.plausibility import CERTAIN, DOUBTFUL, turning
 from mammogan.data.quality import FLAGS, check_breast, check_image, flags_of
 from mammogan.data.raster import SUFFIXES, read_picture
-from mammogan.data.segmentation import chest_side
+from mammogan.data.segmentation import side_of
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
 from mammogan.data.walk import Entry, survey, walk
 from mammogan.errors import InputError, NothingAcceptedError, ParameterError, Reason, Refused
@@ -208,15 +208,14 @@ def pyramid_of(mammogram: Mammogram, settings: Settings, facts: Facts) -> list[n
         check_image(mammogram.pixels)
         gray, removed, fill = clean_film(mammogram.pixels)
         flags += ["label_removed"] * bool(removed)
-    check_breast(gray)
+    breast = check_breast(gray)
     if spacing := facts.get("spacing_mm"):
         facts["spacing_mm"] = spacing / min(settings.height / gray.shape[0], settings.width / gray.shape[1])
-    small = overview(gray)
-    turn = turning(small)
+    turn = turning(breast)
     if turn > CERTAIN:
         raise Refused(Reason.TURNED, "The chest wall is at the top or bottom of the image; turn it.")
     flags += ["direction"] * (turn > DOUBTFUL)
-    side = chest_side(small)
+    side = side_of(breast)
     image = fit(gray, settings.height, settings.width, side, fill)
     if facts["laterality"] not in (side, None):
         flags.append("side")

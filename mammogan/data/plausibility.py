@@ -8,7 +8,6 @@ import numpy as np
 from scipy import ndimage
 
 from mammogan.data.geometry import crop_letterbox
-from mammogan.data.segmentation import breast_mask
 
 DEPTHS = (8, 10, 12, 14)  # bits per pixel of detectors and film scanners, stored in 16
 FEWEST_LEVELS = 8  # a window that shows fewer is a threshold
@@ -44,11 +43,13 @@ def is_negative(gray: np.ndarray) -> bool:
     edges = (image[:2], image[-2:], image[:, :2], image[:, -2:])
     quartiles = [np.quantile(edge, (0.25, 0.5, 0.75)) for edge in edges]
     even = [median for low, median, high in quartiles if high - low < 0.05]
+    if max(even, default=0.0) < 0.5:
+        return False
 
     def share(level: float) -> float:
         return float((np.abs(image - level) < 0.05).mean())
 
-    background = max(even, key=share, default=0.0)
+    background = max(even, key=share)
     if background < 0.5 or sum(abs(median - background) < 0.05 for _, median, _ in quartiles) < 2:
         return False
     rest = image[np.abs(image - background) > 0.1]
@@ -57,14 +58,13 @@ def is_negative(gray: np.ndarray) -> bool:
     return bool(rest.size and np.median(rest) < background - 0.1 and larger)
 
 
-def turning(gray: np.ndarray) -> float:
-    """Return a number above `DOUBTFUL` if the chest wall is at the top or bottom of an image (h, w) in [0, 1].
+def turning(mask: np.ndarray) -> float:
+    """Return a number above `DOUBTFUL` if the chest wall is at the top or bottom of an image, by its breast (h, w).
 
     A breast is longer along the chest wall than away from it, and most of that line is the outline's edge: the number
     is the logarithm of width over height, plus the share of the upper or lower edge of the outline's box that the
     breast fills, minus that of the left or right one. In upright mammograms it was 0.01 or less.
     """
-    mask = breast_mask(gray)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return 0.0

@@ -45,7 +45,7 @@ def flags_of(gray: np.ndarray) -> list[str]:
     breast = enlarged(outline, gray.shape)
     flags, metal = _metal(gray, breast)
     tissue = breast & ~metal
-    if tissue.any() and (gray[tissue] >= 1 - 1e-6).mean() > 0.02:
+    if np.count_nonzero(tissue & (gray >= 1 - 1e-6)) > 0.02 * np.count_nonzero(tissue):
         flags.add("clipped")
     near = enlarged(ndimage.binary_dilation(outline, iterations=max(len(outline) // 64, 1)), gray.shape)
     outside = ~near & (gray > 0.3 + lit_threshold(coarse))
@@ -103,9 +103,14 @@ def check_image(gray: np.ndarray | LookUp) -> None:
         raise Refused(Reason.BLANK, "The image is blank.")
 
 
-def check_breast(gray: np.ndarray | LookUp) -> None:
-    """Refuse an image that is too small or blank, or whose largest bright region covers < 2 % or > 98 % of it."""
+def check_breast(gray: np.ndarray | LookUp) -> np.ndarray:
+    """Return the mask of the breast in the overview of an image.
+
+    Refuse an image that is too small or blank, or whose largest bright region covers < 2 % or > 98 % of it.
+    """
     check_image(gray)
-    share = float(breast_mask(overview(gray)).mean())
+    mask = breast_mask(overview(gray))
+    share = float(mask.mean())
     if not 0.02 <= share <= 0.98:
         raise Refused(Reason.NOT_A_BREAST, f"The bright region covers {share:.0%} of the image, unlike a breast.")
+    return mask

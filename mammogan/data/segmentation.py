@@ -61,16 +61,20 @@ def lit_threshold(image: np.ndarray) -> float:
 
 
 def chest_side(image: np.ndarray) -> str:
-    """Return the side ("L" or "R" of the picture) at which the breast meets the image's edge.
+    """Return the side ("L" or "R" of the picture) at which the breast meets the edge of an image (h, w)."""
+    return side_of(breast_mask(image))
+
+
+def side_of(mask: np.ndarray) -> str:
+    """Return the side of the chest wall by the mask of a breast (h, w), see `chest_side`.
 
     The breast is tallest at the chest wall: in that third of the image its outline spans more rows. Brightness would
     mislead, since the tissue near the nipple is often the brightest and fat at the chest wall nearly black.
     """
-    mask = breast_mask(image)
     rows = np.arange(len(mask))[:, None]
     spans = np.where(mask, rows, -1).max(axis=0) - np.where(mask, rows, len(mask)).min(axis=0) + 1
     spans = np.maximum(spans, 0)
-    third = max(image.shape[1] // 3, 1)
+    third = max(mask.shape[1] // 3, 1)
     return "L" if spans[:third].sum() >= spans[-third:].sum() else "R"
 
 

@@ -22,6 +22,7 @@ from mammogan.data.ingest import Settings, ingest
 from mammogan.data.metadata import LabelSource
 from mammogan.data.plausibility import CERTAIN, DOUBTFUL, is_negative, turning
 from mammogan.data.raster import read_picture
+from mammogan.data.segmentation import breast_mask
 from mammogan.errors import Refused
 
 FEW = Settings(height=40, width=32)
@@ -218,8 +219,8 @@ def test_polarity_and_direction_of_any_breast(seed: int, view: str, base_gray: f
     rng = np.random.default_rng(seed)
     gray = np.clip(base_gray + (1 - base_gray) * breast(rng, view) + rng.normal(0, noise, (80, 64)), 0, 1)
     assert not is_negative(gray)
-    assert turning(gray) < DOUBTFUL
-    assert turning(np.rot90(gray)) > DOUBTFUL
+    assert turning(breast_mask(gray)) < DOUBTFUL
+    assert turning(breast_mask(np.rot90(gray))) > DOUBTFUL
 
 
 def test_most_negatives_are_found() -> None:
@@ -236,6 +237,6 @@ def test_real_images_are_neither_turned_nor_inverted(real_data: Path) -> None:
     small = [overview(image) for image in images]
     assert len(small) == 252
     assert not any(is_negative(image) for image in small)
-    assert max(map(turning, small)) < DOUBTFUL
+    assert max(turning(breast_mask(image)) for image in small) < DOUBTFUL
     assert np.mean([is_negative(1 - image) for image in small]) > 0.99
-    assert np.mean([turning(np.rot90(image)) > CERTAIN for image in small]) > 0.95
+    assert np.mean([turning(breast_mask(np.rot90(image))) > CERTAIN for image in small]) > 0.95
