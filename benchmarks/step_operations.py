@@ -40,6 +40,7 @@ RESULTS = Path(__file__).parent / "results"
 LEVELS = 9  # of the paper
 BASE = (5, 4)
 TENSORS = 320  # of one launch of a foreach operation, about as many as its arguments can hold
+PRECISION = "bfloat16,tf32"  # of the profile `paper`, pipeline.yaml
 WAITS = ("_local_scalar_dense", "nonzero")
 NO_KERNEL = ("empty", "empty_like", "empty_strided", "new_empty", "detach", "alias", "_unsafe_view", "lift_fresh",
              "promote_types", "new_empty_strided")  # fmt: skip
@@ -160,8 +161,10 @@ def main() -> None:
         operations = count(max(arguments.levels))
         print(*operations.launches.most_common(40), sep="\n")
     date = datetime.now(UTC).date().isoformat()
-    text = "\n".join([f"Operations of a step, counted on {date} by benchmarks/step_operations.py.", "",
-                      *table(arguments.levels)])  # fmt: skip
+    lines = [f"Operations of a step, counted on {date} by benchmarks/step_operations.py, in float32:", "",
+             *table(arguments.levels), "", f"In {PRECISION}, as the profile `paper` trains on a GPU:", "",
+             *table(arguments.levels, precision=PRECISION)]  # fmt: skip
+    text = "\n".join(lines)
     print(text)
     RESULTS.joinpath(f"{arguments.name}.md").write_text(text + "\n", encoding="utf-8")
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mammogan.errors import ParameterError
 from mammogan.gan.ops.activation import EPS, activate, normalize_activated
 from mammogan.gan.ops.conv2d_gradfix import Kind, convolve
+from mammogan.gan.ops.once import Once
 from mammogan.types import Size
 
 GROUP = 4  # images over which D computes a standard deviation, networks.py:127
@@ -90,11 +91,12 @@ class Equalized(nn.Module):
         self.weight = nn.Parameter(torch.randn(shape))
         self.bias = nn.Parameter(torch.zeros(shape[0] if bias is None else bias))
         self.scale = gain / math.sqrt(math.prod(shape[1:]))
+        self.once: Once | None = None  # what was prepared for several passes
 
     @property
     def scaled(self) -> Tensor:
         """Weight as the layer uses it."""
-        return self.weight * self.scale
+        return self.once.scaled if self.once else self.weight * self.scale
 
 
 class Dense(Equalized):
@@ -118,12 +120,14 @@ class EdgeConv(Conv):
         return convolve_repeating_edge(x, self.scaled, self.bias)
 
 
-def convolve_repeating_edge(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Tensor:
+def convolve_repeating_edge(
+    x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same", kernel: Callable[[Kind], Tensor] | None = None
+) -> Tensor:
     """Convolve as `convolve` does, "same" or "up", with the pixels of the edge again beyond it in place of zeros."""
     for axis in (2, 3):  # by parts, since PyTorch's derivative of a padding is not deterministic on a GPU
         x = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, -1, 1)], axis)
     added = 2 if kind == "up" else 1
-    return convolve(x, weight, bias, kind)[..., added:-added, added:-added]
+    return convolve(x, weight, bias, kind, kernel)[..., added:-added, added:-added]
 
 
 class ScalingConv(Equalized):
@@ -132,6 +136,11 @@ class ScalingConv(Equalized):
     def __init__(self, incoming: int, outgoing: int, architecture: Architecture) -> None:
         super().__init__(outgoing, incoming, 3, 3)
         self.fused, self.resampling = architecture.fused, RESAMPLINGS[architecture.resampling]
+
+    @property
+    def kernel(self) -> Callable[[Kind], Tensor] | None:
+        """Kernel of the fused layer, where it is prepared."""
+        return self.once.kernel if self.once else None
 
 
 class UpConv(ScalingConv):
@@ -148,7 +157,7 @@ class UpConv(ScalingConv):
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
             return self.convolve(self.resampling.double(x), self.scaled, self.bias)
-        return self.resampling.after_doubling(self.convolve(x, self.scaled, self.bias, "up"))
+        return self.resampling.after_doubling(self.convolve(x, self.scaled, self.bias, "up", self.kernel))
 
 
 class DownConv(ScalingConv):
@@ -162,7 +171,7 @@ class DownConv(ScalingConv):
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
             return self.resampling.halve(activate(convolve(x, self.scaled, self.bias)))
-        return activate(convolve(self.resampling.before_halving(x), self.scaled, self.bias, "down"))
+        return activate(convolve(self.resampling.before_halving(x), self.scaled, self.bias, "down", self.kernel))
 
 
 def blur(x: Tensor) -> Tensor:
@@ -310,11 +319,12 @@ class Generator(nn.Module):
         a = self.architecture
         h, w = a.base
         layers = iter(self.noise if a.noise and noise else ())
+        eps = z.new_full((), EPS)
 
         def activated(x: Tensor) -> Tensor:
             if noise and (strength := next(layers, None)) is not None:
                 x = torch.addcmul(x, strength.to(x), noise(*x.shape[2:]).to(x))
-            return normalize_activated(x)
+            return normalize_activated(x, eps)
 
         if labels is not None:
             z = torch.cat([z, labels.to(z)], 1)
@@ -332,9 +342,12 @@ class Generator(nn.Module):
 
     def grown(self, level: int) -> list[Tensor]:
         """Return the weights of all levels up to `level`; later ones are as at the start."""
-        layers = [self.dense, self.first, *self.up[:level], *self.conv[:level], *self.to_image[: level + 1]]
         strengths = [*self.noise[: 2 * (level + 1)]] if self.architecture.noise else []
-        return [parameter for layer in layers for parameter in layer.parameters()] + strengths
+        return [parameter for layer in self.layers(level) for parameter in layer.parameters()] + strengths
+
+    def layers(self, level: int) -> list[Equalized]:
+        """Return the layers of all levels up to `level`."""
+        return [self.dense, self.first, *self.up[:level], *self.conv[:level], *self.to_image[: level + 1]]
 
 
 class Discriminator(nn.Module):
@@ -380,3 +393,8 @@ class Discriminator(nn.Module):
         if self.architecture.labels and labels is not None:
             score = score + (x * F.linear(labels.to(x), self.embed)).sum(1) / math.sqrt(x.shape[1])
         return score
+
+    def layers(self, level: int) -> list[Equalized]:
+        """Return the layers of all levels up to `level`."""
+        ends = [*self.from_image[: level + 1], self.last, self.dense, self.score]
+        return [*ends, *self.conv[:level], *self.down[:level]]

@@ -243,7 +243,8 @@ class Run:
 
         # Train D.
         self._train_only(self.discriminator, self.adam_d)
-        numbers = accumulate(pieces, partial(self._losses_d, phase), self._autocast)
+        layers_g, layers_d = self.generator.layers(phase.level), self.discriminator.layers(phase.level)
+        numbers = accumulate(pieces, partial(self._losses_d, phase), self._autocast, layers_d, layers_g)
         numbers["skipped_d"] = update(self.adam_d)
 
         # Update the average, which follows G as of before this minibatch's update, as in train.py:175.
@@ -252,7 +253,7 @@ class Run:
 
         # Train G.
         self._train_only(self.generator, self.adam_g)
-        numbers |= accumulate(pieces, partial(self._losses_g, phase), self._autocast)
+        numbers |= accumulate(pieces, partial(self._losses_g, phase), self._autocast, layers_g, layers_d)
         numbers["skipped_g"] = update(self.adam_g)
         return numbers
 

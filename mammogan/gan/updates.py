@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from mammogan.gan import distributed
 from mammogan.gan.config import Config
 from mammogan.gan.minibatch import Piece
-from mammogan.gan.networks import Generator
+from mammogan.gan.networks import Equalized, Generator
+from mammogan.gan.ops.once import prepared
 
 Losses = Iterator[tuple[str, Tensor, dict[str, Tensor]]]  # parts of a loss: its name, the part, its numbers
 
@@ -24,26 +25,39 @@ def new_adam(parameters: Iterable[nn.Parameter], config: Config) -> torch.optim.
 
 
 def accumulate(
-    pieces: list[Piece], losses: Callable[[Piece], Losses], autocast: Callable[[], AbstractContextManager]
+    pieces: list[Piece],
+    losses: Callable[[Piece], Losses],
+    autocast: Callable[[], AbstractContextManager],
+    trained: Sequence[Equalized],
+    others: Sequence[Equalized],
 ) -> dict[str, Tensor]:
     """Sum the gradients of the parts of a loss over the pieces of a minibatch, and return the sums of all numbers.
 
-    Each part is differentiated before the next one is computed, whose maps can take its place in memory.
+    Each part is differentiated before the next one is computed, whose maps can take its place in memory. The weights of
+    the layers that images go through, those to be `trained` and the `others`, are prepared once for all of them.
     """
     sums: dict[str, Tensor] = {}
-    for piece in pieces:
-        parts = losses(piece)
-        while True:
-            with autocast():
-                part = next(parts, None)
-            if part is None:
-                break
-            name, loss, means = part
-            if loss.requires_grad:
-                (loss * piece.share).backward()
-            for key, value in {name: loss, **means}.items():
-                sums[key] = sums.get(key, 0) + value.detach().float() * piece.share
+    with prepared(trained) as weights, prepared(others):
+        for piece in pieces:
+            parts = losses(piece)
+            while True:
+                with autocast():
+                    part = next(parts, None)
+                if part is None:
+                    break
+                name, loss, means = part
+                if loss.requires_grad:
+                    _shared(loss, piece).backward()
+                for key, value in {name: loss, **means}.items():
+                    number = _shared(value.detach().float(), piece)
+                    sums[key] = sums[key] + number if key in sums else number
+        weights.differentiate()
     return sums
+
+
+def _shared(value: Tensor, piece: Piece) -> Tensor:
+    """Return a mean over a piece as its part of the mean over the minibatch."""
+    return value if piece.share == 1 else value * piece.share
 
 
 @torch.no_grad()

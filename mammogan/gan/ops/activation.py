@@ -48,33 +48,35 @@ class _Slope(Function):
         return _Slope.apply(grads[0], ctx.saved_tensors[0]), None
 
 
-def normalize_activated(x: Tensor) -> Tensor:
+def normalize_activated(x: Tensor, eps: Tensor) -> Tensor:
     """Apply leaky ReLU, then scale each pixel's vector of maps to unit mean square (4.2): (N, C, H, W).
 
-    Differentiable once: only D's penalty differentiates twice, and G is no part of it.
+    Differentiable once: only D's penalty differentiates twice, and G is no part of it. `eps` is `EPS` on the device, of
+    the type of sums, which spares a kernel in each layer.
     """
-    return _NormalizedLeakyReLU.apply(x)
+    return _NormalizedLeakyReLU.apply(x, eps)
 
 
 class _NormalizedLeakyReLU(Function):
     @staticmethod
-    def forward(ctx: Context, x: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor, eps: Tensor) -> Tensor:
         y = F.leaky_relu(x, LEAK)
         kind = torch.promote_types(y.dtype, torch.float32)
         if y.device.type in SQUARED_APART:
-            square = (y * y).mean(1, keepdim=True, dtype=kind)
+            square = (y * y).mean(1, keepdim=True, dtype=kind) + EPS
         else:
-            square = torch.linalg.vector_norm(y, dim=1, keepdim=True, dtype=kind).square() / y.shape[1]
-        root = torch.rsqrt(square + EPS).to(y)
+            norm = torch.linalg.vector_norm(y, dim=1, keepdim=True, dtype=kind)
+            square = torch.addcmul(eps, norm, norm, value=1 / y.shape[1])
+        root = torch.rsqrt(square).to(y)
         y.mul_(root)
         ctx.save_for_backward(y, root)
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, *grads: Tensor) -> Tensor:
+    def backward(ctx: Context, *grads: Tensor) -> tuple[Tensor, None]:
         (grad,), (y, root) = grads, ctx.saved_tensors
         kind = torch.promote_types(y.dtype, torch.float32)
         along = (grad * y).mean(1, keepdim=True, dtype=kind).to(y)
         across = torch.addcmul(grad, y, along, value=-1).mul_(root)
-        return torch.ops.aten.leaky_relu_backward(across, y, LEAK, True)
+        return torch.ops.aten.leaky_relu_backward(across, y, LEAK, True), None

@@ -7,7 +7,7 @@ differentiation and need nothing else. Idea and name: conv2d_gradfix.py of Style
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
@@ -45,25 +45,33 @@ def no_weight_gradients() -> AbstractContextManager[None]:
     return _switched_on("no_weight_gradients")
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same") -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor, kind: Kind = "same", kernel: Callable[[Kind], Tensor] | None = None
+) -> Tensor:
     """Convolve x (N, in, H, W) with a weight (out, in, k, k), k 1 or 3, and zero padding.
 
     "same" returns (N, out, H, W); "up", (N, out, 2H, 2W): each pixel is repeated twice in both axes before; "down",
     (N, out, H/2, W/2): 2 x 2 pixels are averaged after. These two, of k 3, are one strided convolution with the 4 x 4
-    sum of the kernel's four shifts.
+    sum of the kernel's four shifts, see `kernel_of`, which `kernel` returns where it is at hand.
     """
     if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        x = x.to(torch.get_autocast_dtype(x.device.type))
     wide = min(weight.shape[:2]) >= NARROWEST and x.dtype == torch.float32 and not x.is_cuda
     if wide and not _switches["plain_convolutions"] and winograd.fits(x, weight, kind):
         return winograd.convolve(x, weight, kind) + bias.reshape(1, -1, 1, 1)
-    if kind == "same":
-        return _Convolution.apply(x, weight, bias, 1, False)
+    if kind != "same":
+        weight = kernel(kind) if kernel else kernel_of(weight, kind)
+    if torch.is_autocast_enabled(x.device.type):
+        weight, bias = weight.to(x), bias.to(x)
+    return _Convolution.apply(x, weight, bias, 1 if kind == "same" else 2, kind == "up")
+
+
+def kernel_of(weight: Tensor, kind: Kind) -> Tensor:
+    """Return the kernel of the strided convolution that "up" or "down" is, in the layout of its operation."""
     if kind == "down":
-        return _Convolution.apply(x, four_shifts(weight, mean=True), bias, 2, False)
+        return four_shifts(weight, mean=True)
     # A transposed convolution correlates with the kernel flipped in both axes, hence the flip.
-    return _Convolution.apply(x, four_shifts(weight.flip(2, 3).transpose(0, 1)), bias, 2, True)
+    return four_shifts(weight.flip(2, 3).transpose(0, 1))
 
 
 def four_shifts(kernel: Tensor, mean: bool = False) -> Tensor:

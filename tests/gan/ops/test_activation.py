@@ -15,6 +15,10 @@ def maps() -> torch.Tensor:
     return torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True)
 
 
+def normalized(x: torch.Tensor) -> torch.Tensor:
+    return normalize_activated(x, torch.tensor(EPS, dtype=torch.float64))
+
+
 def test_leaky_relu_and_both_of_its_derivatives(maps: torch.Tensor) -> None:
     torch.testing.assert_close(activate(maps), F.leaky_relu(maps, LEAK), rtol=0, atol=0)
     assert torch.autograd.gradcheck(activate, maps)
@@ -36,19 +40,19 @@ def test_pixels_have_unit_mean_square(
     maps: torch.Tensor, monkeypatch: pytest.MonkeyPatch, squared_apart: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(activation, "SQUARED_APART", squared_apart)
-    y = normalize_activated(maps)
+    y = normalized(maps)
     x = F.leaky_relu(maps, LEAK)
     torch.testing.assert_close(y, x / (x.square().mean(1, keepdim=True) + EPS).sqrt(), rtol=1e-14, atol=1e-14)
-    assert torch.autograd.gradcheck(normalize_activated, maps)
+    assert torch.autograd.gradcheck(normalized, maps)
     small = 1e-5 * maps.detach().requires_grad_()  # where the constant counts
-    assert torch.autograd.gradcheck(normalize_activated, small, eps=1e-9, atol=1e-3, rtol=1e-4)
+    assert torch.autograd.gradcheck(normalized, small, eps=1e-9, atol=1e-3, rtol=1e-4)
     dark = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    normalize_activated(dark).sum().backward()
+    normalized(dark).sum().backward()
     assert dark.grad.isfinite().all()
 
 
 def test_a_second_derivative_of_pixel_norm_is_refused_and_not_wrong(maps: torch.Tensor) -> None:
-    (first,) = torch.autograd.grad(normalize_activated(maps).sin().sum(), maps, create_graph=True)
+    (first,) = torch.autograd.grad(normalized(maps).sin().sum(), maps, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
 
@@ -57,8 +61,8 @@ def test_a_second_derivative_of_pixel_norm_is_refused_and_not_wrong(maps: torch.
 def test_maps_keep_their_type(maps: torch.Tensor, dtype: torch.dtype) -> None:
     x = maps.detach().to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = normalize_activated(activate(x))
+        y = normalized(activate(x))
     y.sum().backward()
     assert y.dtype == x.grad.dtype == dtype
-    exact = normalize_activated(activate(maps)).to(dtype)
+    exact = normalized(activate(maps)).to(dtype)
     torch.testing.assert_close(y, exact, rtol=0.02 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
