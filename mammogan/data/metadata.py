@@ -26,7 +26,7 @@ TABLES = (".csv", ".tsv")
 IMAGE_SUFFIX = re.compile(r"\.(dcm|dicom|png|jpe?g|tiff?|pgm|0)$", re.IGNORECASE)  # ".0" of a number, by spreadsheets
 LOOSE = "\0"  # before names that hold whatever the capitals and the suffix; no name of a file has it
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:Y|YRS?|YEARS?)?", re.IGNORECASE)
-MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # Excel
 # A table without a header begins with data, which may name patients: numbers, files, views.
 DATA = re.compile(r"\d{3}|\^|\.\w{3,4}$|^\W*$|^(l|r|left|right|[lr]?(cc|mlo))$", re.IGNORECASE)
@@ -125,7 +125,7 @@ def _readable(name: str) -> str:
 
 @contextmanager
 def _opened(table: Path) -> Iterator[Iterator[list[str]]]:
-    """Open a table as spreadsheets write it, in UTF-8, Latin-1 or marked UTF-16; the first row is the header.
+    """Open a table as spreadsheets write it, in UTF-8, Latin-1 or UTF-16; the first row is the header.
 
     Raises:
         TableError: the file cannot be read, or is a workbook.
@@ -135,7 +135,7 @@ def _opened(table: Path) -> Iterator[Iterator[list[str]]]:
             head = raw.read(4)
             if head.startswith(WORKBOOKS):
                 raise TableError(f"The table {table.name} is a workbook of Excel; save it as CSV.")
-            encoding = MARKS.get(head[:2]) or _encoding(raw)
+            encoding = _encoding(raw, head)
         with table.open(newline="", encoding=encoding) as file:
             first = file.readline()
             if first.lower().startswith("sep="):  # a line for spreadsheets
@@ -146,8 +146,12 @@ def _opened(table: Path) -> Iterator[Iterator[list[str]]]:
         raise TableError(f"The table {table.name} cannot be read ({type(error).__name__}); give a CSV.") from None
 
 
-def _encoding(raw: BinaryIO) -> str:
-    """Return UTF-8 if all of a file can be decoded so, else Latin-1."""
+def _encoding(raw: BinaryIO, head: bytes) -> str:
+    """Return UTF-16 by its mark or its zeros, UTF-8 if all of a file can be decoded so, else Latin-1."""
+    if head[:2] in MARKS:
+        return "utf-16"
+    if b"\0\0" in (head[::2], head[1::2]):  # of the first two letters
+        return "utf-16-le" if head[0] else "utf-16-be"
     decoder = codecs.getincrementaldecoder("utf-8")()
     raw.seek(0)
     try:

@@ -102,7 +102,7 @@ def test_mias_names_no_view(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("first", ["", "sep=%s\n"])
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, separator: str, encoding: str, first: str) -> None:
     lines = first.replace("%s", separator) + "FILE NAME,View Position,Côté\r\nMüller/1.png,mlo,x\r\n"
