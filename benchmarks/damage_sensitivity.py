@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
+from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import COARSEST, patches, sliced_wasserstein
 from mammogan.metrics.features import ALIKE, Feature, extract, gray_features, pixel_features, standardizer
@@ -186,7 +187,7 @@ def _pairs(a: Table, b: Table) -> float:
     scores = []
     for i, j in PAIRS:
         x, y = a.moments[:, [i, j]], b.moments[:, [i, j]]
-        grid = Grid.around(x, y, count=50)
+        grid = Grid.resolving(x, y, count=SCORE_GRID)
         scores.append(1 - np.sqrt(jensen_shannon(density(x, grid), density(y, grid))))
     return float(np.mean(scores))
 
