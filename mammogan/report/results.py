@@ -168,6 +168,7 @@ class Results:
         path = self.out / "figures" / f"{self._file(name)}.png"
         if not on_light_box(figure):
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+            figure.set_layout_engine("none")  # both files have one layout, which is half of the time
         figure.savefig(path)
         plt.close(figure)
         self.table(name, data)
