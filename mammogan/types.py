@@ -23,6 +23,11 @@ class Estimate(NamedTuple):
     high: float
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun, as "1 image" or "2 images"; `nouns` is the plural where it is not regular."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
 class ImageStack(Protocol):
     """Images of one size: a NumPy array, a Zarr array, or one level of a store; (n, h, w), unsigned integers."""
 

@@ -8,6 +8,7 @@ import typer
 from mammogan.atomic import renewing_folder
 from mammogan.cli.outputs import PHANTOMS, STORE
 from mammogan.cli.shared import Bars, Force, Seed, Workers, key_values
+from mammogan.types import counted
 
 app = typer.Typer()
 
@@ -29,7 +30,7 @@ def phantom(
     workers = workers or count_cores()
     with renewing_folder(out, [PHANTOMS], force=force), Bars() as bars:
         write_population(out, count, seed, height=height, width=width, workers=workers, progress=bars)
-    print(f"{count} phantoms in {out}")
+    print(f"{counted(count, 'phantom')} in {out}")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from mammogan.atomic import renewing_folder
 from mammogan.cli.outputs import REFERENCE, SAMPLES
 from mammogan.cli.shared import Bars, Device, Force, Seed, key_values, new_output
 from mammogan.errors import require
+from mammogan.types import counted
 
 if TYPE_CHECKING:
     from mammogan.gan.plan import LevelPlan
@@ -86,7 +87,7 @@ def train(
     if board:
         board.close()
     if not distributed.rank():
-        print(f"{training.images} images seen; the run is {run}")
+        print(f"{counted(training.images, 'image')} seen; the run is {run}")
     distributed.leave()
 
 
@@ -146,7 +147,7 @@ def sample(
     draw = sampling.Draw(count, seed, first, interpolate, view, density, at, tuple(key_values("--only", only).items()))
     with renewing_folder(out, SAMPLES, [run], force), Bars() as bars:
         written = sampling.sample(run, out, draw, form, configure_device(device), bars)
-    print(f"{count} images in {written}")
+    print(f"{counted(count, 'image')} in {written}")
 
 
 @app.command()

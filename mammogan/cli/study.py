@@ -9,6 +9,7 @@ from mammogan.atomic import replacing_folder, replacing_text, writing
 from mammogan.cli.outputs import ANALYSIS, STUDY
 from mammogan.cli.shared import Force, Seed, new_output, say, whole_size
 from mammogan.errors import OutputError, require
+from mammogan.types import counted
 
 app = typer.Typer(help="Build, serve and analyze a reader study.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -164,7 +165,7 @@ def study_export(
         table.to_csv(file, index=False)
     for session, reason in voids(study).items():
         print(f"left out: {session} ({reason})")
-    print(f"{len(table)} answers in {out}")
+    print(f"{counted(len(table), 'answer')} in {out}")
 
 
 def _begins_with(path: Path, header: bytes) -> bool:

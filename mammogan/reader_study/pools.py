@@ -12,7 +12,7 @@ from mammogan.data.pairs import require_pairs
 from mammogan.data.store import Store
 from mammogan.errors import InputError, StudyError, TableError
 from mammogan.reader_study.settings import StudySettings
-from mammogan.types import Size
+from mammogan.types import Size, counted
 
 HARMLESS = {"", "none", "no"}  # labels of images without an artifact
 
@@ -135,10 +135,10 @@ def summary(
         why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
         both = settings.protocol.views == "pair"
         used = 2 * len(pools[name]) if both else len(pools[name])
-        breasts = f", both views of {len(pools[name])} breasts," if both else ""
+        breasts = f", both views of {counted(len(pools[name]), 'breast')}," if both else ""
         lines.append(
-            f"{used} of {len(store)} {name} images{breasts} are in the pool; {reasons.total()} are excluded"
-            + (f" ({why})." if why else ".")
+            f"{used} of {len(store)} {name} images{breasts} {'is' if used == 1 else 'are'} in the pool; "
+            f"{counted(reasons.total(), 'is', 'are')} excluded" + (f" ({why})." if why else ".")
         )
         shown = settings.pairs if name == "real" else settings.pairs / (len(stores) - 1)
         shown = -(-shown // (2 if settings.protocol.show == "images" else 1))

@@ -30,7 +30,7 @@ from mammogan.report.ingest import outcomes
 from mammogan.report.numbers import described, filled, keep, words
 from mammogan.report.results import Results
 from mammogan.report.summary import alignment_summary, keep_lines
-from mammogan.types import Progress, Size, no_progress
+from mammogan.types import Progress, Size, counted, no_progress
 
 KINDS = ("real", "synthetic")
 
@@ -159,6 +159,7 @@ def _write(
     for section in sections:
         section.keep(results)
     within = {f"repeated.{kind}": 100 * repeated(store) / len(store) for kind, store in zip(KINDS, stores, strict=True)}
+    within["shared"] = 100 * float(stores[1].manifest["pixels"].isin(stores[0].manifest["pixels"].dropna()).mean())
     keep(results, within)
     values = described("alignment", within)
     values |= {key: value for section in sections for key, value in section.values.items()}
@@ -199,10 +200,10 @@ def stretch_notes(comparison: Comparison, stores: tuple[Store, Store]) -> Iterat
         if len(rows):
             first = rows.iloc[0]
             names = ", ".join(store.manifest["id"].iloc[rows["row"][:5]].astype(str))
-            images = "image is" if len(rows) == 1 else "images are"
             more = ", ..." if len(rows) > 5 else ""
+            images = counted(len(rows), f"{kind} image is", f"{kind} images are")
             yield (
-                f"{len(rows)} {kind} {images} far out ({names}{more}; the farthest has "
+                f"{images} far out ({names}{more}; the farthest has "
                 f"{first['moment']} = {first['value']:.4g}): look at them. The grids of scores do not reach them."
             )
 
@@ -220,12 +221,14 @@ def notes(real: Store, synthetic: Store) -> Iterator[str]:
             reasons = ", ".join(f"{row.files} {row.outcome}" for row in outcomes(store)[1:].itertuples())
             bias = ": images left out of a synthetic set flatter it." if kind == "synthetic" else "."
             total = len(store) + len(store.refused)
-            yield f"{len(store.refused)} of {total} {kind} files were refused ({reasons}){bias}"
+            were = "was" if len(store.refused) == 1 else "were"
+            yield f"{len(store.refused)} of {total} {kind} files {were} refused ({reasons}){bias}"
         origin = store.attributes["made_by"]
         if origin.get("by") != "ingest" or origin.get("prepared"):
             yield f"The window of the {kind} images is not on record; they are used as they are."
         if copied := repeated(store):
-            yield f"{copied} {kind} images are copies of others in the set, pixel by pixel."
+            copies = counted(copied, f"{kind} image is a copy", f"{kind} images are copies")
+            yield f"{copies} of others in the set, pixel by pixel."
     shared = np.intersect1d(real.manifest["pixels"].dropna(), synthetic.manifest["pixels"].dropna())
     if len(shared):
-        yield f"{len(shared)} images are in both sets, pixel by pixel."
+        yield f"{counted(len(shared), 'image is', 'images are')} in both sets, pixel by pixel."

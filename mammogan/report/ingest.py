@@ -17,7 +17,7 @@ from mammogan.errors import REASONS
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
-from mammogan.types import Size
+from mammogan.types import Size, counted
 
 COLUMNS = ["number", "id", "reason", "sentence", "flags", "view", "laterality", "split"]  # of files.csv
 
@@ -92,9 +92,9 @@ def image_set(results: Results, store: Store, reference: str = "") -> pd.DataFra
     rows = {
         "Images": name,
         "Origin and license": source,
-        "Accepted": f"{images} images of {patients} patients ({counts})",
-        "Shown to the discriminator": f"{trained} images",
-        "Held out": f"{images - trained} images, of other patients" if trained < images else "none",
+        "Accepted": f"{counted(images, 'image')} of {counted(patients, 'patient')} ({counts})",
+        "Shown to the discriminator": counted(trained, "image"),
+        "Held out": f"{counted(images - trained, 'image')}, of other patients" if trained < images else "none",
         "Size and gray levels": f"{size} pixels, {bits} bits",
         "What they can and cannot show": filled(limits),
     }
@@ -127,6 +127,7 @@ def write_report(store: Store) -> Path:
             Table("Splits", splits(store)),
         ]
     grid = f" of {store.sizes[-1]} pixels and {store.bits} bits" if len(store) else ""
-    counts = f"{len(store)} images{grid} were accepted, {len(store.refused)} files refused"
+    were = "was" if len(store) == 1 else "were"
+    counts = f"{counted(len(store), 'image')}{grid} {were} accepted, {counted(len(store.refused), 'file')} refused"
     lead = f"{counts}. Every file is a row of files.csv."
     return write_page(folder / "index.html", "Ingest report", [lead], [Part(tables=tables)], ["files.csv"])

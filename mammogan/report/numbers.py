@@ -24,16 +24,22 @@ def words(name: str, file: str = "words.toml") -> dict[str, Any]:
 
 
 class _Sentences(string.Formatter):
-    """Format texts as `str.format` does, and by {name:P} a P value: "P = 0.034", "P < 0.001"."""
+    """Format texts as `str.format` does.
+
+    {name:P} is a P value: "P = 0.034", "P < 0.001"; {name:is|are} is the first word where the number rounds
+    to 1, else the second.
+    """
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if format_spec == "P":
             return "P < 0.001" if value < 0.0005 else f"P = {value:.3f}"
+        if "|" in format_spec:
+            return format_spec.split("|")[round(value) != 1]
         return super().format_field(value, format_spec)
 
 
 def filled(text: str, **facts: object) -> str:
-    """Return a text of words.toml in one line, with facts in place of {names}, and "P = ..." in place of {name:P}."""
+    """Return a text of words.toml in one line, with facts in place of {names}; see `_Sentences` for formats."""
     return _Sentences().format(" ".join(text.split()), **facts)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from mammogan.report.numbers import words
 from mammogan.stats import proportions
 from mammogan.stats.responses import TRAITS, image_codes
+from mammogan.types import counted
 
 IMAGES = ("pair", "real_id", "synthetic_id", "image_id")
 CLUSTER_NAMES: dict[str, str] = words("study")["clusters"]
@@ -91,9 +92,9 @@ class StudyAnswers:
         numbers, answers = self.table["question"], self.sessions["answers"]
         span = f"{answers.min()} to {answers.max()}" if answers.nunique() > 1 else f"{answers.min()}"
         return (
-            f"No attempt is complete: there are {numbers.nunique()} different questions (numbers {numbers.min()} to "
-            f"{numbers.max()}), and attempts have {span} answers. An attempt counts as one "
-            f"of {self.questions} questions, the median."
+            f"No attempt is complete: different questions: {numbers.nunique()} (numbers {numbers.min()} to "
+            f"{numbers.max()}), answers per attempt: {span}. An attempt counts as one "
+            f"of {counted(self.questions, 'question')}, the median."
         )
 
     def matrix(self) -> np.ndarray:

@@ -24,7 +24,7 @@ from mammogan.report.results import Results
 from mammogan.report.summary import keep_lines, study_summary
 from mammogan.stats import equivalence, proportions, rank_tests
 from mammogan.stats.mixed import mixed_logistic
-from mammogan.types import Progress, no_progress
+from mammogan.types import Progress, counted, no_progress
 
 INTERVAL = ["rate", "low", "high"]
 
@@ -147,8 +147,8 @@ def distribution(study: StudyAnswers) -> Iterator[Item]:
     sessions = sessions[sessions["answers"] == questions]
     scores = sessions["right"].to_numpy()
     if len(scores) < 3:
-        study.missing["the distribution of scores"] = f"fewer than three attempts have {questions} answers"
-        yield f"Fewer than three attempts have {questions} answers."
+        study.missing["the distribution of scores"] = f"fewer than three attempts have {counted(questions, 'answer')}"
+        yield f"Fewer than three attempts have {counted(questions, 'answer')}."
         return
     counts, cells = np.bincount(scores, minlength=questions + 1), np.arange(questions + 1)
     guessing = len(scores) * stats.binom.pmf(cells, questions, 0.5)
@@ -196,9 +196,9 @@ def over_questions(study: StudyAnswers) -> Iterator[Item]:
     attempts, questions = answers.shape
     if attempts < 2 or questions < 2 or answers.min() == answers.max():
         if answers.size and answers.min() == answers.max():
-            why = f"all {answers.size} answers of complete attempts are the same"
+            why = f"all answers of complete attempts, {answers.size} in number, are the same"
         else:
-            why = f"there are {attempts} attempts that answered all questions, which are {questions}"
+            why = f"{counted(attempts, 'attempt')} answered all questions, {questions} in number"
         study.missing["tests over questions"] = why
         yield f"Questions cannot be compared: {why}."
         return

@@ -34,6 +34,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, bool]]] = {
 }
 
 
+AUDIT = ("authenticity", "baseline", "nearer")  # keys of the search for copies
 NAMES = {"spectrum": "the mean spectrum"}  # of rows, where the key does not say it
 LINKS = {"levels": "texture", "none": "images"}  # sections of what is no section
 
@@ -154,11 +155,14 @@ def alignment_summary(values: Values, n: int, size: str) -> list[Line]:
     facts = {"n": n, "size": size, "rows": sum(len(answer.rows) for answer in given), "named": ", ".join(kinds)}
     farther, near = (sum(len(answer.outside[where]) for answer in given) for where in (FARTHER, NEARER))
     facts |= {"farther": farther, "nearer": near, "rare": 100 * min(3 / n, 1.0)}  # the rule of three
-    facts["authentic"] = quoted(values.get("memorization.authenticity", Value(0)))
+    facts["copied"] = _copied(values, text) if repeated else ""
     scores = [value for answer in given if answer.name == "gray levels" for value in answer.rows.values()]
     facts["spread"] = 100 * float(np.median([np.ptp(value.interval or (0.0,)) / 2 for value in scores] or [0.0]))
+    verdict = filled(text["verdict"][case], **facts)
+    if repeated and case == "differ":
+        verdict = f"{verdict} {filled(text['verdict']['too'], **facts)}"
     return [
-        Line(AGREES if case == "alike" else DIFFERS, filled(text["verdict"][case], **facts), place),
+        Line(AGREES if case == "alike" else DIFFERS, verdict, place),
         *lines,
         Line(NOTE, filled(text["blind"], **facts), "images"),
         Line(NOTE, filled(text["next"][first], **facts), place),
@@ -191,11 +195,23 @@ def _copies(values: Values, text: Mapping[str, str], n: int) -> Line:
     """Return the line on copies: fewer authentic images than among real ones, or more that are very near."""
     if "memorization.authenticity" not in values:
         return Line(NOTE, filled(text["unsearched"], n=n), "images")
-    authentic, baseline, near = (values[f"memorization.{key}"] for key in ("authenticity", "baseline", "nearer"))
+    authentic, baseline, near = (values[f"memorization.{key}"] for key in AUDIT)
     fewer = (authentic.interval or (0, 1))[1] < (baseline.interval or (0, 1))[0]
     found = fewer or (near.interval or (0, 1))[0] > BY_CHANCE
     facts = {"authentic": quoted(authentic), "baseline": quoted(baseline), "near": quoted(near)}
     return Line(DIFFERS if found else AGREES, filled(text["copied" if found else "original"], **facts), "memorization")
+
+
+def _copied(values: Values, text: Mapping[str, str]) -> str:
+    """Return in words which share of the synthetic images are copies: pixel by pixel, or an estimate if that is more.
+
+    Copies are not authentic and very near. The others are authentic as often as unseen real images are, and very near
+    as often as by chance: each of the two shares gives an estimate.
+    """
+    authentic, baseline, near = (float(values[f"memorization.{key}"].value) for key in AUDIT)
+    exact = float(values.get("shared", Value(0)).value)
+    estimate = 100 * max(1 - authentic / baseline if baseline else 0.0, (near - BY_CHANCE) / (1 - BY_CHANCE))
+    return filled(text["exact copies" if exact >= estimate else "near copies"], share=max(exact, estimate))
 
 
 def _levels(values: Values, text: Mapping[str, str]) -> Iterable[Line]:

@@ -46,7 +46,7 @@ def test_exclusions_are_recorded(stores: tuple[Path, Path], tmp_path: Path) -> N
     assert len(study.real) == len(study.synthetic) == 12
     assert not {row["id"] for row in record} & {image for _, image in (*study.real, *study.synthetic)}
     assert study.summary == (
-        "12 of 16 real images are in the pool; 1 are excluded (1: by hand: motion).",
+        "12 of 16 real images are in the pool; 1 is excluded (1: by hand: motion).",
         "12 of 16 synthetic images are in the pool; 3 are excluded "
         "(1: label implausible outline; 1: label vessels; label grid; 1: by hand).",
         "Pictures have 40 x 32 pixels, the largest size of both sets (real up to 40 x 32, synthetic up to 40 x 32).",

@@ -52,3 +52,10 @@ def test_a_page_prints_powers_of_ten_and_no_exponents() -> None:
     assert raised(f"{9.2e-08:.3g}") == "9.2 \N{MULTIPLICATION SIGN} 10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT EIGHT}"
     assert digits(-1.25e-05) == "\N{MINUS SIGN}" + raised("1.25e-05")
     assert raised("-0.42") == "\N{MINUS SIGN}0.42" and raised("inf") == "inf"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images are"), (1, "1 image is"), (1.3, "1 image is"), (2, "2 images are")]
+)
+def test_words_follow_their_number(number: float, words: str) -> None:
+    assert filled("{n:.0f} {n:image|images} {n:is|are}", n=number) == words

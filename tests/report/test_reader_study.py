@@ -142,7 +142,7 @@ def test_two_attempts_have_no_distribution_and_equal_answers_no_tests() -> None:
     assert list(distribution(few)) == ["Fewer than three attempts have 6 answers."]
     alike = StudyAnswers(check_responses(answers()[["reader", "session", "question"]].assign(correct=1).astype(str)))
     assert list(over_questions(alike)) == [
-        "Questions cannot be compared: all 90 answers of complete attempts are the same."
+        "Questions cannot be compared: all answers of complete attempts, 90 in number, are the same."
     ]
     assert {"the distribution of scores"} == set(few.missing)
     assert len(list(distribution(alike))) == 2

@@ -117,7 +117,9 @@ def test_one_pair_of_fifteen_is_chance_and_a_tenth_of_a_bit_is_little() -> None:
 
 def test_sets_that_are_too_alike_are_not_called_alike() -> None:
     copied = alignment_summary(like_real(memorization__authenticity=Value(0.0, (0.0, 0.1))), 60, "40 x 32")
-    assert copied[0].text.startswith("Too alike: the synthetic images repeat real ones, and only 0.00 (0.00 to 0.10)")
+    assert copied[0].text.startswith(
+        "Too alike: about 100 % of the synthetic images are copies of real images, or nearly so."
+    )
     near = alignment_summary(like_real() | dict.fromkeys(PAIRS, Value(1.5, (1.4, 1.6))), 60, "40 x 32")
     assert near[0].text.startswith("Too alike: 15 of 22 numbers are nearer")
 
@@ -125,6 +127,32 @@ def test_sets_that_are_too_alike_are_not_called_alike() -> None:
 def test_a_little_less_power_is_not_called_blur() -> None:
     far = {"spectrum__ratio": Value(9.0, (4.1, 16.3)), "spectrum__top": Value(-0.6)}
     assert "blur" not in texts(like_real(**far))
+
+
+@settings(deadline=None)
+@given(st.floats(0.05, 1.0), st.floats(0.3, 1.0), st.booleans())
+def test_a_set_with_copies_is_too_alike_and_says_their_share(copied: float, baseline: float, exact: bool) -> None:
+    copied = round(copied, 2)
+    authentic = (1 - copied) * baseline
+    shares = {"memorization.authenticity": Value(authentic, (authentic, authentic))}
+    shares |= {"memorization.baseline": Value(baseline, (baseline, baseline))}
+    shares |= {"shared": Value(100 * copied + 1e-6)} if exact else {}
+    line = alignment_summary(like_real() | shares, 60, "40 x 32")[0]
+    ending = "copies of real images, pixel by pixel" if exact else "copies of real images, or nearly so"
+    assert line.text.startswith("Too alike: ") and ending in line.text and line.link == "memorization"
+    assert f"{100 * copied:.0f} % of the synthetic images" in line.text
+    changed = dict.fromkeys(PAIRS, Value(0.3, (0.2, 0.4)))
+    both = alignment_summary(like_real() | shares | changed, 60, "40 x 32")[0].text
+    assert both.startswith("Not alike: copies, gray levels.") and both.endswith(f"{ending}.")
+
+
+def test_one_is_singular() -> None:
+    values = like_real() | {PAIRS[0]: Value(0.3, (0.2, 0.4))}
+    assert "1 of 22 numbers is farther" in texts(values)
+    counts = {"readers": 1.0, "sessions": 1.0, "answers": 1.0, "complete": 1.0}
+    values = answers_of(Value(0.6), "No.") | {key: Value(int(count)) for key, count in counts.items()}
+    lines = {line.link: line.text for line in study_summary(values, {})}
+    assert lines["demographics"] == "1 reader gave 1 answer in 1 attempt, of which 1 is complete."
 
 
 def test_copies_come_first_where_everything_differs() -> None:
@@ -197,7 +225,7 @@ def test_a_group_differs_where_both_of_its_intervals_exclude_one_half() -> None:
     values["over_clusters.group.all"] = Value(0.6, (0.4, 0.77), label="all, over clusters")
     small = {key: Value(1e-9) for key in ("questions.cochran.p", "questions.trend.p", "questions.slope")}
     lines = {line.link: line.text for line in study_summary(answers_of(Value(0.6), "No.") | values | small, {})}
-    assert lines["groups"].startswith("1 of 2 groups of readers differ from one half; the highest is radiologists")
+    assert lines["groups"].startswith("1 of 2 groups of readers differs from one half; the highest is radiologists")
     assert "the lowest all with 0.60 (0.40 to 0.77)" in lines["groups"]
     assert "other: P < 0.001; from" in lines["over_questions"] and "(P < 0.001)" in lines["over_questions"]
 
