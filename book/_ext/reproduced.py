@@ -5,6 +5,7 @@ Roles and directives (also inside notebooks and figure captions)::
     {val}`alignment.n.real`             number with its format and unit
     {val}`alignment.n.real:interval`    95 % interval of the number
     {val}`alignment.n.real:paper`       number in the paper
+    {val}`alignment.n.real:estimate`    number with its interval in brackets, or a text in its place
     {paper}`Table 1`                    part of the paper that a section answers, below its heading
     {csv}`alignment/moments`            link to the data of a figure, and to the code that drew it
     ```{compare} readers.table4.*       table of paper and reproduction for the keys that match
@@ -39,7 +40,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from mammogan.report import results as rules
-from mammogan.report.numbers import raised
+from mammogan.report.numbers import grouped, raised
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def format_value(value: float | str, entry: dict[str, Any], unit: bool = True) -
     elif entry.get("format"):
         text = format(value, entry["format"])
     elif float(value).is_integer():
-        text = f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if abs(value) >= 10_000 else f"{int(value)}"
+        text = grouped(int(value))
     else:
         text = f"{value:.3g}"
     text = raised(text) if not isinstance(value, str) else text
@@ -162,18 +163,20 @@ def _note_dependency(env: Any, key: str) -> None:
 
 
 class ValueRole(SphinxRole):
-    """Role of a number: {val}`chapter.key`, {val}`chapter.key:interval`, {val}`chapter.key:paper`."""
+    """Role of a number: {val}`KEY`, {val}`KEY:interval`, {val}`KEY:paper`, {val}`KEY:estimate`."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         key, _, part = self.text.partition(":")
         _note_dependency(self.env, key)
         entry = self.env.mammogan_results.get(key)
-        if entry is None or (part and part not in entry):
+        if entry is None or (part and part not in (*entry, "estimate")):
             what = f"result {self.text!r}" if part in ("", "interval", "paper") else f"part {part!r}"
             logger.warning("there is no %s", what, location=(self.env.docname, self.lineno))
             return [nodes.strong(self.text, f"[unknown: {self.text}]")], []
         if part == "interval":
             text = format_interval(entry)
+        elif part == "estimate":
+            text = format_value(entry["value"], entry) + (f" ({format_interval(entry)})" if "interval" in entry else "")
         else:
             text = format_paper(entry) if part == "paper" else format_value(entry["value"], entry)
         # A number and its unit stay on one line; a sentence does not.
@@ -184,7 +187,9 @@ class PaperRole(SphinxRole):
     """Role of the part of the paper that a section answers: {paper}`Figure 3`; "not in it" for none."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.inline(self.rawtext, f"In the paper: {self.text}", classes=["answers"])], []
+        absent = self.text.startswith("not in it")
+        text = self.text.replace("not in it", "Not in the paper", 1) if absent else f"In the paper: {self.text}"
+        return [nodes.inline(self.rawtext, text, classes=["answers"])], []
 
 
 class CsvRole(SphinxRole):
@@ -234,6 +239,10 @@ def _verdict(text: str) -> nodes.inline:
     return nodes.inline("", text, classes=["verdict", "verdict-" + text.replace(" ", "-")])
 
 
+NOT_COMPARED = rules.VERDICTS["images"][2]
+FOLDED = "The paper's numbers next to these, with the reason why they cannot be compared"
+
+
 class Compare(SphinxDirective):
     """Table of the numbers of the paper and ours, for the keys that match a pattern."""
 
@@ -259,7 +268,12 @@ class Compare(SphinxDirective):
             logger.warning("no result with a paper's value matches %r", pattern, location=self.get_location())
             return []
         header = ["Quantity", "Paper", "Here (95 % interval)", "Tolerance", "Verdict", "Method, or reason"]
-        return _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
+        table = _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
+        if any(cells[4][0].astext() != NOT_COMPARED for cells in rows):
+            return table
+        # Rows without a verdict are for reference only.
+        before = f'<details class="hide"><summary>{FOLDED}</summary>'
+        return [nodes.raw("", before, format="html"), *table, nodes.raw("", "</details>", format="html")]
 
 
 class Summary(SphinxDirective):

@@ -28,7 +28,7 @@ from mammogan.data.quality import FLAGS, check_breast, check_image, flags_of
 from mammogan.data.raster import SUFFIXES, read_picture
 from mammogan.data.segmentation import side_of
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
-from mammogan.data.walk import Entry, survey, walk
+from mammogan.data.walk import Entry, dicom_files, survey, walk
 from mammogan.errors import InputError, NothingAcceptedError, ParameterError, Reason, Refused
 from mammogan.types import Progress, Size, no_progress
 
@@ -240,11 +240,9 @@ def unchanged_pyramid(mammogram: Mammogram, settings: Settings) -> list[np.ndarr
 
 def first_accepted(sources: list[Path], settings: Settings) -> Path | None:
     """Return the first DICOM file among the sources that the ingest accepts; None without one."""
-    for path in walk(sources):
-        if path.suffix.lower() in ("", ".dcm"):
-            outcome = parallel.guarded_call(PRELOAD, read_source, path, None, settings)
-            if isinstance(outcome, Accepted):
-                return path
+    for path in dicom_files(sources):
+        if isinstance(parallel.guarded_call(PRELOAD, read_source, path, None, settings), Accepted):
+            return path
     return None
 
 

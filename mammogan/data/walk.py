@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from mammogan.data.dicom import is_dicom
 from mammogan.errors import Reason, Refused
 
 # Files that mammogan keeps next to a store, and folders that it writes or moves aside.
@@ -27,6 +28,15 @@ class Entry(NamedTuple):
 def walk(sources: Iterable[Path], skip: Iterable[Path] = ()) -> Iterator[Path]:
     """Yield every file below the sources that can be read, see `survey`."""
     return (entry.path for entry in survey(sources, skip) if not entry.refused)
+
+
+def dicom_files(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files below the sources that are DICOM by their first bytes; names often do not tell."""
+    for path in walk(sources):
+        with path.open("rb") as file:
+            head = file.read(132)
+        if is_dicom(head):
+            yield path
 
 
 def survey(sources: Iterable[Path], skip: Iterable[Path] = ()) -> Iterator[Entry]:

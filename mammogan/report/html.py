@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mammogan.report.numbers import raised, words
+from mammogan.report.numbers import grouped, raised, words
 from mammogan.report.provenance import sha256
 from mammogan.report.results import Drawn, Value
 from mammogan.report.style import on_light_box
@@ -99,10 +99,10 @@ def digits(cell: object) -> object:
         return "yes" if cell else "no"
     if isinstance(cell, list | tuple):
         return " or ".join(map(str, cell))
+    if isinstance(cell, int | np.integer) or (isinstance(cell, float) and cell.is_integer()):
+        return grouped(int(cell))
     if not isinstance(cell, float):
         return cell
-    if cell.is_integer():
-        return int(cell)
     return raised(f"{cell:.3f}" if abs(cell) >= 0.01 else f"{cell:.3g}")
 
 

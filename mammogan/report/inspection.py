@@ -144,6 +144,7 @@ def flagged_figure(flags: pd.DataFrame) -> Figure:
     """Draw the shares of images flagged with their intervals, from `flagged`, of detectors that flag any."""
     shares = flags.pivot(index="detector", columns="kind", values="share")
     names = list(shares[shares.max(axis=1) > 0].sort_values("synthetic", ascending=False, kind="stable").index)
+    end = 100 * float(flags["high"].max())
     figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(names) + 0.8), layout="constrained")
     for kind, offset, marker in (("real", -0.15, "o"), ("synthetic", 0.15, "s")):
         part = 100 * flags[flags["kind"] == kind].set_index("detector").loc[names, ["share", "low", "high"]]
@@ -151,10 +152,10 @@ def flagged_figure(flags: pd.DataFrame) -> Figure:
         rows = np.arange(len(names)) + offset
         axis.errorbar(part["share"], rows, xerr=spread, fmt=marker, ms=4, color=COLORS[kind], label=kind, capsize=2)
         for row, share, high in zip(rows, part["share"], part["high"], strict=True):
-            axis.text(high + 1.5, row, f"{share:.0f}", va="center", color=COLORS[kind])
+            axis.text(high + 0.015 * end, row, f"{share:.1f}", va="center", color=COLORS[kind])
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    axis.set(xlabel="images flagged, %", xlim=(-2, 106))
+    axis.set(xlabel="images flagged, %", xlim=(-0.02 * end, 1.08 * end))
     axis.legend(loc="lower right")
     return figure
 
@@ -221,7 +222,7 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
     for name, part in rows.items():
         pictures = []
         for row in part.itertuples():
-            pictures.append((images[int(row.index)], f"{name}: surprises {row.total:.1f}, distance {row.ratio:.2f}"))
+            pictures.append((images[int(row.index)], f"{name}: {row.total:.1f}, {row.ratio:.2f}"))
             if real is not None:
                 pictures.append((real[int(row.nearest)], "nearest real image"))
         parts.append(gallery(name, pictures, bits))
@@ -229,8 +230,9 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
 
 
 def detector_gallery(scores: pd.DataFrame, images: ImageStack, bits: int) -> str:
-    """Return the two images that surprise each detector most as HTML."""
+    """Return the two images that surprise each detector most as HTML, without those that do not surprise it."""
     first = [(name, i) for name in detectors_of(scores) for i in scores[name].to_numpy(float).argsort()[::-1][:2]]
+    first = [(name, i) for name, i in first if scores[name][i] >= 1]  # as unusual as one real image in ten
     pictures = [(images[int(scores["index"][i])], f"{name} {scores[name][i]:.1f}") for name, i in first]
     return gallery("failures", pictures, bits)
 

@@ -66,13 +66,13 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     """Write the tables of an inspection with labels*.csv in it, and return rates and detection to show.
 
     Args:
-        results: keeps the tables, the names of the observers, and what the first of them found.
+        results: keeps the tables, and what the first of them found.
         inspection: folder; "" where nobody has labeled. It may hold pairs.csv, the answers of the first observer to
             pairs of a real and a synthetic image, with the column correct.
         seed: random seed of the bootstrap.
     """
     if not inspection:
-        keep(results, {"observers": "none yet", "observed": words("labels")["unobserved"]})
+        keep(results, {"observed": words("labels")["unobserved"]})
         unknown = "nobody has labeled these images yet"
         return pd.DataFrame({"labels": [unknown]}), pd.DataFrame({"detectors": [unknown]})
     judged = tables(Path(inspection), sorted(Path(inspection).glob("labels*.csv")), seed)
@@ -80,7 +80,6 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
         results.table(f"labels_{name}", table)
     rate = judged["rates"]
     observers = rate["observer"].unique()
-    keep(results, {"observers": ", ".join(observers)})
     whole = rate[(rate["observer"] == observers[0]) & (rate["artifact"] == ANY) & (rate["view"] == "all")]
     kinds = {row.kind: row for row in whole.itertuples()}
     keep(results, {f"observed.{kind}": [100 * row.rate, 100 * row.low, 100 * row.high] for kind, row in kinds.items()})

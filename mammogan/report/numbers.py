@@ -50,6 +50,11 @@ def raised(number: str) -> str:
     return leading.replace("-", "\N{MINUS SIGN}") + exponent
 
 
+def grouped(number: int) -> str:
+    """Return a whole number with its digits in groups of three, from five digits on."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if abs(number) >= 10_000 else str(number)
+
+
 def described(chapter: str, numbers: Mapping[str, Number], **facts: object) -> dict[str, Value]:
     """Return numbers by key as values with the words of their chapter.
 

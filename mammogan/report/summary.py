@@ -245,7 +245,7 @@ def study_summary(values: Values, missing: Mapping[str, str], clusters: str = ""
     ]
     effect = float(values["design_effect"].value)
     independent = float(values["answers"].value) / effect
-    facts |= {"shared": f"{clusters} as clusters" if clusters else "as no two readers and no image have two answers"}
+    facts |= {"shared": f"{clusters} as clusters" if clusters else "no reader or image is known to have two answers"}
     lines.append(Line(NOTE, filled(text["independent"], effect=effect, independent=independent, **facts), "overall"))
     lines += [*_groups(values, text), *_ratings(values, text), *_tests(values, text)]
     last = []

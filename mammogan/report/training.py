@@ -18,7 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mammogan.data.images import Subset
 from mammogan.data.pairs import patients
@@ -32,7 +32,7 @@ from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserst
 from mammogan.metrics.resampling import ResamplingDesign, shuffled
 from mammogan.parallel import in_threads
 from mammogan.report.fidelity import DRAWS
-from mammogan.report.numbers import filled, words
+from mammogan.report.numbers import filled, grouped, words
 from mammogan.report.style import REAL, SYNTHETIC, WIDE, WIDTH, light_box
 from mammogan.types import Size
 
@@ -60,7 +60,7 @@ def _text(value: object) -> str:
     if isinstance(value, tuple | list):
         runs = [(item, len(list(same))) for item, same in groupby(value)]
         return ", ".join(f"{count} x {item}" if count > 1 else str(item) for item, count in runs)
-    return f"{value:,}".replace(",", " ") if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return grouped(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def images_trained_on(store: Store | None, config: Config, published: str) -> int:
@@ -104,7 +104,7 @@ class Sheet:
     def label(self) -> str:
         """Images seen, size, and fade-in of the level."""
         fading = f", {self.alpha:.0%} faded in" if self.alpha < 1 else ""
-        return f"{self.images:,} images, {Size(*self.pixels.shape[1:])}{fading}"
+        return f"{grouped(self.images)} images, {Size(*self.pixels.shape[1:])}{fading}"
 
 
 def sheets(run: Path, schedule: Schedule) -> list[Sheet]:
@@ -282,7 +282,7 @@ def shade(axis: Axes, log: pd.DataFrame, sizes: bool = True) -> None:
             axis.text(middle, 1.01, size.replace("x", " x "), transform=above, ha="center")
             free = middle + half
     axis.set(xlim=(0, images.iloc[-1]), xlabel="images seen")
-    axis.xaxis.set(major_locator=MaxNLocator(4), major_formatter="{x:,.0f}")
+    axis.xaxis.set(major_locator=MaxNLocator(4), major_formatter=lambda x, _: grouped(round(x)))
 
 
 def training_curves(log: pd.DataFrame) -> Figure:
@@ -314,6 +314,7 @@ def distance_curves(table: pd.DataFrame, log: pd.DataFrame) -> Figure:
         if "real_low" in band:
             axis.fill_between(band["images"], band["real_low"], band["real_high"], color=color, alpha=0.12, lw=0)
     axis.set(yscale="log", ylabel="sliced Wasserstein distance x 1000")
+    axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter=NullFormatter())
     shade(axis, log)
     ends = {name: float(band["distance"].iloc[-1]) for name, band in bands.items()}
     for (name, _), place in zip(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,6 +190,11 @@ class Utility:
     def words(self) -> dict[str, int | float | str]:
         """The facts by names that a text may hold."""
         return {name.replace(".", "_"): fact for name, fact in self.facts.items()}
+
+
+def within(sizes: Iterable[int], available: int) -> tuple[int, ...]:
+    """Return the sizes of training sets that `available` images suffice for; all images if they suffice for none."""
+    return tuple(size for size in sizes if size <= available) or (available,)
 
 
 def measure(

@@ -112,7 +112,9 @@ def agreement_figure(rows: pd.DataFrame) -> Figure:
         at = at + 0.6 * ((number + 0.5) / len(names) - 0.5)
         spread = np.abs(chosen[["low", "high"]].to_numpy().T - chosen["AUC"].to_numpy())
         marker, color = ("s" if SHUFFLED in name else "o"), COLORS[name.partition(",")[0]]
-        axis.errorbar(chosen["AUC"], at, xerr=spread, fmt=marker, color=color, label=name, ms=4, capsize=2)
+        drawn = axis.errorbar(chosen["AUC"], at, xerr=spread, fmt=marker, color=color, label=name, ms=5, capsize=2)
+        if SHUFFLED in name:
+            drawn.lines[0].set_markerfacecolor("white")
     axis.axvline(0.5, color="0.5", lw=0.8, ls="--")
     axis.set_yticks(range(len(measures)), measures)
     axis.invert_yaxis()

@@ -23,6 +23,8 @@ def source(tmp_path: Path) -> Path:
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
     (tmp_path / "book" / "index.md").write_text(
         "# Start\n\n$x^2$ {val}`readers.size:paper` {val}`deviations.size` {cite:p}`karras2018`\n\n"
+        "{val}`readers.size:estimate` {val}`readers.name:estimate`\n\n"
+        "{paper}`Table 1` {paper}`not in it; its introduction is`\n\n"
         "```{bibliography}\n```\n"
     )
     for stage in STAGES:
@@ -58,13 +60,17 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     measured = json.loads((ROOT / reproduced.MEASURED["deviations"]).read_text())
     assert f">{measured['deviations.size']['value']}<" in page(source, "book/index")
     assert "<svg" in page(source, "book/index")
+    assert ">12.3\N{NO-BREAK SPACE}% (10.0 to 15.0\N{NO-BREAK SPACE}%)<" in page(source, "book/index")
+    assert ">In the paper: Table 1<" in page(source, "book/index")
+    assert ">Not in the paper; its introduction is<" in page(source, "book/index")
+    assert reproduced.FOLDED not in chapter
     assert "https://cdn" not in chapter
 
     # A new number reaches the page in an incremental build, and another profile gets another banner.
     folder = source / "book" / "executed" / "05_reader_statistics"
     results = folder / "results.json"
     entries = json.loads(results.read_text())
-    entries["readers.size"] |= {"value": 99.9, "verdict": "not reproduced"}
+    entries["readers.size"] |= {"value": 99.9, "tolerance": None, "verdict": "cannot be compared"}
     results.write_text(json.dumps(entries))
     for path in (source / "book" / "executed").glob("*/provenance.json"):
         record = json.loads(path.read_text()) | {"profile": "reference"}
@@ -76,6 +82,8 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     chapter = page(source, "book/executed/05_reader_statistics")
     assert ">99.9\N{NO-BREAK SPACE}%<" in chapter
+    # A table without a verdict is folded.
+    assert re.search(rf"<details[^>]*><summary>{reproduced.FOLDED}</summary>.*99\.9.*</details>", chapter, re.S)
     assert 'class="run-banner' not in chapter and 'class="run-line' in chapter
     assert "SMOKE" not in chapter
     assert 'data-stale="stale"' in chapter

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_stores import make_store
 
-from mammogan.data.walk import survey, walk
+from mammogan.data.walk import dicom_files, survey, walk
 
 
 def outcomes(*sources: Path, skip: tuple[Path, ...] = ()) -> dict[str, str]:
@@ -31,6 +31,14 @@ def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert list(outcomes(tmp_path)) == ["a", "b/0", "b/1", "b/c/d", "c"]
     assert list(walk([tmp_path / "c", tmp_path / "b"])) == [tmp_path / name for name in ("c", "b/0", "b/1", "b/c/d")]
+
+
+def test_a_dicom_file_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "1.2.840.113619.7").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(9))
+    (tmp_path / "notes.dcm").write_text("no image")
+    (tmp_path / "empty").touch()
+    assert [path.name for path in dicom_files([tmp_path])] == ["1.2.840.113619.7", "IM0001"]
 
 
 def test_odd_entries_have_a_reason(tmp_path: Path) -> None:

@@ -68,10 +68,15 @@ def test_images_are_ranked_by_surprise(tables: dict[str, pd.DataFrame], populati
     assert inspection.ranked(alike).index.tolist() == [alike.index[1], alike.index[0]]
     html = inspection.ranked_gallery(order, population.pixels, 12, population.pixels)
     assert html.count("nearest real image") == 18 * 3  # on the button, below it, and enlarged
-    assert f"worst: surprises {order['total'].iloc[0]:.1f}" in html
-    assert inspection.detector_gallery(tables["synthetic"], population.pixels, 12).count("Enlarge:") == 2 * len(
-        DETECTORS
-    )
+    assert f"worst: {order['total'].iloc[0]:.1f}, {order['ratio'].iloc[0]:.2f}" in html
+
+
+def test_an_image_that_does_not_surprise_a_detector_is_no_failure(population: Images) -> None:
+    scores = pd.DataFrame(0.9, index=range(4), columns=list(DETECTORS)).assign(index=range(4))
+    scores.loc[[1, 2], "grid"], scores.loc[3, "border"] = [1.2, 1.5], 1.0
+    html = inspection.detector_gallery(scores, population.pixels, 12)
+    shown = re.findall(r'aria-label="Enlarge: (\w+ [0-9.]+)"', html)
+    assert sorted(shown) == ["border 1.0", "grid 1.2", "grid 1.5"]
 
 
 def test_tables_of_an_earlier_version_lack_a_detector(
@@ -82,7 +87,7 @@ def test_tables_of_an_earlier_version_lack_a_detector(
     assert set(flags["detector"]) == {*DETECTORS, "any"} - {"background"}
     assert set(inspection.ranked(earlier["synthetic"])["by"]) <= set(flags["detector"])
     gallery = inspection.detector_gallery(earlier["synthetic"], population.pixels, 12)
-    assert re.search(r"outline \d", gallery) and not re.search(r"background \d", gallery)
+    assert re.search(r"moments \d", gallery) and not re.search(r"background \d", gallery)
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "reference").glob("*/artifacts")), ids=lambda path: path.parent.name)
@@ -117,6 +122,7 @@ def test_detectors_without_a_flag_and_sizes_of_few_values_are_not_drawn(tables: 
     )
     figure = inspection.flagged_figure(flags)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["any"]
+    assert 40 < figure.axes[0].get_xlim()[1] < 60  # the axis ends after the last interval
     spots = pd.DataFrame({"set": ["real", "synthetic"] * 10, "diameter_mm": [1.0, 2.0] * 10})
     spots = spots.assign(contrast=np.linspace(0, 1, 20), brightness=np.linspace(0, 1, 20))
     panels = inspection.spots_figure(spots, tables["counts"]).axes

@@ -39,7 +39,6 @@ def test_rates_views_and_agreement_in_words(labeled: Path, tmp_path: Path) -> No
 def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
     results = Results(tmp_path / "out", "artifacts")
     rates, detected = observed(results, str(labeled), 0)
-    assert results.entries["observers"]["value"] == "Ada, Bo"
     assert results.entries["observed.synthetic"]["value"] == 50
     assert results.entries["observed"]["value"].startswith("An observer, Ada, found an artifact in 10 of 20 synthetic")
     assert set(rates["observer"]) == {"Ada", "Bo"}
@@ -56,5 +55,4 @@ def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
     assert again.entries["observed"]["value"].endswith("named the real one in 8 of 10 (44 to 97 %).")
     nobody = Results(tmp_path / "none", "artifacts")
     assert "nobody" in observed(nobody, "", 0)[0].iloc[0, 0]
-    assert nobody.entries["observers"]["value"] == "none yet"
     assert "Nobody" in nobody.entries["observed"]["value"]

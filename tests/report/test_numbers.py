@@ -51,6 +51,7 @@ def test_every_line_has_a_format_a_label_and_at_most_a_method() -> None:
 def test_a_page_prints_powers_of_ten_and_no_exponents() -> None:
     assert raised(f"{9.2e-08:.3g}") == "9.2 \N{MULTIPLICATION SIGN} 10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT EIGHT}"
     assert digits(-1.25e-05) == "\N{MINUS SIGN}" + raised("1.25e-05")
+    assert [digits(n) for n in (1330, 24_000, 2e6)] == ["1330", "24\u202f000", "2\u202f000\u202f000"]
     assert raised("-0.42") == "\N{MINUS SIGN}0.42" and raised("inf") == "inf"
 
 

@@ -81,6 +81,12 @@ def test_copies_of_training_images_are_left_out(stores: tuple[Store, Store], tmp
         assert found.nearer.value == (1.0 if share == 0 else pytest.approx(0.05, abs=0.1))
 
 
+def test_a_small_archive_has_fewer_sizes() -> None:
+    assert utility.within((16, 64), 64) == (16, 64)
+    assert utility.within((16, 64), 20) == (16,)
+    assert utility.within(iter((16, 64)), 12) == (12,)
+
+
 def test_the_rarer_of_two_values_is_positive() -> None:
     settings = UtilitySettings("finding")
     assert utility.positives(np.array(["a", "b", "a", ""]), settings) == ("b",)
