@@ -207,6 +207,11 @@ def gallery(name: str, pictures: Iterable[tuple[np.ndarray, str]], bits: int) ->
     return render("gallery.html", name=name, pictures=encoded)
 
 
+def surprise_text(surprise: float) -> str:
+    """Return a surprise as captions print it; far beyond all real images its size says nothing."""
+    return f"{surprise:.1f}" if surprise < 100 else "> 99"
+
+
 def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: ImageStack | None = None) -> str:
     """Return the best, median and worst images as HTML, each followed by its nearest real image where these are given.
 
@@ -222,7 +227,7 @@ def ranked_gallery(order: pd.DataFrame, images: ImageStack, bits: int, real: Ima
     for name, part in rows.items():
         pictures = []
         for row in part.itertuples():
-            pictures.append((images[int(row.index)], f"{name}: {row.total:.1f}, {row.ratio:.2f}"))
+            pictures.append((images[int(row.index)], f"{name}: {surprise_text(row.total)}, {row.ratio:.2f}"))
             if real is not None:
                 pictures.append((real[int(row.nearest)], "nearest real image"))
         parts.append(gallery(name, pictures, bits))
@@ -233,7 +238,7 @@ def detector_gallery(scores: pd.DataFrame, images: ImageStack, bits: int) -> str
     """Return the two images that surprise each detector most as HTML, without those that do not surprise it."""
     first = [(name, i) for name in detectors_of(scores) for i in scores[name].to_numpy(float).argsort()[::-1][:2]]
     first = [(name, i) for name, i in first if scores[name][i] >= 1]  # as unusual as one real image in ten
-    pictures = [(images[int(scores["index"][i])], f"{name} {scores[name][i]:.1f}") for name, i in first]
+    pictures = [(images[int(scores["index"][i])], f"{name} {surprise_text(scores[name][i])}") for name, i in first]
     return gallery("failures", pictures, bits)
 
 
