@@ -56,7 +56,7 @@ def test_repeats_and_checks() -> None:
     share = (asked["chosen_side"] == "left").mean()
     interval = stats.binomtest(int((asked["chosen_side"] == "left").sum()), len(asked)).proportion_ci()
     assert values(repeats, study)["repeats.same"] == pytest.approx((share, interval.low, interval.high))
-    assert "All of the 30 attention checks were right." in list(repeats(study))
+    assert "30 attention checks were asked, and all answered right." in list(repeats(study))
     table.loc[missed, "checks_right"] = 1
     said = [item for item in repeats(StudyAnswers(check_responses(table.astype(str)))) if isinstance(item, str)]
     assert "missed in the attempts s03 (30 checks in all)" in said[-1]
