@@ -77,6 +77,7 @@ def test_an_image_that_does_not_surprise_a_detector_is_no_failure(population: Im
     html = inspection.detector_gallery(scores, population.pixels, 12)
     shown = re.findall(r'aria-label="Enlarge: (\w+ [0-9.]+)"', html)
     assert sorted(shown) == ["border 1.0", "grid 1.2", "grid 1.5"]
+    assert [inspection.surprise_text(x) for x in (2.04, 99.9, 30904.6)] == ["2.0", "99.9", "> 99"]
 
 
 def test_tables_of_an_earlier_version_lack_a_detector(
