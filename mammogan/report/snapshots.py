@@ -38,7 +38,8 @@ def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 
 
     Args:
         run: folder of the run.
-        store: its real images; those of the split that was trained on fit the detectors, the others are held out.
+        store: its real images; those of the split that was trained on fit the detectors; of the others at most
+            `count`, drawn at random, are held out.
         count: images to draw from each generator.
         seed: random seed of the latent vectors; published tables must have another.
 
@@ -59,7 +60,9 @@ def measure_snapshots(run: Path, store: Store, *, count: int = 256, seed: int = 
     images = store.images(samplers[0].size)[:]
     views = store.manifest["view"].fillna("").to_numpy()
     detectors = Detectors(facts_table(images[trained], store.bits), patients(store)[trained], views[trained])
-    held_out = patches(images[~trained], store.bits)
+    others = np.flatnonzero(~trained)
+    some = np.random.default_rng(seed).permutation(others)[:count] if len(others) > count else others
+    held_out = patches(images[some], store.bits)
     rows = []
     for sampler in samplers:
         drawn = np.stack(list(sampler.draw(count, seed)))

@@ -31,7 +31,7 @@ from mammogan.report.inspection import TABLES, read_tables
 from mammogan.report.labels import tables as labeled
 from mammogan.report.provenance import ROOT
 from mammogan.report.reference import export, origin_of
-from mammogan.report.snapshots import choose
+from mammogan.report.snapshots import choose, measure_snapshots
 
 SMALL = {"levels": 4, "latent": 8, "fmap_base": 32, "fmap_max": 8, "batches": (4,), "stable_images": 8,
          "fade_images": 8, "total_images": 64, "checkpoint_images": 16, "sample_images": 16}  # fmt: skip
@@ -166,6 +166,15 @@ def test_a_chosen_generator_is_published_as_it_was(store: Store, tmp_path: Path)
     with pytest.raises(RunError, match="split=train"):
         Run.open(store, tmp_path / "all", Config().changed(SMALL)).train()
         export(tmp_path / "all", store.path, tmp_path / "x", count=16, choose=True)
+
+
+@pytest.mark.slow
+def test_more_images_may_be_held_out_than_are_drawn(store: Store, tmp_path: Path) -> None:
+    Run.open(store, tmp_path / "run", Config().changed({**SMALL, "split": "test", "sample_images": 64})).train()
+    assert (~store.in_split("test")).sum() > 8
+    measured = measure_snapshots(tmp_path / "run", store, count=8)
+    assert measured["distance"].gt(0).all()
+    assert measured["chosen"].sum() == 1
 
 
 @pytest.mark.parametrize(
