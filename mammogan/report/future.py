@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +35,13 @@ def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
     name = "synthetic" if sets.str.startswith("real").any() else "real"
     tables["agreement"]["set"] = sets.str.replace("^set", name, regex=True)
     return tables
+
+
+def kept_facts(folder: Path) -> dict[str, object]:
+    """Return what a kept report on classifiers says of itself, "label" and "seeds"; "none" where there is none."""
+    path = folder / "utility" / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: results.get(f"utility.{name}", {}).get("value", "none") for name in ("label", "seeds")}
 
 
 def said_of_pairs(rows: pd.DataFrame) -> dict[str, str]:

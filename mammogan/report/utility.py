@@ -272,6 +272,14 @@ def interval_column(table: pd.DataFrame, name: str, fmt: str) -> pd.DataFrame:
     return table.drop(columns=[name, "low", "high"]).assign(**{name: text})
 
 
+def by_classifier(gains: pd.DataFrame) -> pd.DataFrame:
+    """Return gains with their intervals as they are printed, a column for each classifier."""
+    text = interval_column(gains, "gain", "+.3f")
+    keys = ["real", "arm"]
+    wide = text.pivot(index=keys, columns="classifier", values="gain")
+    return wide.loc[pd.MultiIndex.from_frame(text[keys].drop_duplicates())].rename_axis(columns=None).reset_index()
+
+
 def printed(found: Utility) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the scores with one column per score, and the gains, as they are printed."""
     scores = interval_column(found.scores, "value", ".3f")

@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from mammogan.errors import InputError
-from mammogan.report.future import REPORTS, kept_tables, said_of_gains, said_of_pairs
+from mammogan.report.future import REPORTS, kept_facts, kept_tables, said_of_gains, said_of_pairs
+from mammogan.report.numbers import keep
+from mammogan.report.results import Results
+from mammogan.report.utility import by_classifier
 
 AGREEMENT = pd.DataFrame(
     [
@@ -44,6 +47,22 @@ def test_a_sentence_counts_gains_and_losses() -> None:
     assert "from +0.10 to +0.15; the interval is above 0 in 2 and below 0 in 0 of 2" in said["more"]
     assert "above 0 in 0 and below 0 in 0 of 1" in said["classical"]
     assert said["alone"] == "Synthetic images alone: not measured in this profile."
+
+
+def test_gains_have_a_column_for_each_classifier() -> None:
+    wide = by_classifier(pd.concat([GAINS, GAINS[1:2].assign(classifier="network")]))
+    assert wide.columns.tolist() == ["real", "arm", "linear", "network"]
+    assert wide["arm"].tolist() == list(dict.fromkeys(GAINS["arm"]))
+    assert wide.loc[1, ["linear", "network"]].tolist() == ["-0.030 (-0.050 to -0.010)"] * 2
+    assert wide["linear"].isna().tolist() == [False, False, True, True, True]
+
+
+def test_a_kept_report_says_its_label(tmp_path: Path) -> None:
+    assert kept_facts(tmp_path) == {"label": "none", "seeds": "none"}
+    results = Results(tmp_path / "utility", "utility")
+    keep(results, {"label": "density C or D", "seeds": 5})
+    results.save()
+    assert kept_facts(tmp_path) == {"label": "density C or D", "seeds": 5}
 
 
 def test_tables_of_earlier_reports_are_read(tmp_path: Path) -> None:
