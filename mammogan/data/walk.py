@@ -5,7 +5,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +31,13 @@ def walk(sources: Iterable[Path], skip: Iterable[Path] = ()) -> Iterator[Path]:
 
 
 def dicom_files(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files below the sources that are DICOM by their first bytes; names often do not tell."""
+    """Yield the files below the sources that are DICOM by their first bytes; names often do not tell.
+
+    Files that cannot be read are passed over: the ingest names them.
+    """
     for path in walk(sources):
-        with path.open("rb") as file:
+        head = b""
+        with suppress(OSError), path.open("rb") as file:
             head = file.read(132)
         if is_dicom(head):
             yield path

@@ -92,8 +92,8 @@ class StudyAnswers:
         numbers, answers = self.table["question"], self.sessions["answers"]
         span = f"{answers.min()} to {answers.max()}" if answers.nunique() > 1 else f"{answers.min()}"
         return (
-            f"No attempt is complete: different questions: {numbers.nunique()} (numbers {numbers.min()} to "
-            f"{numbers.max()}), answers per attempt: {span}. An attempt counts as one "
+            f"No attempt is complete: {counted(numbers.nunique(), 'question')} (numbers {numbers.min()} to "
+            f"{numbers.max()}) in all, and {span} in an attempt. An attempt counts as one "
             f"of {counted(self.questions, 'question')}, the median."
         )
 

@@ -229,6 +229,7 @@ def test_refused_wherever_it_is_stated(change: dict, reason: str) -> None:
         ({"SeriesDescription": "Contrast enhanced processing, R MLO"}, []),
         ({"SeriesDescription": "Synthesis Health screening"}, []),
         ({"SeriesDescription": "contested, ACR density B"}, []),
+        ({"StudyDescription": "6 monthly check, screening test"}, []),
         ({"SeriesDescription": "senza protesi"}, ["described"]),
         ({"SeriesDescription": "Zustand nach Biopsie"}, ["described"]),
         ({"SeriesDescription": "Prothèse retirée"}, ["described"]),

@@ -33,12 +33,21 @@ def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert list(walk([tmp_path / "c", tmp_path / "b"])) == [tmp_path / name for name in ("c", "b/0", "b/1", "b/c/d")]
 
 
-def test_a_dicom_file_may_have_any_name(tmp_path: Path) -> None:
+def test_a_dicom_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "1.2.840.113619.7").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(9))
     (tmp_path / "notes.dcm").write_text("no image")
     (tmp_path / "empty").touch()
     assert [path.name for path in dicom_files([tmp_path])] == ["1.2.840.113619.7", "IM0001"]
+    opened = Path.open
+
+    def fails_for_one(path: Path, mode: str = "r") -> object:
+        if path.name == "1.2.840.113619.7":
+            raise PermissionError
+        return opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", fails_for_one)
+    assert [path.name for path in dicom_files([tmp_path])] == ["IM0001"]
 
 
 def test_odd_entries_have_a_reason(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_questions_per_attempt_are_those_of_complete_attempts() -> None:
     # The number of an item as question: nobody answers all 40.
     items = study([1 + rng.permutation(40)[:10] for _ in range(20)])
     assert (items.questions, len(items.complete), items.matrix().shape[0]) == (10, 0, 0)
-    assert items.none_complete.startswith("No attempt is complete: different questions: 40 (numbers 1 to 40)")
+    assert items.none_complete.startswith(
+        "No attempt is complete: 40 questions (numbers 1 to 40) in all, and 10 in an attempt. "
+    )
     # Numbers with gaps are still ten questions.
     gaps = study([np.arange(1, 20, 2)] * 6 + [np.arange(1, 10, 2)] * 20)
     assert (gaps.questions, len(gaps.complete), gaps.none_complete) == (10, 6, "")
