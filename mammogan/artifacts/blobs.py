@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import ndimage, stats
 
 from mammogan.data.segmentation import breast_mask, oriented
+from mammogan.metrics.resampling import numbered
 from mammogan.metrics.view_agreement import quantiles
 from mammogan.types import ImageStack
 
@@ -157,7 +158,7 @@ def compare_blobs(
         are known; shares exact, with images of one patient as if they were independent.
     """
     rng = np.random.default_rng(seed)
-    groups = np.arange(len(real)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+    groups = np.arange(len(real)) if patients is None else numbered(patients)
     clusters = {
         "real": (real, np.bincount(groups, weights=real), np.bincount(groups)),
         "synthetic": (synthetic, synthetic, np.ones(len(synthetic))),

@@ -15,7 +15,7 @@ from scipy import sparse, stats
 from sklearn.neighbors import NearestNeighbors
 
 from mammogan.errors import ParameterError
-from mammogan.metrics.resampling import shuffled
+from mammogan.metrics.resampling import numbered, shuffled
 from mammogan.metrics.validation import check_array, check_lengths, check_tables
 from mammogan.types import Estimate
 
@@ -135,7 +135,7 @@ class _Clusters:
     @classmethod
     def of(cls, names: np.ndarray) -> _Clusters:
         """Return the clusters of images with one name each, (n,)."""
-        return cls(np.unique(names, return_inverse=True)[1])
+        return cls(numbered(names))
 
     def linked(self, nearest: Nearest) -> _Clusters:
         """Return the clusters of training images held out in turn: two that are nearest to each other share a distance.

@@ -43,9 +43,17 @@ Name = TypeVar("Name")  # of a score
 Measure = Callable[[Sample, Sample], Mapping[Name, float]]
 
 
+def numbered(groups: np.ndarray) -> np.ndarray:
+    """Return the number of each row's group, (n,), as groups come.
+
+    Draws by group then do not depend on names: those of patients are hashes, whose order changes with the salt.
+    """
+    return pd.factorize(np.asarray(groups))[0]
+
+
 def shuffled(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return row numbers in random order, with the rows of one group next to each other."""
-    _, group = np.unique(groups, return_inverse=True)
+    group = numbered(groups)
     order = rng.permutation(group.max() + 1)
     return np.argsort(order[group] + rng.random(len(groups)))
 
@@ -85,7 +93,7 @@ class ResamplingDesign:
 
     @cached_property
     def _codes(self) -> np.ndarray:
-        return np.unique(self.groups, return_inverse=True)[1]  # numbers are sorted faster than names
+        return numbered(self.groups)
 
     @cached_property
     def size(self) -> int:

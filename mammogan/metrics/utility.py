@@ -16,7 +16,7 @@ import pandas as pd
 
 from mammogan.errors import ParameterError
 from mammogan.metrics.classifiers import CLASSIFIERS, Classifier, Labeled, TrainingSet
-from mammogan.metrics.resampling import shuffled
+from mammogan.metrics.resampling import numbered, shuffled
 from mammogan.types import Progress, no_progress
 
 BOOTSTRAPS = 500
@@ -153,7 +153,7 @@ def predict(
 def draw_scores(predictions: Predictions, seed: int = 0) -> dict[tuple[str, str, int], np.ndarray]:
     """Return the mean scores over seeds, (1 + BOOTSTRAPS, 3): of all, then of draws of seeds and of test patients."""
     rng, tested = np.random.default_rng(seed), predictions.tested
-    patient = np.unique(tested.patients, return_inverse=True)[1]
+    patient = numbered(tested.patients)
     count, seeds = int(patient.max()) + 1, len(next(iter(predictions.of.values())))
     weights = np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(BOOTSTRAPS)])
     weights = np.concatenate([np.ones((1, count)), weights])[:, patient]

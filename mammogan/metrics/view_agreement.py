@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 from mammogan.data.segmentation import breast_mask, oriented, pectoral_edge
 from mammogan.errors import ParameterError
 from mammogan.metrics.distances import blocks
-from mammogan.metrics.resampling import shuffled
+from mammogan.metrics.resampling import numbered, shuffled
 from mammogan.metrics.validation import check_array, check_lengths
 from mammogan.types import Estimate, ImageStack
 
@@ -135,7 +135,7 @@ def agreement(cc: np.ndarray, mlo: np.ndarray, patients: np.ndarray, seed: int =
     check_lengths(**{"CC views": cc, "MLO views": mlo, "patients": patients})
     both = measured(cc, mlo)
     cc, mlo = (check_array(x[both], "The measure of the views", (2,), 0) for x in (cc, mlo))
-    patient = np.unique(np.asarray(patients)[both], return_inverse=True)[1]
+    patient = numbered(np.asarray(patients)[both])
     if not len(patient) or patient.max() < 1:
         raise ParameterError("Pairs of views are compared between patients; give pairs of two patients or more.")
     distance = cdist(cc, mlo, "cityblock") / cc.shape[1]

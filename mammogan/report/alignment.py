@@ -24,7 +24,8 @@ from mammogan.report import alignment_figures
 from mammogan.report.html import Part, Picture, Table
 from mammogan.report.numbers import described, filled, words
 from mammogan.report.results import Results, Value
-from mammogan.report.summary import standing
+from mammogan.report.summary import CHANCE, standing
+from mammogan.stats.rank_tests import chance_of_larger
 from mammogan.types import ImageStack
 
 ROW = {
@@ -32,6 +33,7 @@ ROW = {
     ".ceiling": ("ceiling", "ceiling_low", "ceiling_high"),
     ".ratio": ("ratio", "ratio_low", "ratio_high"),
 }  # columns of `resampling.summary` by end of the key
+SHIFT_LEVEL = 0.05  # of the five intervals of `rank_tests.chance_of_larger` together (Bonferroni)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,15 @@ def moments_section(comparison: Comparison) -> Section:
         low, median, high = (rows.quantile(share) for share in (0.25, 0.5, 0.75))
         table[kind] = [f"{median[m]:.4g} ({low[m]:.4g} to {high[m]:.4g})" for m in MOMENT_NAMES]
         values |= described("alignment", {f"median.{m}.{kind}": float(median[m]) for m in MOMENT_NAMES})
+    real, synthetic = comparison.compared
+    patients = design.groups[design.compared[0]]
+    chances = [
+        chance_of_larger(of_synthetic, of_real, patients, 1 - SHIFT_LEVEL / len(MOMENT_NAMES))
+        for of_real, of_synthetic in zip(real.T, synthetic.T, strict=True)
+    ]
+    table["chance of larger"] = [with_interval(chance, 2) for chance in chances]
+    table["outside"] = [standing(chance[1:], CHANCE, higher=None) for chance in chances]
+    values |= described("alignment", {f"larger.{m}": chance for m, chance in zip(MOMENT_NAMES, chances, strict=True)})
     pictures = {"moments": (alignment_figures.moment_scatter(*comparison.compared), points)}
     tables = {"Medians and quartiles": table}
     return worded("moments", points, tables, pictures, values, n=design.size, seed=design.seed)

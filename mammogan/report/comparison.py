@@ -14,7 +14,7 @@ import pandas as pd
 from mammogan.atomic import replacing_folder
 from mammogan.data.pairs import compare_stores, open_pair, patients
 from mammogan.data.store import Store
-from mammogan.errors import InputError, OutputError
+from mammogan.errors import InputError, OutputError, Reason
 from mammogan.metrics.coverage import SPACE_DRAW, stretching
 from mammogan.metrics.features import gray_features, torchscript_feature
 from mammogan.metrics.memorization import BOOTSTRAPS
@@ -33,6 +33,7 @@ from mammogan.report.summary import alignment_summary, keep_lines
 from mammogan.types import Progress, Size, counted, no_progress
 
 KINDS = ("real", "synthetic")
+BESIDE_IMAGES = {Reason.HIDDEN, Reason.LINK, Reason.SPECIAL, Reason.NOT_DICOM, Reason.TABLE}  # refused, yet no image is
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,8 @@ def notes(real: Store, synthetic: Store) -> Iterator[str]:
     for kind, store in zip(KINDS, (real, synthetic), strict=True):
         if len(store.refused):
             reasons = ", ".join(f"{row.files} {row.outcome}" for row in outcomes(store)[1:].itertuples())
-            bias = ": images left out of a synthetic set flatter it." if kind == "synthetic" else "."
+            left_out = kind == "synthetic" and not set(store.refused["reason"]) <= BESIDE_IMAGES
+            bias = ": images left out of a synthetic set flatter it." if left_out else "."
             total = len(store) + len(store.refused)
             were = "was" if len(store.refused) == 1 else "were"
             yield f"{len(store.refused)} of {total} {kind} files {were} refused ({reasons}){bias}"

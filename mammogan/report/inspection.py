@@ -21,6 +21,7 @@ from mammogan.artifacts.facts import facts_table
 from mammogan.artifacts.inspection import picture
 from mammogan.artifacts.labels import THRESHOLD
 from mammogan.data.images import Images
+from mammogan.metrics.resampling import numbered
 from mammogan.metrics.spectrum import radial_power_spectrum
 from mammogan.paper import printed
 from mammogan.report.html import render
@@ -83,7 +84,7 @@ def _spots(images: Images, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     spots, number = count_blobs(images.pixels, images.bits, spacing)
     pixel = float(np.median(np.where(np.isfinite(spacing), spacing, FIELD_MM / height)))
     smallest = 2 * np.sqrt(2) * scales(height, pixel)[0] * pixel
-    patients = np.unique(images.patients, return_inverse=True)[1]
+    patients = numbered(images.patients)
     counts = pd.DataFrame({"set": name, "patient": patients, "spots": number, "smallest_mm": smallest})
     return spots.assign(set=name)[["set", "diameter_mm", "contrast", "brightness"]], counts
 

@@ -36,7 +36,7 @@ from mammogan.gan import checkpoints
 from mammogan.gan.sampling import Draw, sample
 from mammogan.gan.snapshot import Snapshot, publish_run
 from mammogan.metrics.moments import MOMENT_NAMES, image_moments
-from mammogan.metrics.resampling import ResamplingDesign
+from mammogan.metrics.resampling import ResamplingDesign, numbered
 from mammogan.report import copies, provenance, training
 from mammogan.report.alignment import Comparison
 from mammogan.report.choices import bit_depth_effect
@@ -129,7 +129,7 @@ def _write_tables(folder: Path, real: Store, synthetic: Store, trained: np.ndarr
         table.insert(0, "kind", kind)
         table.insert(1, "view", store.manifest["view"].fillna("").to_numpy())
         table.insert(2, "split", store.manifest["split"].fillna("").to_numpy())
-        table.insert(3, "patient", np.unique(patients(store), return_inverse=True)[1])
+        table.insert(3, "patient", numbered(patients(store)))
         tables.append(table)
     pd.concat(tables).to_csv(folder / "moments.csv", index=False, float_format="%.12g")
     first, second = (table[list(MOMENT_NAMES)].to_numpy() for table in tables)

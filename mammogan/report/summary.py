@@ -1,8 +1,9 @@
 """Summaries of reports: at most ten lines, written from the numbers by the rules of this module, each with a link.
 
-A number of a comparison is *outside* where its 95 % interval excludes what two sets of real images have: a ratio of 1
-to their score, or a difference of 0. A question *differs* where more than a tenth of its numbers are outside; its line
-quotes the one that is farthest out. Every line has a number. The sentences are in words.toml.
+A number of a comparison is *outside* where its interval excludes what two sets of real images have: a ratio of 1 to
+their score, a difference of 0, or a chance of one half that one is larger. A question *differs* where more than a tenth
+of its numbers are outside; its line quotes the one that is farthest out. Every line has a number. The sentences are in
+words.toml.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ DIFFERS, AGREES, NOTE = "differs", "agrees", "note"  # status of a line
 BY_CHANCE = 0.05  # share of images that are nearer to the training set than 95 % of real images
 LEVEL = 0.05  # of P values
 DECIBELS = 1.0  # of power by which fine frequencies must differ to be called blur or noise
+CHANCE = 0.5  # that a moment of one real image is larger than that of another
 BITS = 0.5  # by which the gray levels used must differ to be called different
 Values = Mapping[str, Value]
 # Questions of a comparison by name: the section with the evidence, and patterns of keys of ratios whose groups name the
-# row, with True where higher is closer.
-QUESTIONS: dict[str, tuple[str, dict[str, bool]]] = {
+# row, with True where higher is closer; None stands for chances, which are farther on either side of one half.
+QUESTIONS: dict[str, tuple[str, dict[str, bool | None]]] = {
+    "moments": ("moments", {r"larger\.(M\d)": None}),
     "gray levels": ("table1", {r"scores\.jsd\.(M\d)\.(M\d)\.ratio": True}),
     "texture": ("texture", {r"swd\.(\d+x\d+)\.real\.ratio": False, r"(spectrum)\.ratio": False}),
     "realism": ("features", {r"features\.(precision|density)\.ratio": True}),
@@ -54,18 +57,18 @@ class Line:
     link: str
 
 
-def standing(interval: Sequence[float], equal: float = 1.0, higher: bool = True) -> str:
+def standing(interval: Sequence[float], equal: float = 1.0, higher: bool | None = True) -> str:
     """Return `FARTHER` or `NEARER` where an interval excludes what two sets of real images have, otherwise nothing.
 
     Args:
         interval: low and high of a ratio or a difference; NaN where there is none.
-        equal: what two sets of real images have: 1, or 0 for a difference.
-        higher: whether higher is closer.
+        equal: what two sets of real images have: 1, 0 for a difference, `CHANCE` for a chance.
+        higher: whether higher is closer; None where both sides are farther.
     """
     low, high = interval
     if not (high < equal or low > equal):
         return ""
-    return FARTHER if (high < equal) == higher else NEARER
+    return FARTHER if higher is None or (high < equal) == higher else NEARER
 
 
 @dataclass(frozen=True)
@@ -99,19 +102,25 @@ def answers(values: Values) -> list[Answer]:
         rows: dict[str, Value] = {}
         outside: dict[str, list[str]] = {FARTHER: [], NEARER: []}
         for pattern, higher in patterns.items():
+            equal = CHANCE if higher is None else 1.0
             for key, value in values.items():
                 match = re.fullmatch(pattern, key)
                 if match and value.interval:
                     name = " and ".join(dict.fromkeys(match.groups()))
                     name = NAMES.get(name, re.sub(r"^(\d+)x(\d+)$", r"\1 x \2 pixels", name))
                     rows[name] = value
-                    if where := standing(value.interval, higher=higher):
+                    if where := standing(value.interval, equal, higher):
                         outside[where].append(name)
         for names in outside.values():
-            names.sort(key=lambda name: -abs(np.log(max(float(rows[name].value), 1e-9))))
+            names.sort(key=lambda name: -_remoteness(float(rows[name].value), equal))
         if rows:
             given.append(Answer(question, link, rows, outside))
     return given
+
+
+def _remoteness(value: float, equal: float) -> float:
+    """Return how far a ratio is from 1, in logarithms, or a chance from one half."""
+    return abs(value - equal) if equal == CHANCE else abs(float(np.log(max(value, 1e-9))))
 
 
 def quoted(value: Value, spec: str = ".2f") -> str:
@@ -131,6 +140,8 @@ def alignment_summary(values: Values, n: int, size: str) -> list[Line]:
     apart = [answer for answer in given if answer.more(FARTHER)]
     alike = [answer for answer in given if answer not in apart]
     nearer = [answer for answer in given if answer.more(NEARER)]
+    if any(answer.name == "gray levels" for answer in apart):  # which says what the moments one by one would say
+        apart = [answer for answer in apart if answer.name != "moments"]
     lines = [_difference(answer, values, text) for answer in apart]
     for status, key, where, some in ((AGREES, "agree", FARTHER, alike), (DIFFERS, "nearer", NEARER, nearer)):
         if some:
@@ -181,7 +192,8 @@ def _difference(answer: Answer, values: Values, text: Mapping[str, str]) -> Line
     name = answer.outside[FARTHER][0]
     facts = {"name": name, "ratio": quoted(answer.rows[name]), "outside": len(answer.outside[FARTHER])}
     parts = [filled(text[answer.name], **facts, rows=len(answer.rows))]
-    if answer.name == "gray levels" and "median.M1.real" in values:
+    brighter = answer.name == "gray levels" or "M1" in answer.outside[FARTHER]
+    if brighter and "median.M1.real" in values:
         medians = {kind: values[f"median.M1.{kind}"].value for kind in ("real", "synthetic")}
         parts.append(filled(text["brightness"], **medians))
     if answer.name == "texture" and "spectrum.top" in values:

@@ -12,6 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 from mammogan.errors import ParameterError
 from mammogan.types import Estimate
 
+BINOMIAL = 1e-6  # overdispersion at which scores are binomial to the precision of their likelihood
+
 
 def check_counts(successes: int, trials: int) -> None:
     """Check that the counts are possible.
@@ -277,7 +279,7 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
     def negative(parameters: np.ndarray) -> float:
         # Minus the log likelihood without the binomial coefficients, which are the same under both hypotheses.
         # Below 1e-6 it is binomial, and differences of huge logarithms are noise that a minimizer mistakes for a gain.
-        rate, rho = special.expit(parameters[0]), max(special.expit(parameters[1]), 1e-6)
+        rate, rho = special.expit(parameters[0]), max(special.expit(parameters[1]), BINOMIAL)
         a, b = rate * (1 - rho) / rho, (1 - rate) * (1 - rho) / rho
         return -float(readers @ (special.betaln(score + a, questions - score + b) - special.betaln(a, b)))
 
@@ -289,4 +291,4 @@ def beta_binomial(scores: np.ndarray, questions: int) -> BetaBinomial:
     plain = -float(special.xlogy(right, rate) + special.xlog1py(trials - right, -rate))
     gain = max(2 * (plain - best.fun), 0.0)
     fitted, rho = special.expit(best.x)
-    return BetaBinomial(float(fitted), float(rho), float(stats.chi2.sf(gain, 1) / 2))
+    return BetaBinomial(float(fitted), float(rho) if rho > BINOMIAL else 0.0, float(stats.chi2.sf(gain, 1) / 2))

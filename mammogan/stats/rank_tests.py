@@ -1,4 +1,4 @@
-"""Tests between groups and questions: Kruskal-Wallis, Conover-Iman, Cochran's Q, trend."""
+"""Tests between groups and questions: Kruskal-Wallis, Conover-Iman, Cochran's Q, trend; Mann-Whitney for patients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
 from mammogan.errors import ParameterError
+from mammogan.stats.mrmc import auc_interval
 from mammogan.stats.proportions import check_counts
+from mammogan.types import Estimate
 
 
 def answers_from_counts(successes: np.ndarray, attempts: int) -> np.ndarray:
@@ -34,6 +36,36 @@ def kruskal_wallis(groups: list[np.ndarray]) -> float:
     if np.ptp(np.concatenate(groups)) == 0:
         return 1.0
     return float(stats.kruskal(*groups).pvalue)
+
+
+def chance_of_larger(values: np.ndarray, others: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return the chance that a value is larger than one of the others, ties counted half (Mann & Whitney 1947).
+
+    Its variance is that of clustered data (Obuchowski 1997, Biometrics 53:567, where no cluster is on both sides);
+    where no two values share a cluster it is that of DeLong 1988, Biometrics 44:837, but for the others' denominator.
+
+    Args:
+        values: (n,), independent.
+        others: (m,).
+        clusters: (m,), cluster of each of the others, such as a patient.
+        level: confidence level of the interval.
+
+    Raises:
+        ParameterError: fewer than two values, or the others are of one cluster.
+    """
+    n, m, sums = len(values), len(others), np.unique(clusters, return_inverse=True)[1]
+    count = int(sums.max(initial=-1)) + 1
+    if min(n, count) < 2:
+        raise ParameterError("An interval needs two values and two clusters of the others or more; give more.")
+    pooled = stats.rankdata(np.concatenate([values, others]))
+    above = (pooled[:n] - stats.rankdata(values)) / m  # share of the others below each value
+    below = 1 - (pooled[n:] - stats.rankdata(others)) / n  # share of the values above each of the others
+    chance = float(above.mean())
+    by_cluster = np.bincount(sums, below - chance)
+    variance = above.var(ddof=1) / n + count / (count - 1) * float(by_cluster @ by_cluster) / m**2
+    smallest = min(n, count)
+    step = stats.t.ppf((1 + level) / 2, smallest - 1) * np.sqrt(variance)
+    return auc_interval(chance, float(step), smallest, level)
 
 
 def conover(groups: list[np.ndarray], adjust: str | None = None) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mammogan.errors import ParameterError
-from mammogan.metrics.resampling import ResamplingDesign, interval, scored, summary
+from mammogan.metrics.resampling import ResamplingDesign, interval, scored, shuffled, summary
 
 
 def test_a_design_keeps_patients_together() -> None:
@@ -104,3 +106,11 @@ def test_intervals_of_ratios_hold_their_estimate_and_cover() -> None:
         row = summary(score, rng.normal(score, 0.5, 100), [score], rng.normal(floor, 0.2, 20))
         covered += row["ratio_low"] <= 2.5 <= row["ratio_high"]
     assert 0.9 <= covered / 300 <= 0.99
+
+
+@given(st.lists(st.integers(0, 5), min_size=16, max_size=40), st.permutations(range(6)))
+def test_draws_do_not_depend_on_the_names_of_patients(patients: list[int], names: list[int]) -> None:
+    """Names are hashes, whose order changes with the salt."""
+    renamed = [f"patient {names[patient]}" for patient in patients]
+    one, other = (shuffled(np.array(groups), np.random.default_rng(0)) for groups in (patients, renamed))
+    np.testing.assert_array_equal(one, other)

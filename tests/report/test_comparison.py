@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from small_stores import make_store
 from typer.testing import CliRunner
 
@@ -63,7 +64,7 @@ def test_every_link_of_the_report_leads_somewhere(report: Path) -> None:
     figures = {f"figures/{name}.png" for name in ("moments", "table1", "support", "texture", "frechet", "worst")}
     assert figures | {"results.json"} <= set(page.links)
     within = {link.removeprefix("#") for link in page.links if link.startswith("#")}
-    assert {"table1", "images"} <= within <= page.names  # lines of the summary lead to sections
+    assert {"moments", "images"} <= within <= page.names  # lines of the summary lead to sections
     assert [link for link in page.links if not link.startswith("#") and not (report / link).is_file()] == []
     assert page.without_alt == 0
 
@@ -145,3 +146,15 @@ def test_dicom_folder_and_store(phantoms: Path, store: Store, tmp_path: Path) ->
     found, again = open_pair(phantoms, store.path, tmp_path / "out")
     np.testing.assert_array_equal(found.images()[:], again.images()[:])
     assert list(notes(found, again))[-1] == "16 images are in both sets, pixel by pixel."
+
+
+def test_a_license_beside_synthetic_images_flatters_nobody(pair: tuple[Store, Store], tmp_path: Path) -> None:
+    for number, image in enumerate(pair[1].images((40, 32))[:8]):
+        Image.fromarray(np.repeat(np.repeat(image, 4, 0), 4, 1) << 4).save(tmp_path / f"{number}.png")
+    (tmp_path / "License.txt").write_text("Use as you like.")
+    said = []
+    for name in ("first", "second"):
+        said.append(list(notes(*open_pair(pair[0].path, tmp_path, tmp_path.with_name(name)))))
+        (tmp_path / "9.png").write_bytes(b"no picture")
+    assert said[0][1] == "1 of 9 synthetic files was refused (1 not_dicom)."
+    assert said[1][1].endswith("images left out of a synthetic set flatter it.")

@@ -24,6 +24,7 @@ from mammogan.report.summary import (
 
 PAIRS = [f"scores.jsd.M{i}.M{j}.ratio" for i in range(1, 6) for j in range(i, 6)]
 SCORES = [*PAIRS, *(f"features.{name}.ratio" for name in ("precision", "recall", "density", "coverage"))]
+LARGER = [f"larger.M{i}" for i in range(1, 6)]
 DISTANCES = ["swd.40x32.real.ratio", "swd.20x16.real.ratio", "spectrum.ratio"]
 SECTIONS = {"images", "moments", "table1", "texture", "features", "memorization"}
 STUDY = {"overall", "demographics", "distribution", "over_questions", "groups", "times", "next_study", "missing"}
@@ -42,6 +43,7 @@ def like_real(**changed: Value) -> dict[str, Value]:
         "levels.synthetic": Value(240.0),
         "levels.difference": Value(0.0, (-0.1, 0.1)),
     }
+    values |= {key: Value(0.5, (0.4, 0.6)) for key in LARGER}
     values |= {"median.M1.real": Value(0.2), "median.M1.synthetic": Value(0.3), "spectrum.top": Value(-12.0)}
     return values | {key.replace("__", "."): value for key, value in changed.items()}
 
@@ -51,7 +53,7 @@ def texts(values: Mapping[str, Value]) -> str:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.dictionaries(st.sampled_from([*SCORES, *DISTANCES]), intervals), st.booleans(), st.data())
+@given(st.dictionaries(st.sampled_from([*SCORES, *DISTANCES, *LARGER]), intervals), st.booleans(), st.data())
 def test_a_summary_is_short_and_claims_nothing_without_a_number(
     ratios: dict[str, Value], searched: bool, data: st.DataObject
 ) -> None:
@@ -83,7 +85,7 @@ def test_a_row_is_outside_where_its_interval_excludes_real_images(
 def test_real_images_are_alike() -> None:
     lines = alignment_summary(like_real(), 60, "40 x 32")
     assert {line.status for line in lines[:-2]} == {AGREES}
-    assert lines[0].text.startswith("Alike as far as this comparison sees: 0 of 22 numbers")
+    assert lines[0].text.startswith("Alike as far as this comparison sees: 0 of 27 numbers")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,11 @@ def test_real_images_are_alike() -> None:
             "the farthest, 40 x 32 pixels, is 5.20 (4.10 to 6.30) times",
         ),
         ({"spectrum__ratio": Value(9.0, (4.1, 16.3))}, "12.0 dB less power than in real images: blur"),
+        (
+            {"larger__M3": Value(0.3, (0.2, 0.4))},
+            "1 of 5; M3 of a synthetic image is larger than that of a real one with a",
+        ),
+        ({"larger__M1": Value(0.6, (0.55, 0.7))}, "0.60 (0.55 to 0.70). Median brightness: 0.300 against 0.200"),
         ({"features__coverage__ratio": Value(0.2, (0.1, 0.3))}, "Variety is lacking: 1 of 2 numbers"),
         ({"features__precision__ratio": Value(0.2, (0.1, 0.3))}, "Realism differs: 1 of 2 numbers"),
         ({"memorization__authenticity": Value(0.1, (0.0, 0.2))}, "Copies: 0.10 (0.00 to 0.20)"),
@@ -121,7 +128,7 @@ def test_sets_that_are_too_alike_are_not_called_alike() -> None:
         "Too alike: about 100 % of the synthetic images are copies of real images, or nearly so."
     )
     near = alignment_summary(like_real() | dict.fromkeys(PAIRS, Value(1.5, (1.4, 1.6))), 60, "40 x 32")
-    assert near[0].text.startswith("Too alike: 15 of 22 numbers are nearer")
+    assert near[0].text.startswith("Too alike: 15 of 27 numbers are nearer")
 
 
 def test_a_little_less_power_is_not_called_blur() -> None:
@@ -148,7 +155,7 @@ def test_a_set_with_copies_is_too_alike_and_says_their_share(copied: float, base
 
 def test_one_is_singular() -> None:
     values = like_real() | {PAIRS[0]: Value(0.3, (0.2, 0.4))}
-    assert "1 of 22 numbers is farther" in texts(values)
+    assert "1 of 27 numbers is farther" in texts(values)
     counts = {"readers": 1.0, "sessions": 1.0, "answers": 1.0, "complete": 1.0}
     values = answers_of(Value(0.6), "No.") | {key: Value(int(count)) for key, count in counts.items()}
     lines = {line.link: line.text for line in study_summary(values, {})}
@@ -245,3 +252,10 @@ def test_the_basis_of_a_study_names_what_answers_share() -> None:
     said = [study_summary(values, {}, clusters)[2].text for clusters in ("readers", "")]
     assert said[0].endswith("(design effect 1.50, readers as clusters).")
     assert "image" not in said[0] and "no reader" in said[1]
+
+
+def test_shifted_moments_are_not_said_twice() -> None:
+    changed = {key.replace(".", "__"): Value(0.5, (0.4, 0.6)) for key in PAIRS}
+    lines = alignment_summary(like_real(larger__M1=Value(0.8, (0.7, 0.9)), **changed), 60, "40 x 32")
+    assert lines[0].text.startswith("Not alike: gray levels. 16 of 27 numbers")
+    assert not any("shifted" in line.text for line in lines)

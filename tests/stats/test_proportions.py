@@ -160,6 +160,7 @@ def test_beta_binomial_at_the_ends() -> None:
     for score in (0, 10):
         with pytest.raises(ParameterError, match="All answers are the same"):
             proportions.beta_binomial(np.full(30, score), 10)
+    assert proportions.beta_binomial(np.full(4, 6), 10).rho == 0  # less varied than binomial scores, and not 4e-7
     # One wrong answer of 4000: a rate that the null may have, too.
     assert proportions.beta_binomial(np.r_[9, np.full(399, 10)], 10).p == pytest.approx(0.5, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""Rank tests against R."""
+"""Rank tests against R, and the chance of a larger value against scikit-learn, brute force and simulation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from mammogan.errors import ParameterError
 from mammogan.stats import rank_tests
@@ -50,3 +55,50 @@ def test_constant_columns_and_attempts_have_defined_values() -> None:
     assert (rank_tests.conover([np.ones(4), np.ones(3)]) == 1).all()
     with pytest.raises(ParameterError, match="one value only"):
         rank_tests.conover([np.ones(4), np.zeros(4)])
+
+
+samples = arrays(np.int64, st.integers(2, 12), elements=st.integers(0, 4))
+
+
+@given(samples, samples)
+def test_a_chance_of_a_larger_value_is_an_area_under_the_roc_curve(values: np.ndarray, others: np.ndarray) -> None:
+    chance = rank_tests.chance_of_larger(values, others, np.arange(len(others)))
+    labels = np.repeat([1, 0], [len(values), len(others)])
+    assert chance.value == pytest.approx(roc_auc_score(labels, np.concatenate([values, others])))
+    assert 0 <= chance.low <= chance.value + 1e-12
+    assert chance.value - 1e-12 <= chance.high <= 1
+    mirrored = rank_tests.chance_of_larger(-values, -others, np.arange(len(others)))
+    np.testing.assert_allclose(mirrored, [1 - chance.value, 1 - chance.high, 1 - chance.low], atol=1e-12)
+
+
+def test_the_variance_of_a_chance_is_obuchowski_s() -> None:
+    """Written out from her equations, with the loop over clusters; the interval is symmetric in log odds."""
+    rng = np.random.default_rng(3)
+    values, others, clusters = rng.normal(0.4, 1, 30), rng.normal(size=24), np.repeat(np.arange(8), 3)
+    larger = (values[:, None] > others).astype(float)
+    chance = larger.mean()
+    sums = [sum(larger[:, k].mean() - chance for k in np.flatnonzero(clusters == c)) for c in range(8)]
+    variance = larger.mean(1).var(ddof=1) / 30 + 8 / 7 * np.square(sums).sum() / 24**2
+    found = rank_tests.chance_of_larger(values, others, clusters)
+    odds = [np.log(bound / (1 - bound)) for bound in found]
+    step = stats.t.ppf(0.975, 7) * np.sqrt(variance) / (chance * (1 - chance))
+    np.testing.assert_allclose(odds, np.log(chance / (1 - chance)) + np.array([0, -step, step]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("patients", "images"), [(125, 1), (30, 4), (8, 4)])
+def test_the_interval_of_a_chance_covers_one_half_where_patients_have_several_images(
+    patients: int, images: int
+) -> None:
+    rng, covered, clusters = np.random.default_rng(0), 0, np.repeat(np.arange(patients), images)
+    for _ in range(500):
+        others = rng.normal(size=patients)[clusters] + rng.normal(0, 0.5, len(clusters))
+        chance = rank_tests.chance_of_larger(rng.normal(0, np.sqrt(1.25), 100), others, clusters)
+        covered += chance.low <= 0.5 <= chance.high
+    assert 0.93 <= covered / 500 <= 0.98
+
+
+def test_a_chance_without_spread_has_an_exact_interval_and_needs_two_patients() -> None:
+    chance = rank_tests.chance_of_larger(np.arange(10, 15), np.arange(8), np.arange(8))
+    np.testing.assert_allclose(chance, [1, 0.025 ** (1 / 5), 1])
+    with pytest.raises(ParameterError, match="two clusters of the others or more"):
+        rank_tests.chance_of_larger(np.arange(5), np.arange(4), np.zeros(4))
