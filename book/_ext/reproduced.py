@@ -15,7 +15,7 @@ Roles and directives (also inside notebooks and figure captions)::
     ```{benchmarks} ingest              table of benchmarks/results; without a name, all that no page names
 
 An unknown key, a failed notebook or a stale number is a warning, and the book is built with -W.
-Other modules: `origin` (banner, badge, record), `pictures`, `listing` (code of figures), `mathematics`, `meta`.
+Other modules: `origin` (banner, badge, record), `folds`, `pictures`, `listing` (code), `mathematics`, `meta`.
 """
 
 from __future__ import annotations
@@ -239,10 +239,6 @@ def _verdict(text: str) -> nodes.inline:
     return nodes.inline("", text, classes=["verdict", "verdict-" + text.replace(" ", "-")])
 
 
-NOT_COMPARED = rules.VERDICTS["images"][2]
-FOLDED = "The paper's numbers next to these, with the reason why they cannot be compared"
-
-
 class Compare(SphinxDirective):
     """Table of the numbers of the paper and ours, for the keys that match a pattern."""
 
@@ -268,12 +264,7 @@ class Compare(SphinxDirective):
             logger.warning("no result with a paper's value matches %r", pattern, location=self.get_location())
             return []
         header = ["Quantity", "Paper", "Here (95 % interval)", "Tolerance", "Verdict", "Method, or reason"]
-        table = _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
-        if any(cells[4][0].astext() != NOT_COMPARED for cells in rows):
-            return table
-        # Rows without a verdict are for reference only.
-        before = f'<details class="hide"><summary>{FOLDED}</summary>'
-        return [nodes.raw("", before, format="html"), *table, nodes.raw("", "</details>", format="html")]
+        return _table(header, [24, 10, 26, 10, 18, 42], rows, "compare")
 
 
 class Summary(SphinxDirective):
@@ -535,6 +526,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", load)
     app.connect("autodoc-skip-member", imported)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon
-    for name in ("origin", "pictures", "listing", "mathematics", "meta"):
+    for name in ("origin", "folds", "pictures", "listing", "mathematics", "meta"):
         app.setup_extension(name)
     return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -59,6 +59,29 @@ def test_every_section_names_what_of_the_paper_it_answers() -> None:
             assert re.match(r"\{paper\}`[^`]+`$", first), f"{path.name}: {title}"
 
 
+def in_view(cells: list[nbformat.NotebookNode]) -> tuple[int, int]:
+    """Return how many figures and tables a chapter may have in view, all conditions met: those that nothing folds."""
+    figures = tables = 0
+    for cell in cells:
+        tags = set(cell.metadata.get("tags", []))
+        if cell.cell_type == "markdown":
+            text = re.sub(r"(?ms)^:::\{fold\}.*?^:::$", "", cell.source)
+            tables += len(re.findall(r"(?m)^\|[-:| ]+\|$", text)) + text.count("```{compare}")
+        elif not tags & {"hide-output", "remove-output", "hide-cell", "remove-cell", "parameters"}:
+            figures += "figure" in cell.metadata.get("mystnb", {})
+            tables += len(re.findall(r"(?m)^(?:shown|show)\(|^display\(shown\(", cell.source))
+    return figures, tables
+
+
+def test_a_chapter_has_at_most_four_figures_and_two_tables_in_view() -> None:
+    """Others are folded: below a table of a page by {fold}, below a cell by its tag."""
+    counted = {
+        path.name: in_view(nbformat.read(path, 4).cells) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    }
+    assert min(figures + tables for figures, tables in counted.values()) > 2, counted
+    assert all(figures <= 4 and tables <= 2 for figures, tables in counted.values()), counted
+
+
 def test_every_figure_says_what_it_shows() -> None:
     """Own name, caption with n, data, alternative text; radiographs keep their gray levels and state their window."""
     names = set[str]()
