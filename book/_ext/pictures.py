@@ -5,6 +5,7 @@
 - A figure with a link to its data shows the file that its notebook wrote, a chart as SVG.
 - A figure whose image has a class `plot-KIND` (in the metadata of the cell) becomes an interactive plot of its CSV. The
   picture remains for print, and for readers without scripts.
+- Negative numbers have minus signs.
 - Targets of references (figures, citations, equations) are collected for previews.
 
 A page that is opened from a disk may not fetch files; its data are therefore scripts that load when needed.
@@ -26,6 +27,8 @@ from origin import EXECUTED
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from mammogan.report.signs import page_with_minus
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +195,7 @@ def add(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctre
     ]
     if "body" not in context:
         return
-    context["body"] = Page(app, page).rewrite(context["body"])
+    context["body"] = page_with_minus(Page(app, page).rewrite(context["body"]))
 
 
 def preview(text: str, page: str) -> str:

@@ -14,6 +14,8 @@
     return element;
   };
 
+  const signed = (number) => String(number).replace("-", "\u2212");
+
   let count = 0;
   const labeled = (text, control) => {
     control.id = `plot-control-${++count}`;
@@ -70,14 +72,14 @@
       c.stroke();
       for (const tick of ticks(xs)) {
         c.fillRect(this.x(tick), this.box.bottom, 1, 4);
-        c.fillText(+tick.toPrecision(4), this.x(tick), this.box.bottom + 6);
+        c.fillText(signed(+tick.toPrecision(4)), this.x(tick), this.box.bottom + 6);
       }
       c.fillText(xlabel, (this.box.left + this.box.right) / 2, this.box.bottom + 23);
       c.textAlign = "right";
       c.textBaseline = "middle";
       for (const tick of ticks(ys)) {
         c.fillRect(this.box.left - 4, this.y(tick), 4, 1);
-        c.fillText(+tick.toPrecision(4), this.box.left - 7, this.y(tick));
+        c.fillText(signed(+tick.toPrecision(4)), this.box.left - 7, this.y(tick));
       }
       c.save();
       c.translate(11, (this.box.top + this.box.bottom) / 2);
@@ -163,7 +165,8 @@
         }
       }
       area.end();
-      const middle = (name, axis) => quantile(found[name].map((p) => p[axis]).sort((a, b) => a - b), 0.5).toPrecision(3);
+      const middle = (name, axis) =>
+        signed(quantile(found[name].map((p) => p[axis]).sort((a, b) => a - b), 0.5).toPrecision(3));
       facts.textContent =
         `${found.real.length} real and ${found.synthetic.length} synthetic images, of which ${outside.real} and ` +
         `${outside.synthetic} are outside the frame. ` +

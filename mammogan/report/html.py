@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from mammogan.report.numbers import grouped, raised, words
 from mammogan.report.provenance import sha256
 from mammogan.report.results import Drawn, Value
+from mammogan.report.signs import page_with_minus
 from mammogan.report.style import on_light_box
 from mammogan.report.summary import Line
 
@@ -133,7 +134,7 @@ def write_page(
         summary: lines above the lead, which link to the sections of their names.
     """
     page = render("page.html", title=title, summary=summary, lead=lead, parts=parts, files=files)
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page_with_minus(page), encoding="utf-8")
     return path
 
 

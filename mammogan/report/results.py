@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mammogan.atomic import make_folder, write_json
+from mammogan.report.signs import figure_with_minus
 from mammogan.report.style import on_light_box
 
 # Verdicts on a number by what it rests on: within the tolerance, beyond it, and where there is no tolerance.
@@ -166,6 +167,7 @@ class Results:
     def figure(self, name: str, figure: Figure, data: pd.DataFrame) -> Drawn:
         """Write figures/NAME.png, a chart as NAME.svg too, and its numbers as data/NAME.csv; return it to show."""
         path = self.out / "figures" / f"{self._file(name)}.png"
+        figure_with_minus(figure)
         if not on_light_box(figure):
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
             figure.set_layout_engine("none")  # both files have one layout, which is half of the time

@@ -26,6 +26,7 @@ def source(tmp_path: Path) -> Path:
         "{val}`readers.size:estimate` {val}`readers.name:estimate`\n\n"
         "{paper}`Table 1` {paper}`not in it; its introduction is`\n\n"
         ":::{fold} All <numbers>\n```{compare} readers.size\n```\n:::\n\n"
+        "from -0.5 to `-1.5`\n\n"
         "```{bibliography}\n```\n"
     )
     for stage in STAGES:
@@ -64,6 +65,8 @@ def test_numbers_tables_banner_and_data(source: Path) -> None:
     assert ">12.3\N{NO-BREAK SPACE}% (10.0 to 15.0\N{NO-BREAK SPACE}%)<" in page(source, "book/index")
     assert ">In the paper: Table 1<" in page(source, "book/index")
     assert ">Not in the paper; its introduction is<" in page(source, "book/index")
+    plain = re.sub("<[^>]+>", "", page(source, "book/index"))
+    assert "from \N{MINUS SIGN}0.5 to -1.5" in plain  # code may be copied
     closed = r'<details class="hide"><summary>All &lt;numbers&gt;</summary>.*12\.3.*</details>'
     assert re.search(closed, page(source, "book/index"), re.S)
     assert "https://cdn" not in chapter
