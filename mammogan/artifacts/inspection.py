@@ -191,9 +191,12 @@ def read_key(out: str | Path) -> pd.DataFrame:
     """Read kind, view and source of each number of an inspection.
 
     Raises:
-        InspectionError: the folder is not an inspection.
+        InspectionError: the folder is not an inspection, or its key is damaged.
     """
     path = Path(out) / "key.csv"
     if not path.is_file():
         raise InspectionError(f"{out} is not an inspection; make one with `mammogan inspect SYNTHETIC --out {out}`.")
-    return pd.read_csv(path, dtype={"view": str, "id": str}, keep_default_na=False)
+    try:
+        return pd.read_csv(path, dtype={"view": str, "id": str}, keep_default_na=False).astype({"number": int})
+    except (OSError, ValueError, KeyError):
+        raise InspectionError(f"{path} is damaged; restore it, or make the inspection again.") from None

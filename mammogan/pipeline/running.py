@@ -14,6 +14,7 @@ from mammogan.atomic import FolderKind, check_replaceable, lock, write_json, wri
 from mammogan.errors import PipelineError, require
 from mammogan.pipeline.stages import TRAINING, Pipeline, read_key
 from mammogan.report import provenance
+from mammogan.report.kept import facts
 from mammogan.threads import prepare_threads
 
 TOGETHER = 3  # notebooks that run at the same time
@@ -174,8 +175,8 @@ def _fingerprint(pipeline: Pipeline, stage: str) -> str:
     """Return the hash of the images that the results of a stage rest on; "" where there are none."""
     for path in pipeline.kept(stage):
         for folder in (path, *path.parents):
-            if (folder / "provenance.json").is_file():
-                return json.loads((folder / "provenance.json").read_text())["data_hash"]
+            if (path := folder / "provenance.json").is_file():
+                return str(facts(path, "data_hash")["data_hash"])
     for name in pipeline.chosen(stage):
         store = pipeline.folder(name) / "store" / "zarr.json"
         if store.is_file():

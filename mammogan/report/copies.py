@@ -6,7 +6,6 @@ between real images and other real images, at the same number of images per side
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from matplotlib.figure import Figure
 from mammogan.artifacts.detectors import outlyingness
 from mammogan.atomic import write_json
 from mammogan.data.images import Subset
-from mammogan.errors import InputError
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import sliced_wasserstein_table
@@ -33,7 +31,7 @@ from mammogan.metrics.fidelity import (
 from mammogan.metrics.memorization import Memorization, audit, pruning
 from mammogan.metrics.moments import PAIRS
 from mammogan.metrics.resampling import FEW
-from mammogan.report import fidelity
+from mammogan.report import fidelity, kept
 from mammogan.report.alignment import Comparison, Section, worded
 from mammogan.report.alignment_figures import pairs_figure
 from mammogan.report.html import Picture, Table
@@ -258,24 +256,19 @@ def read_section(folder: Path, name: str) -> Section:
     """Return a section that `write_sections` wrote, with its figures drawn again.
 
     Raises:
-        InputError: the folder has no such section.
+        InputError: the folder has no such section, or a file of it is damaged.
     """
     path = folder / f"{name}.json"
-    if not path.is_file():
-        raise InputError(f"There is no {path}; export the run again with `mammogan reference`.")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    captions = dict(content["pictures"])
-    rows = {part: pd.read_csv(folder / f"{part}.csv") for part in (name, *captions)}
-    return Section(
-        name=name,
-        title=content["title"],
-        text=tuple(content["text"]),
-        rows=rows[name],
-        tables=[Table(caption, pd.DataFrame(table)) for caption, table in content["tables"]],
-        pictures=[
-            Picture(part, DRAWN[part](rows[part]), caption, rows[part])
-            for part, caption in captions.items()
-            if part in DRAWN
-        ],
-        values={key: Value(**value) for key, value in content["values"].items()},
-    )
+    content = kept.facts(path, "title", "text", "tables", "pictures", "values")
+    with kept.reading(path):
+        captions = dict(content["pictures"])
+        text, title = tuple(content["text"]), content["title"]
+        tables = [Table(caption, pd.DataFrame(table)) for caption, table in content["tables"]]
+        values = {key: Value(**value) for key, value in content["values"].items()}
+    rows = {part: kept.table(folder / f"{part}.csv") for part in (name, *captions)}
+    pictures = []
+    for part, caption in captions.items():
+        if part in DRAWN:
+            with kept.reading(folder / f"{part}.csv"):
+                pictures.append(Picture(part, DRAWN[part](rows[part]), caption, rows[part]))
+    return Section(name=name, title=title, text=text, rows=rows[name], tables=tables, pictures=pictures, values=values)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from mammogan.errors import InputError
 from mammogan.metrics.utility import ARMS
+from mammogan.report import kept
 from mammogan.report.numbers import filled, words
 
-REPORTS = {  # the report that writes each table, and the columns of one that was not kept
-    "agreement": ("pairs", ("measure", "set", "pairs", "AUC", "low", "high")),
-    "scores": ("utility", ("classifier", "arm", "real", "score", "value", "low", "high")),
-    "gains": ("utility", ("classifier", "real", "arm", "gain", "low", "high")),
+REPORTS = {  # the report that writes each table, and its columns of texts and of numbers
+    "agreement": ("pairs", ("measure", "set"), ("pairs", "AUC", "low", "high")),
+    "scores": ("utility", ("classifier", "arm", "score"), ("real", "value", "low", "high")),
+    "gains": ("utility", ("classifier", "arm"), ("real", "gain", "low", "high")),
 }
 
 
@@ -22,12 +22,13 @@ def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Return the tables of the reports that a reference keeps in FOLDER/pairs and FOLDER/utility, empty ones of others.
 
     Raises:
-        InputError: there is none of them.
+        InputError: there is none of them, or a file is damaged.
     """
     tables = {}
-    for name, (report, columns) in REPORTS.items():
+    for name, (report, texts, numbers) in REPORTS.items():
         path = folder / report / "data" / f"{name}.csv"
-        tables[name] = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(columns))
+        there = path.is_file()
+        tables[name] = kept.table(path, numbers, texts) if there else pd.DataFrame(columns=[*texts, *numbers])
     if all(table.empty for table in tables.values()):
         raise InputError(f"There is no report below {folder}; write one with mammogan pairs or mammogan utility.")
     sets = tables["agreement"]["set"].astype(str)
@@ -38,10 +39,18 @@ def kept_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def kept_facts(folder: Path) -> dict[str, object]:
-    """Return what a kept report on classifiers says of itself, "label" and "seeds"; "none" where there is none."""
+    """Return what a kept report on classifiers says of itself, "label" and "seeds"; "none" where there is none.
+
+    Raises:
+        InputError: its file is damaged.
+    """
     path = folder / "utility" / "results.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {name: results.get(f"utility.{name}", {}).get("value", "none") for name in ("label", "seeds")}
+    results = kept.facts(path) if path.is_file() else {}
+    with kept.reading(path):
+        said = {name: results.get(f"utility.{name}", {}).get("value", "none") for name in ("label", "seeds")}
+        if wrong := [name for name, value in said.items() if not isinstance(value, str | int)]:
+            raise TypeError(f"utility.{wrong[0]} is neither a text nor a whole number")
+        return said
 
 
 def said_of_pairs(rows: pd.DataFrame) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mammogan.data.phantom.patient import are_phantoms
 from mammogan.data.quality import FLAGS
 from mammogan.data.store import MANIFEST, REPORT, Store
 from mammogan.errors import REASONS
+from mammogan.report import kept
 from mammogan.report.html import Part, Table, write_page
 from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
@@ -63,6 +63,20 @@ def splits(store: Store) -> pd.DataFrame:
     return images.groupby("split").agg(images=("id", "size"), patients=("patient", "nunique")).reset_index()
 
 
+STATED = (
+    "data",
+    "limits",
+    "attribution",
+    "real_images",
+    "patients",
+    "views",
+    "height",
+    "width",
+    "bits",
+    "training_images",
+)
+
+
 def image_set(results: Results, store: Store, reference: str = "") -> pd.DataFrame:
     """Describe the images that the later chapters rest on.
 
@@ -76,7 +90,7 @@ def image_set(results: Results, store: Store, reference: str = "") -> pd.DataFra
     """
     drawn = are_phantoms(store.manifest)
     if reference:
-        facts = json.loads((Path(reference) / "provenance.json").read_text(encoding="utf-8"))
+        facts = kept.facts(Path(reference) / "provenance.json", *STATED)
         name, limits, source = facts["data"], facts["limits"], facts["attribution"] or "drawn by this project"
         images, patients, views = facts["real_images"], facts["patients"], facts["views"]
         size, bits, trained = Size(facts["height"], facts["width"]), facts["bits"], facts["training_images"]

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +25,7 @@ from mammogan.data.images import Images
 from mammogan.metrics.resampling import numbered
 from mammogan.metrics.spectrum import radial_power_spectrum
 from mammogan.paper import printed
+from mammogan.report import kept
 from mammogan.report.html import render
 from mammogan.report.numbers import keep
 from mammogan.report.results import Results, Value
@@ -31,7 +33,13 @@ from mammogan.report.style import REAL, SYNTHETIC, WIDTH
 from mammogan.stats.proportions import exact_interval
 from mammogan.types import ImageStack
 
-TABLES = ("synthetic", "real", "spectra", "spots", "counts")
+TABLES = {  # columns of numbers that every version of a table has
+    "synthetic": ("index", "any", "distance", "ratio"),
+    "real": ("any", "distance", "ratio"),
+    "spectra": ("frequency", "real", "synthetic"),
+    "spots": ("diameter_mm", "contrast", "brightness"),
+    "counts": ("patient", "spots", "smallest_mm"),
+}
 COLORS = {"real": REAL, "synthetic": SYNTHETIC}
 FEWEST = 4  # distinct sizes of spots from which a histogram is drawn
 STEPS = {"hue": "set", "palette": COLORS, "stat": "percent", "common_norm": False, "element": "step", "fill": False}
@@ -98,9 +106,9 @@ def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> Path:
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read what `write_tables` wrote."""
-    options = {"keep_default_na": False, "na_values": {"ratio": ""}}
-    return {name: pd.read_csv(folder / f"{name}.csv", **options) for name in TABLES}
+    """Read what `write_tables` wrote; InputError where a file is missing or damaged."""
+    options: dict[str, Any] = {"keep_default_na": False, "na_values": {"ratio": ""}}
+    return {name: kept.table(folder / f"{name}.csv", numbers, **options) for name, numbers in TABLES.items()}
 
 
 def detectors_of(scores: pd.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ from mammogan.artifacts.inspection import read_key
 from mammogan.artifacts.labels import ANY, agreement, detection, rates, read_labels, views_compared
 from mammogan.atomic import make_folder
 from mammogan.paper.printed import ARTIFACTS, INSPECTED
+from mammogan.report import kept
 from mammogan.report.numbers import filled, keep, words
 from mammogan.report.results import Results
 from mammogan.stats.proportions import exact_interval
@@ -31,7 +32,8 @@ def tables(inspection: Path, files: Iterable[Path], seed: int = 0) -> dict[str, 
     judged = {"rates": rate, "views": views_compared(rate), "agreement": agreement(labels, seed=seed)}
     scores = inspection / "candidates.csv"
     if scores.is_file():
-        judged["detection"] = detection(labels, pd.read_csv(scores), key)
+        with kept.reading(scores):
+            judged["detection"] = detection(labels, kept.table(scores, ["number"]), key)
     return judged
 
 
@@ -86,7 +88,7 @@ def observed(results: Results, inspection: str, seed: int) -> tuple[pd.DataFrame
     said = [filled(words("labels")["observed"], observer=observers[0], **kinds)]
     pairs = Path(inspection) / "pairs.csv"
     if pairs.is_file():
-        correct = pd.read_csv(pairs)["correct"]
+        correct = kept.table(pairs, ["correct"])["correct"]
         share = Estimate(*(100 * bound for bound in exact_interval(int(correct.sum()), len(correct))))
         keep(results, {"observed.pairs": share})
         facts = {"right": int(correct.sum()), "shown": len(correct), "low": share.low, "high": share.high}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from mammogan.gan.schedule import Schedule
 from mammogan.metrics.distances import laplacian_sizes, patches, sliced_wasserstein
 from mammogan.metrics.resampling import ResamplingDesign, shuffled
 from mammogan.parallel import in_threads
+from mammogan.report import kept
 from mammogan.report.fidelity import DRAWS
 from mammogan.report.numbers import filled, grouped, words
 from mammogan.report.style import REAL, SYNTHETIC, WIDE, WIDTH, light_box
@@ -66,17 +66,22 @@ def _text(value: object) -> str:
 def images_trained_on(store: Store | None, config: Config, published: str) -> int:
     """Return the number of real images that D sees: of the store, or of the folder of a published run."""
     if store is None:
-        return int(json.loads((Path(published).parent / "provenance.json").read_text())["training_images"])
+        path = Path(published).parent / "provenance.json"
+        with kept.reading(path):
+            return int(kept.facts(path, "training_images")["training_images"])
     return int((store.manifest["split"] == config.split).sum()) if config.split else len(store)
 
 
 def read_log(run: Path) -> pd.DataFrame:
     """Read the log of a run, one row per line: images, level, size, alpha, losses, scores, and speed where kept."""
-    log = pd.read_json(run / "stats.jsonl", lines=True, precise_float=True)
+    with kept.reading(run / "stats.jsonl"):
+        log: pd.DataFrame = pd.read_json(run / "stats.jsonl", lines=True, precise_float=True)
+        log["images"] = pd.to_numeric(log["images"])
     if not (run / "timing.jsonl").is_file():
         return log
-    timing = pd.read_json(run / "timing.jsonl", lines=True, precise_float=True)
-    return log.merge(timing[["images", "images_per_second"]], on="images", how="left")
+    with kept.reading(run / "timing.jsonl"):
+        timing = pd.read_json(run / "timing.jsonl", lines=True, precise_float=True)
+        return log.merge(timing[["images", "images_per_second"]], on="images", how="left")
 
 
 def minutes(log: pd.DataFrame) -> float:

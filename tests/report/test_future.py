@@ -68,8 +68,9 @@ def test_a_kept_report_says_its_label(tmp_path: Path) -> None:
 def test_tables_of_earlier_reports_are_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no report below .*; write one with mammogan pairs"):
         kept_tables(tmp_path)
+    scores = GAINS.rename(columns={"gain": "value"}).assign(score="AUC")
     alone = AGREEMENT.assign(set=AGREEMENT["set"].str.replace("real", "set"))
-    for name, table in (("agreement", alone), ("scores", GAINS), ("gains", GAINS)):
+    for name, table in (("agreement", alone), ("scores", scores), ("gains", GAINS)):
         path = tmp_path / REPORTS[name][0] / "data" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, index=False)
