@@ -305,6 +305,12 @@ def test_print_falls_back_to_pictures(html: Path, view: Any) -> None:
     assert not view.locator(".plot-ready").first.is_visible()
     assert view.locator("figure img").first.is_visible()
     assert view.locator(".run-banner").is_visible()
+    # What opens for print is there at once: a picture that fades in would be printed blank.
+    view.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert view.eval_on_selector_all("article details", "all => all.every(d => d.open)")
+    fading = "all => all.filter(e => getComputedStyle(e).animationName != 'none').length"
+    assert view.locator("article details.hide > *").count() > 1
+    assert view.eval_on_selector_all("article details.hide > *", fading) == 0
 
 
 def test_search_finds(html: Path, view: Any) -> None:
