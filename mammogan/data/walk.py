@@ -54,11 +54,27 @@ def survey(sources: Iterable[Path], skip: Iterable[Path] = ()) -> Iterator[Entry
         skip: stores to pass over although they may not exist yet.
     """
     roots = [Path(source) for source in sources]
-    skipped = {_real(f"{store}{end}") for store in skip for end in ("", *COMPANIONS)}
+    skipped = {_real(f"{os.path.abspath(store)}{end}") for store in skip for end in ("", *COMPANIONS)}
     walker = _Walker([_real(root) for root in roots], skipped)
     for number, root in enumerate(roots):
-        for entry in walker.entry(root, is_root=True):
+        for entry in _flat(walker.entry(root, is_root=True)):
             yield entry._replace(number=number)
+
+
+Steps = Iterator["Entry | Steps"]  # entries, and folders in the place of theirs
+
+
+def _flat(steps: Steps) -> Iterator[Entry]:
+    """Yield the entries of steps in order: generators in generators fail below a thousand folders."""
+    stack = [steps]
+    while stack:
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+        elif isinstance(step, Entry):
+            yield step
+        else:
+            stack.append(step)
 
 
 class _Walker:
@@ -66,7 +82,7 @@ class _Walker:
         self.roots, self.skipped, self.names = roots, skipped, {os.path.basename(path) for path in skipped}
         self.linked: set[tuple[int, int]] = set()  # folders that were reached through links
 
-    def entry(self, path: Path, is_root: bool = False, through_link: bool = False) -> Iterator[Entry]:
+    def entry(self, path: Path, is_root: bool = False, through_link: bool = False) -> Steps:
         if path.name in self.names and _real(path) in self.skipped:
             return
         try:
@@ -85,14 +101,14 @@ class _Walker:
         elif is_root or not is_store(path):
             if (through_link or is_link) and not is_root:
                 self.linked.add((status.st_dev, status.st_ino))
-            yield from self._folder(path, (through_link or is_link) and not is_root)
+            yield self._folder(path, (through_link or is_link) and not is_root)
 
     def _is_read_anyway(self, path: Path) -> bool:
         """Return True for a folder that is within a source or contains one."""
         real = _real(path)
         return any(os.path.commonpath([real, root]) in (real, root) for root in self.roots)
 
-    def _folder(self, folder: Path, through_link: bool) -> Iterator[Entry]:
+    def _folder(self, folder: Path, through_link: bool) -> Steps:
         # The names are sorted in a database on disk, so that a folder of a million files needs no memory; a walk that
         # is broken off may be closed by another thread.
         with closing(sqlite3.connect("", check_same_thread=False)) as names:
@@ -110,7 +126,7 @@ class _Walker:
                     if not name.endswith(ASIDE):
                         yield Entry(path, Refused(Reason.HIDDEN, "The name begins with a dot; such files are hidden."))
                 elif not _is_companion(path):
-                    yield from self.entry(path, through_link=through_link)
+                    yield self.entry(path, through_link=through_link)
 
 
 def _real(path: str | Path) -> str:
@@ -118,7 +134,7 @@ def _real(path: str | Path) -> str:
 
 
 def _not_read(path: Path, error: OSError) -> Refused:
-    if path.is_symlink() and not isinstance(error, PermissionError):
+    if os.path.islink(path) and not isinstance(error, PermissionError):  # False where the path is too long
         return Refused(Reason.LINK, "The link leads nowhere or to itself.")
     return Refused(Reason.UNREADABLE, f"The file or folder cannot be read ({type(error).__name__}).")
 

@@ -138,3 +138,20 @@ def test_stores_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "in" / ".old.mammogan.old").mkdir()
     assert outcomes(tmp_path / "in", skip=(tmp_path / "in" / "future",)) == {"file": "", "other.salt": ""}
     assert len(outcomes(tmp_path / "in" / "old")) > 3  # asked for, it is a folder like any other
+
+
+def test_deep_folders_and_long_paths_do_not_end_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Folders are made from within: the paths become longer than the system takes.
+    monkeypatch.chdir(tmp_path)
+    for name, depth in (("d", 700), ("d" * 200, 20)):
+        os.mkdir(f"start{len(name)}")
+        os.chdir(f"start{len(name)}")
+        for _ in range(depth):
+            os.mkdir(name)
+            os.chdir(name)
+        Path("file").touch()
+        os.chdir(tmp_path)
+    reasons = list(outcomes(tmp_path).values())
+    assert reasons == ["", "unreadable"]
+    (short,) = walk([tmp_path])
+    assert short.name == "file" and len(short.parts) > 700
