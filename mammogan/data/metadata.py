@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -23,6 +24,7 @@ COLUMNS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_suffix(".toml"
 SEPARATORS = ",;\t|"
 LONGEST = 32  # letters of a finding: it is a class, not a text
 TABLES = (".csv", ".tsv")
+LINE = 2**20  # characters; a file may have the name of a table, any size, and no lines
 IMAGE_SUFFIX = re.compile(r"\.(dcm|dicom|png|jpe?g|tiff?|pgm|0)$", re.IGNORECASE)  # ".0" of a number, by spreadsheets
 LOOSE = "\0"  # before names that hold whatever the capitals and the suffix; no name of a file has it
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:Y|YRS?|YEARS?)?", re.IGNORECASE)
@@ -132,16 +134,19 @@ def _opened(table: Path) -> Iterator[Iterator[list[str]]]:
     """
     try:
         with table.open("rb") as raw:
-            head = raw.read(4)
+            head = raw.read(LINE)
             if head.startswith(WORKBOOKS):
                 raise TableError(f"The table {table.name} is a workbook of Excel; save it as CSV.")
-            encoding = _encoding(raw, head)
+            if len(head) == LINE and b"\n" not in head and b"\r" not in head:
+                raise TableError(f"The table {table.name} cannot be read (its lines do not end); give a CSV.")
+            encoding = _encoding(raw, head[:4])
         with table.open(newline="", encoding=encoding) as file:
-            first = file.readline()
+            lines = iter(partial(file.readline, LINE), "")
+            first = next(lines, "")
             if first.lower().startswith("sep="):  # a line for spreadsheets
-                first = file.readline()
+                first = next(lines, "")
             separator = max(SEPARATORS, key=first.count)
-            yield csv.reader(itertools.chain([first], file), delimiter=separator, skipinitialspace=True)
+            yield csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True)
     except (OSError, UnicodeError, csv.Error) as error:
         raise TableError(f"The table {table.name} cannot be read ({type(error).__name__}); give a CSV.") from None
 

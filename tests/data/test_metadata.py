@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from mammogan.data.dicom import read_mammogram
 from mammogan.data.dicom_writer import build
 from mammogan.data.ingest import Settings, ingest
 from mammogan.data.manifest import Label
-from mammogan.data.metadata import Labels, LabelSource, facts_of, is_labels
+from mammogan.data.metadata import Labels, LabelSource, facts_of, is_labels, why_no_labels
 from mammogan.errors import ParameterError, Refused, TableError
 
 
@@ -220,3 +222,25 @@ def test_facts_of_the_user_count_where_the_header_states_nothing_usable() -> Non
     dataset.Modality = "MG"
     facts = read_mammogram(as_bytes(dataset), label=label).facts
     assert (facts["view"], facts["laterality"]) == ("CC", "L")
+
+
+def test_a_file_of_any_size_without_lines_is_not_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "noise.csv"
+    table.touch()
+    os.truncate(table, 2**28)  # takes no space on the disk
+    tracemalloc.start()
+    try:
+        assert "lines do not end" in why_no_labels(table, LabelSource())
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    with table.open("wb") as file:  # a header, then a line without end
+        file.write(b"file,view\n")
+        file.truncate(2**28)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TableError, match="cannot be read"):
+            Labels([table])
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
