@@ -10,8 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -142,19 +143,18 @@ def guarded_pool(processes: int = 1, preload: Sequence[str] = ()) -> ProcessPool
 
 
 @lru_cache(maxsize=1)
-def worker_pool(preload: tuple[str, ...] = ()) -> ProcessPool:
+def worker_pool(preload: tuple[str, ...] = ()) -> "Children":
     """Return the one child of this process, made at the first call and kept."""
     # Dask starts its workers as daemons, which Python forbids children. The child ends with its parent all the same:
     # its pipe closes.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-    return guarded_pool(1, preload)
+    return Children(1, preload)
 
 
 def close_worker_pool(preload: tuple[str, ...] = ()) -> None:
     """End the child of `worker_pool`; a process that keeps it would never end."""
     if worker_pool.cache_info().currsize:
-        worker_pool(preload).stop()
-        worker_pool(preload).join()
+        worker_pool(preload).close()
         worker_pool.cache_clear()
 
 
@@ -190,9 +190,40 @@ def outcome(call: Future[Value]) -> Value | Refused:
         return Refused(Reason.CRASHED, "The decoder crashed on the file.")
 
 
+Call = tuple[tuple[Any, ...], Future[Any]]  # function and arguments, and what comes of them
+
+
+class Children:
+    """Guarded children: pebble replaces one that dies at work, but gives up when all are killed while they wait."""
+
+    def __init__(self, processes: int, preload: Sequence[str] = ()) -> None:
+        self._open = partial(guarded_pool, processes, preload)
+        self.pool = self._open()
+
+    def submit(self, *call: Any) -> Call:
+        """Start a call of a function with arguments."""
+        if not self.pool.active:
+            self.close()
+            self.pool = self._open()
+        return call, submit_guarded(self.pool, *call)
+
+    def outcome(self, started: Call) -> Any:
+        """Return the outcome of a call, which is started again if the children were killed before it began."""
+        try:
+            return outcome(started[1])
+        except BrokenProcessPool:
+            return outcome(self.submit(*started[0])[1])
+
+    def close(self) -> None:
+        """End the children."""
+        self.pool.stop()
+        self.pool.join()
+
+
 def guarded_call(preload: tuple[str, ...], function: Callable[..., Value], *arguments: object) -> Value | Refused:
     """Return the outcome of a call in the one child of this process."""
-    return outcome(submit_guarded(worker_pool(preload), function, *arguments))
+    children = worker_pool(preload)
+    return children.outcome(children.submit(function, *arguments))
 
 
 def guarded_map(
@@ -215,10 +246,9 @@ def guarded_map(
     """
     with ExitStack() as stack:
         if not scheduler:
-            pool = guarded_pool(workers, preload)
-            stack.callback(pool.join)
-            stack.callback(pool.stop)
-            yield from ordered_map(lambda item: submit_guarded(pool, function, *item), outcome, items, workers)
+            children = Children(workers, preload)
+            stack.callback(children.close)
+            yield from ordered_map(lambda item: children.submit(function, *item), children.outcome, items, workers)
             return
         client = stack.enter_context(dask_client(workers, None if scheduler == "local" else scheduler))
         stack.callback(client.run, close_worker_pool, preload)

@@ -9,6 +9,7 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from pebble import ProcessPool
 from small_stores import make_store
 
+from mammogan import parallel
 from mammogan.errors import InputError, Refused
 from mammogan.metrics.moments import image_moments
 from mammogan.parallel import guarded_map, guarded_pool, in_processes, map_images, outcome, submit_guarded
@@ -149,3 +151,29 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
         pytest.raises(InputError, match=f"No Dask scheduler answers at {address}"),
     ):
         list(guarded_map(len, [("a",)], scheduler=address))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_children_that_are_killed_while_they_wait_are_replaced(seconds: int) -> None:
+    parallel.close_worker_pool()
+    try:
+        for number in range(3):
+            pid = parallel.guarded_call((), os.getpid)
+            assert isinstance(pid, int)
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(seconds)  # the pool notices at once, or when it is asked
+            assert parallel.guarded_call((), abs, -number) == number
+    finally:
+        parallel.close_worker_pool()
+
+
+@pytest.mark.slow
+def test_calls_that_wait_for_killed_children_are_started_again() -> None:
+    children = parallel.Children(1)
+    try:
+        os.kill(children.outcome(children.submit(os.getpid)), signal.SIGKILL)
+        calls = [children.submit(abs, -number) for number in range(9)]
+        assert [children.outcome(call) for call in calls] == list(range(9))
+    finally:
+        children.close()
