@@ -81,8 +81,21 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def sibling(path: Path, pattern: str) -> Path:
+    """Return a path next to `path`, with its name in the `pattern`, as "{}.salt"; "." has the name of its folder.
+
+    Raises:
+        OutputError: the path is the root of the file system, which has no name.
+    """
+    if path.name in ("", ".."):
+        path = Path(os.path.abspath(path))
+    if not path.name:
+        raise OutputError(f"{path} is the root of the file system; give another folder.")
+    return path.with_name(pattern.format(path.name))
+
+
 def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.aside")
+    return sibling(path, ".{}.aside")
 
 
 @contextmanager
@@ -128,7 +141,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.mammogan.old")
+    return sibling(path, ".{}.mammogan.old")
 
 
 @contextmanager
@@ -266,12 +279,13 @@ def renewing_folder(
     Raises:
         OutputError: what is there must not be deleted, see `check_replaceable`.
     """
-    with writing(path):
-        exists = path.exists() or path.is_symlink()
-    if force and exists:
-        check_replaceable(path, kinds, inputs)
     target = _real(path)
     old = _old(target)
+    with writing(path):
+        exists = path.exists() or path.is_symlink()
+        old.exists()  # raises where its name is too long
+    if force and exists:
+        check_replaceable(path, kinds, inputs)
     with writing(path):
         if force and exists:
             # The old folder of an attempt that was killed is older, but whole; what that attempt wrote is not.

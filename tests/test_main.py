@@ -46,6 +46,10 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("ingest /nowhere --store x", "There is no file or folder /nowhere"),
         ("ingest file --store x --labels /nowhere.csv", "nowhere.csv"),
         ("ingest file --store file/x", "file/x"),
+        ("ingest file --store /", "/ is the root of the file system; give another folder"),
+        (f"ingest file --store {'x' * 250}", "File name too long"),
+        (f"ingest file --store {'x' * 240}", "File name too long"),
+        ("phantom / --count 4", "/ is the root of the file system; give another folder"),
         ("train --store /nowhere --run x", "There is no store at /nowhere"),
         ("sample /nowhere --count 3 --out x", "There is no trained generator"),
         ("sample /nowhere --count 3 --seed -1 --out x", "The seed of images to draw must be 0 or more"),
@@ -277,3 +281,25 @@ def test_a_source_may_have_a_name_that_is_not_utf_8(
         main()
     assert ended.value.code == 0, capsys.readouterr().err
     assert len(Store.open(out)) == 1
+
+
+def test_the_folder_in_which_one_works_may_be_a_store_and_is_not_replaced(
+    call: Callable[..., Outcome], store: Store, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for command in ("inspect {0} --count 2", "align {0} {1}", "pairs {1}", "study build {0} {0} --pairs 1"):
+        code, _, said = call(*command.format(store.path, phantoms).split(), "--out", ".")
+        assert code == 1 and "the folder in which you work; give another folder" in said, said
+    for _ in range(2):
+        code, _, said = call("ingest", phantoms, "--store", ".", "--height", "40", "--width", "32")
+        assert code == 0, said
+    assert len(Store.open(tmp_path / "here")) == len(store)
+    assert {path.name for path in tmp_path.iterdir()} >= {"here", "here.salt", "here.refused.csv"}
+
+
+def test_a_list_of_the_user_is_not_replaced(call: Callable[..., Outcome], phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.refused.csv").write_text("my own list")
+    code, _, said = call("ingest", phantoms, "--store", tmp_path / "s", "--height", "40", "--width", "32")
+    assert code == 1 and "s.refused.csv is not a list that this command wrote" in said, said
+    assert (tmp_path / "s.refused.csv").read_text() == "my own list"

@@ -65,7 +65,8 @@ def ingest(
     force: Force = False,
 ) -> None:
     """Read an archive into a store; the same command continues after an interruption."""
-    from mammogan.data.ingest import Settings, refused_path
+    from mammogan.data.examples import refused_path
+    from mammogan.data.ingest import Settings
     from mammogan.data.ingest import ingest as read_archive
     from mammogan.data.metadata import LabelSource
     from mammogan.data.store import Store, check_growth

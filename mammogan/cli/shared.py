@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from mammogan.atomic import FolderKind, renewing_folder, writing
+from mammogan.atomic import FolderKind, renewing_folder, sibling, writing
 from mammogan.cli.outputs import STORE
 from mammogan.errors import OutputError
 from mammogan.types import Size
@@ -71,6 +71,8 @@ def check_empty(folder: Path) -> None:
     with writing(folder):
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(f"The folder {folder} is not empty; give another folder.")
+        if folder.exists() and folder.samefile(Path.cwd()):  # it is replaced: the shell would be in a deleted folder
+            raise OutputError(f"{folder} is the folder in which you work; give another folder.")
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def new_output(
         stack.enter_context(renewing_folder(out, [kind], read, force))
         for name, source in (sets or {}).items():
             if not (source / "zarr.json").is_file():
-                store = out.with_name(f"{out.name}.{name}.store")
+                store = sibling(out, f"{{}}.{name}.store")
                 stack.enter_context(renewing_folder(store, STORE, read, force))
         yield stack.enter_context(Bars())
 

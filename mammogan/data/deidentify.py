@@ -5,7 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
-from mammogan.atomic import writing
+from mammogan.atomic import replacing_text, sibling, writing
+from mammogan.errors import OutputError
 
 SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 
@@ -22,18 +23,26 @@ def split_of(patient: str, seed: int) -> str:
 
 def salt_path(store: Path) -> Path:
     """Return the file of a store's salt, next to the store, so that the store can be passed on without it."""
-    return store.with_name(f"{store.name}.salt")
+    return sibling(store, "{}.salt")
 
 
 def salt_of(store: Path) -> bytes:
-    """Return the secret that patient hashes are salted with; created once, readable by its owner alone."""
+    """Return the secret that patient hashes are salted with; created once, readable by its owner alone.
+
+    Raises:
+        OutputError: it cannot be written or read, or is empty: hashes without it give identifiers away.
+    """
     path = salt_path(store)
-    if not path.is_file():
-        with writing(path):
+    with writing(path):
+        if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with replacing_text(path) as file:
+                os.fchmod(file.fileno(), 0o600)
                 file.write(secrets.token_hex(16))
-    return path.read_text().encode()
+        salt = path.read_bytes()
+    if not salt:
+        raise OutputError(f"{path} is empty, and patients are hashed with it; delete it, and give another store.")
+    return salt
 
 
 def salted_hash(salt: bytes, identifier: str) -> str:

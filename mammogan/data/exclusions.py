@@ -139,6 +139,8 @@ def is_drawn(comment: str) -> bool:
 def _check_kind(dataset: Dataset, allow_processing: bool) -> None:
     """Refuse a file that does not hold one gray full-field mammogram for presentation."""
     sop_class, modality = text(dataset, "SOPClassUID"), text(dataset, "Modality").upper()
+    if "DirectoryRecordSequence" in dataset:
+        raise Refused(Reason.SOP_CLASS, "The file is a DICOMDIR, the index of a disc, not an image.")
     if sop_class == uid.BreastTomosynthesisImageStorage:
         raise Refused(Reason.TOMOSYNTHESIS, f"{element('SOPClassUID')} is that of a breast tomosynthesis.")
     if modality != "MG":

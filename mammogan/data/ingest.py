@@ -1,6 +1,5 @@
 """Ingest an archive: read every file in worker processes and record where it was stored or why it was refused."""
 
-import csv
 import hashlib
 import os
 import sqlite3
@@ -15,10 +14,11 @@ import numpy as np
 from pydicom.uid import BreastTomosynthesisImageStorage
 
 from mammogan import parallel
-from mammogan.atomic import replacing_text, temporary_databases
+from mammogan.atomic import temporary_databases
 from mammogan.data.attributes import element
 from mammogan.data.deidentify import salt_of, salted_hash, split_of
 from mammogan.data.dicom import Mammogram, is_dicom, read_mammogram
+from mammogan.data.examples import EXAMPLES, readable, refused_path, write_examples
 from mammogan.data.film import clean_film
 from mammogan.data.geometry import fit
 from mammogan.data.manifest import Facts, Label
@@ -30,10 +30,10 @@ from mammogan.data.segmentation import side_of
 from mammogan.data.store import Encoded, Store, StoreWriter, encode, pyramid
 from mammogan.data.walk import Entry, dicom_files, survey, walk
 from mammogan.errors import InputError, NothingAcceptedError, ParameterError, Reason, Refused
-from mammogan.types import Progress, Size, no_progress
+from mammogan.types import Progress, Size, counted, no_progress
 
 MAX_BYTES = 2**29  # larger files are tomosyntheses or not images; they are not read into memory
-HEAD = 512  # bytes that tell archives
+HEAD = 32774  # bytes that tell archives
 ARCHIVES = {
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",
@@ -44,9 +44,10 @@ ARCHIVES = {
     b"Rar!": "rar",
     b"\x1f\x9d": "compress",
     b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"MSCF": "cab",
 }
 PRELOAD = ("mammogan.data._preload",)  # loaded once for all children
-EXAMPLES = 3  # names of files per reason in the list of refused files
 ACCEPTED = "accepted"  # the outcome that is not a reason
 
 
@@ -169,8 +170,9 @@ def read_source(
 
 def archive_kind(head: bytes) -> str:
     """Return the kind of a compressed archive, by its first bytes; "" for any other file."""
-    is_tar = head[257:262] == b"ustar"
-    return "tar" if is_tar else next((kind for magic, kind in ARCHIVES.items() if head.startswith(magic)), "")
+    if head[257:262] == b"ustar" or head[32769:] == b"CD001":
+        return "tar" if head[257:262] == b"ustar" else "CD or DVD"
+    return next((kind for magic, kind in ARCHIVES.items() if head.startswith(magic)), "")
 
 
 def read_content(path: Path) -> bytes:
@@ -295,8 +297,9 @@ def ingest(
             if reason != ACCEPTED and len(names) < EXAMPLES:
                 root = roots[entry.number]
                 name = entry.path.relative_to(root) if entry.path != root else Path(root.name)
-                names.append(os.fsencode(name).decode(errors="backslashreplace"))
+                names.append(readable(name))
 
+        write_examples(refused_path(store), Counter(), {})  # fails now if it cannot be written, not after hours
         counts = _skip_committed(writer, files, seen, note)
         # The files are read ahead of their outcomes, which come in the same order.
         unread, places = tee(files)
@@ -320,24 +323,9 @@ def ingest(
 
 def _nothing_accepted(store: Path, counts: Counter[str]) -> NothingAcceptedError:
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
-    detail = f" of {counts.total()} files ({reasons}); {refused_path(store)} names files of each reason"
+    detail = f" of {counted(counts.total(), 'file')} ({reasons}); {refused_path(store)} names files of each reason"
     found = detail if reasons else ": the folder is empty"
     return NothingAcceptedError(f"No usable mammogram was found{found}; give a folder that holds some.")
-
-
-def refused_path(store: Path) -> Path:
-    """Return the list of examples of refused files, next to the store: names of files may identify patients."""
-    return store.with_name(f"{store.name}.refused.csv")
-
-
-def write_examples(path: Path, counts: Counter[str], examples: Mapping[str, list[str]]) -> None:
-    """Write a table that only its owner can read: reason, number of files, and up to `EXAMPLES` of their names."""
-    with replacing_text(path) as file:
-        os.fchmod(file.fileno(), 0o600)
-        rows = csv.writer(file)
-        rows.writerow(["reason", "files", "file"])
-        for reason, count in counts.most_common():
-            rows.writerows((reason, count, name) for name in examples.get(reason, []))
 
 
 def tables_below(roots: Sequence[Path], store: Path, labels: LabelSource) -> list[Path]:

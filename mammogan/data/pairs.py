@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from mammogan.atomic import sibling
 from mammogan.data.dicom import is_dicom
 from mammogan.data.ingest import HEAD, Settings, ingest
 from mammogan.data.raster import SUFFIXES
@@ -116,7 +117,7 @@ def open_sets(
         if source.kind == "store":
             opened[name] = Store.open(source.path)
             continue
-        path, task = out.with_name(f"{out.name}.{name}.store"), f"{name} files"
+        path, task = sibling(out, f"{{}}.{name}.store"), f"{name} files"
         settings = Settings(
             *(source.size or default),
             depth,

@@ -23,6 +23,7 @@ from dicom_files import drawn, phantom
 from pandas.testing import assert_frame_equal
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
+from pydicom.fileset import FileSet
 
 from mammogan.data import ingest as stage
 from mammogan.data.deidentify import salt_path
@@ -263,12 +264,18 @@ def test_one_odd_file_never_ends_the_run(phantoms: Path, tmp_path: Path) -> None
     (source / "odd.csv").write_text(f'file,view\nGödel.png,CC\n"{"x" * 200_000}",MLO\n', encoding="utf-8")
     (source / "empty.csv").touch()
     (source / "a.Z").write_bytes(b"\x1f\x9d" + bytes(100))
+    (source / "a.iso").write_bytes(bytes(32769) + b"CD001" + bytes(1000))
+    files = FileSet()
+    files.add(phantoms / "0000000.dcm")
+    files.write(tmp_path / "disc")
+    (tmp_path / "disc" / "DICOMDIR").rename(source / "DICOMDIR")
     for _ in range(2):
         store = ingest([source], source / "store", SMALL)
         assert len(store) == 5
-        reasons = ["archive"] * 4 + ["hidden", "link", "link", "not_dicom", "special", "table", "table"]
+        reasons = ["archive"] * 5 + ["hidden", "link", "link", "not_dicom", "sop_class", "special", "table", "table"]
         assert sorted(store.refused["reason"]) == reasons
     sentences = " ".join(store.refused["sentence"])
+    assert "a CD or DVD archive" in sentences and "is a DICOMDIR, the index of a disc" in sentences
     assert "zip archive; unpack" in sentences and "it is empty" in sentences and "cannot be read (Error)" in sentences
     with pytest.raises(TableError, match=r"odd\.csv cannot be read"):
         ingest([source], tmp_path / "named", SMALL, labels=LabelSource(source / "odd.csv"))
