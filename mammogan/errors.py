@@ -109,7 +109,7 @@ class Reason(StrEnum):
     NOT_DICOM = "not_dicom", "The file is neither a DICOM file nor a picture."
     NOT_AN_IMAGE = "not_an_image", "The file has the name of a picture and cannot be decoded as one."
     TABLE = "table", "The table was not used: it lacks columns that name files and views, or --labels names another."
-    NO_LABEL = "no_label", "The picture has no row in a table of labels."
+    NO_LABEL = "no_label", "The picture has no row in a table of labels, or rows that contradict each other."
     MALFORMED = "malformed", "The DICOM header cannot be parsed or contradicts itself."
     NO_PIXELS = "no_pixels", "Pixel Data (7FE0,0010) is missing."
     UNDECODABLE = "undecodable", "Pixel Data (7FE0,0010) cannot be decoded."

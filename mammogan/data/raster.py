@@ -57,7 +57,8 @@ def read_picture(
         raise Refused(Reason.SYNTHETIC, f"The picture says that a program drew it; {ACCEPT_SYNTHETIC}.")
     label = label or {}
     if not unlabeled and not label.get("view"):
-        raise Refused(Reason.NO_LABEL, "The picture has no row in a table of labels with the columns file and view.")
+        missing = "The picture has no row in a table of labels with the columns file and view"
+        raise Refused(Reason.NO_LABEL, f"{missing}, or rows that contradict each other.")
     if not unlabeled and label["view"] not in ("CC", "MLO"):
         raise Refused(Reason.VIEW, f"The view in the table of labels {OTHER_VIEW}")
     trusted = unlabeled or synthetic

@@ -216,6 +216,18 @@ def test_pictures_with_labels(phantoms: Path, tmp_path: Path) -> None:
     assert store.images()[0][20, 0] > 1000
 
 
+def test_rows_that_contradict_each_other_are_named_as_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.png").write_bytes(picture_bytes())
+    (tmp_path / "in" / "one.csv").write_text("file,view\na.png,MLO\na.png,MLO\nb.png,MLO\n")
+    (tmp_path / "in" / "two.csv").write_text("file,view\nb.png,CC\n")
+    store = ingest([tmp_path / "in"], tmp_path / "s", SMALL)
+    assert store.manifest["view"].tolist() == ["MLO"]
+    assert store.refused["reason"].tolist() == ["no_label"]
+    assert "or rows that contradict each other" in store.refused["sentence"][0]
+
+
 def test_pictures_of_the_size_of_the_store_are_not_resampled(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:400, :320]
