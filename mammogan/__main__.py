@@ -2,10 +2,14 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,7 +18,7 @@ from mammogan.cli import alignment, archive, book, generator, inspection, study
 from mammogan.errors import MammoganError, ParameterError
 from mammogan.threads import prepare_threads
 
-INTERRUPTED = 130  # exit code after SIGINT
+INTERRUPTED, TERMINATED = 130, 143  # exit codes after SIGINT and SIGTERM
 app = typer.Typer(
     help="Mammograms from a progressively grown GAN, and how real they are.",
     no_args_is_help=True,
@@ -36,8 +40,33 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def _say_interrupted() -> None:
+def _end(terminated: bool) -> NoReturn:
     print("Stopped; the same command continues.", file=sys.stderr)
+    sys.exit(TERMINATED if terminated else INTERRUPTED)
+
+
+@contextmanager
+def _termination() -> Iterator[list[int]]:
+    """SIGTERM ends the block as Ctrl-C does, whose cleaning up every command has; the list has its number then.
+
+    It has no effect outside of the main thread, which alone receives signals, and where the parent set the signal.
+    """
+    received: list[int] = []
+
+    def terminate(number: int, _: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # a second one does not interrupt the cleaning up
+        received.append(number)
+        raise KeyboardInterrupt
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield received
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _check_arguments() -> None:
@@ -50,21 +79,21 @@ def _check_arguments() -> None:
 def main(run_app: Callable[[], None] = app) -> None:
     """Run a command. A `MammoganError` becomes one sentence, any other exception a traceback that asks for a report.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated once the work was saved.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     prepare_threads()
     try:
-        _check_arguments()
-        run_app()
+        with _termination() as received:
+            _check_arguments()
+            run_app()
     except KeyboardInterrupt:
-        _say_interrupted()
-        sys.exit(INTERRUPTED)
+        _end(bool(received))
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of KeyboardInterrupt
-            _say_interrupted()
+            _end(bool(received))
         raise
     except MammoganError as error:
         if str(error):  # one of several processes speaks for all

@@ -26,18 +26,30 @@ log = logging.getLogger(__name__)
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block into one sentence that names `path` as what cannot be written.
 
+    Where the error names a file elsewhere, which may be an input, the sentence is about that one.
+
     Raises:
         OutputError: the block raised an OSError.
     """
     try:
         yield
     except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             disk = next(folder for folder in (_real(path), *_real(path).parents) if folder.is_mount())
             sentence = f"The disk of {path} is full; free space in {disk} and run the same command again."
+        elif not _belongs(named, path):
+            sentence = f"{named} cannot be read or written ({error.strerror or error}); correct that and run again."
         else:
             sentence = f"{path} cannot be written ({error.strerror or error}); correct that and run again."
         raise OutputError(sentence) from error
+
+
+def _belongs(named: Path, path: Path) -> bool:
+    """Return whether a file is `path`, above it, below it, or in a file or folder that is named after it."""
+    place, whole = _real(named), _real(path)
+    beside = [part.name for part in (place, *place.parents) if part.parent == whole.parent]
+    return place in (whole, *whole.parents) or any(re.match(rf"\.?{re.escape(whole.name)}", name) for name in beside)
 
 
 @contextmanager

@@ -96,6 +96,17 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         atomic.writing(Path("a")),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
+    for read in (tmp_path / "input", tmp_path / "other" / "output.txt"):
+        with (
+            pytest.raises(OutputError, match=re.escape(f"{read} cannot be read or written (No such file")),
+            atomic.replacing_folder(tmp_path / "output"),
+        ):
+            read.read_text()
+    with (
+        pytest.raises(OutputError, match="output cannot be written .No such file"),
+        atomic.replacing_folder(tmp_path / "output") as made,
+    ):
+        (made / "none" / "file").write_text("x")
     with pytest.raises(ValueError, match="ours"), atomic.writing(Path("a")):
         raise ValueError("ours")
 

@@ -197,21 +197,25 @@ main()
 
 
 @pytest.mark.slow
-def test_an_ingest_that_the_terminal_interrupts_continues(call: Callable[..., Outcome], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_ingest_that_is_interrupted_continues(
+    call: Callable[..., Outcome], tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C reaches every process of the terminal, SIGTERM of a service or a scheduler often the first alone."""
     sources = tmp_path / "in"
     sources.mkdir()
     (sources / "0.dcm").write_bytes(as_bytes(phantom()))
-    for number in range(1, 600):
-        os.link(sources / "0.dcm", sources / f"{number}.dcm")
+    for copy in range(1, 600):
+        os.link(sources / "0.dcm", sources / f"{copy}.dcm")
     command = ["ingest", "in", "--store", "s", "--height", "40", "--width", "32", "--workers", "2"]
     run = subprocess.Popen(
         [sys.executable, "-c", SPEAKING, *command], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert run.stderr is not None
     assert run.stderr.readline().startswith("files: ")  # children are at work
-    os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does: to every process of the terminal
+    (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
     said = run.stderr.read()
-    assert run.wait() == 130
+    assert run.wait() == 128 + number
     assert said.splitlines()[-1] == "Stopped; the same command continues." and "Traceback" not in said
     with pytest.raises(StoreError, match="is not finished"):
         Store.open(tmp_path / "s")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mammogan.cli.outputs import INSPECTION
+from mammogan.cli.outputs import INSPECTION, LABELS
 from mammogan.cli.shared import Force, Seed, new_output
 
 app = typer.Typer()
@@ -55,8 +55,11 @@ def labels(
     files: Annotated[list[Path], typer.Argument(help="CSV files that the labeling page wrote, one per observer.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the tables; by default one in the inspection.")] = None,
     seed: Seed = 0,
+    force: Force = False,
 ) -> None:
     """Report the labels of observers: rates by view next to the paper's, agreement, and detectors judged by them."""
     from mammogan.report.labels import report
 
-    print(report(inspection, files, out or inspection / "report", seed))
+    target = out or inspection / "report"
+    with new_output(target, LABELS, files, force or out is None):
+        print(report(inspection, files, target, seed))

@@ -73,6 +73,12 @@ INSPECTION = FolderKind(
     _has("seed", "images", "synthetic", "controls", "name"),
     rf"index\.html|(?:candidates|key)\.csv|inspection\.json|(?:images|sheets)(?:/[\w-]+\.png)?|report(?:/(?:{REPORT}))?",
 )
+LABELS = FolderKind(
+    "a folder of tables of labels",
+    "rates.csv",
+    lambda content: content.startswith("observer,kind,view,artifact,"),
+    r"(?:rates|views|agreement|detection)\.csv",
+)
 STUDY = FolderKind(
     "a reader study",
     "study.json",

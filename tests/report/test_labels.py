@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
+from mammogan.__main__ import app
 from mammogan.errors import InspectionError
 from mammogan.report.labels import observed, report
 from mammogan.report.results import Results
@@ -34,6 +36,29 @@ def test_rates_views_and_agreement_in_words(labeled: Path, tmp_path: Path) -> No
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"rates.csv", "views.csv", "agreement.csv"}
     with pytest.raises(InspectionError):
         report(tmp_path / "report", [], tmp_path / "other")
+
+
+def test_the_command_replaces_its_own_tables_only(labeled: Path, tmp_path: Path) -> None:
+    command = ["labels", str(labeled), *map(str, sorted(labeled.glob("labels*.csv")))]
+
+    def call(*options: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*command, *options])
+        return done.exit_code, str(done.exception or done.output)
+
+    for _ in range(2):  # the folder in the inspection is this command's own
+        assert call()[0] == 0
+    assert (labeled / "report" / "rates.csv").read_text().startswith("observer,kind,view,artifact,")
+    out = tmp_path / "tables"
+    assert call("--out", str(out))[0] == 0
+    assert call("--out", str(out)) == (1, f"The folder {out} is not empty; give another folder.")
+    assert call("--out", str(out), "--force")[0] == 0
+    (out / "mine.csv").write_text("mine")
+    assert "mine.csv would be lost" in call("--out", str(out), "--force")[1]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "rates.csv").write_text("rates of exchange")
+    assert call("--out", str(foreign), "--force")[0] == 1
+    assert (foreign / "rates.csv").read_text() == "rates of exchange"
 
 
 def test_tables_of_the_chapter(labeled: Path, tmp_path: Path) -> None:
