@@ -136,7 +136,7 @@ def worded(
 def with_interval(estimate: Sequence[float], digits: int) -> str:
     """Return a number and its 95 % interval as text, "undefined" where the number is not finite."""
     value, low, high = estimate
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(value) else "undefined"
+    return f"{value:z.{digits}f} ({low:z.{digits}f} to {high:z.{digits}f})" if math.isfinite(value) else "undefined"
 
 
 def score_table(

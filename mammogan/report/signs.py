@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 MINUS = re.compile(r"(?<![\w.-])-(?=\.?\d)")  # the hyphen of a negative number; not of a range, a date or an option
+ZERO = re.compile(r"(?<![\w.-])-(?=0(?:\.0+)?(?!\.?\w))")  # its hyphen where the number is 0
 # What a reader may copy and run: code, signatures, scripts, sources of formulas; and the inside of tags.
 VERBATIM = re.compile(r"(<(pre|code|script|style|textarea|svg|dt)\b.*?</\2>|<[^>]*>)", re.S)
 
 
 def with_minus(text: str) -> str:
-    """Return a text whose negative numbers have a minus sign in place of a hyphen."""
-    return MINUS.sub("\N{MINUS SIGN}", text)
+    """Return a text whose negative numbers have a minus sign in place of a hyphen; what was rounded to 0 has none."""
+    return MINUS.sub("\N{MINUS SIGN}", ZERO.sub("", text))
 
 
 def page_with_minus(page: str) -> str:

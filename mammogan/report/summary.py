@@ -123,7 +123,7 @@ def _remoteness(value: float, equal: float) -> float:
     return abs(value - equal) if equal == CHANCE else abs(float(np.log(max(value, 1e-9))))
 
 
-def quoted(value: Value, spec: str = ".2f") -> str:
+def quoted(value: Value, spec: str = "z.2f") -> str:
     """Return a number with its interval as text."""
     low, high = value.interval or (value.value, value.value)
     return f"{value.value:{spec}} ({low:{spec}} to {high:{spec}})"
@@ -233,7 +233,7 @@ def _levels(values: Values, text: Mapping[str, str]) -> Iterable[Line]:
         differ = bool(standing(change.interval, equal=0.0)) and abs(float(change.value)) >= BITS
         key = "levels" if differ else "as many"
         facts: dict[str, object] = {kind: values[f"levels.{kind}"].value for kind in ("real", "synthetic")}
-        facts["bits"] = quoted(change, "+.2f")
+        facts["bits"] = quoted(change, "+z.2f")
         yield Line(DIFFERS if differ else AGREES, filled(text[key], **facts), LINKS["levels"])
 
 
@@ -252,7 +252,7 @@ def study_summary(values: Values, missing: Mapping[str, str], clusters: str = ""
     status = NOTE if verdict.startswith("There is no verdict") else DIFFERS if side else AGREES
     facts: dict[str, object] = {key: values[key].value for key in ("readers", "sessions", "answers", "complete")}
     lines = [
-        Line(status, filled(text["verdict"], verdict=verdict, rate=quoted(rate, ".3f")), "overall"),
+        Line(status, filled(text["verdict"], verdict=verdict, rate=quoted(rate, "z.3f")), "overall"),
         Line(NOTE, filled(text["basis"], **facts), "demographics"),
     ]
     effect = float(values["design_effect"].value)

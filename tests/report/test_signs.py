@@ -15,10 +15,14 @@ from mammogan.report.signs import page_with_minus, with_minus
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
 def test_every_negative_number_has_a_minus_sign_and_its_digits(numbers) -> None:
-    text = f"{'; '.join(f'{number:+.3f} ({number:.2f} to {-number:.2f})' for number in numbers)}."
+    text = f"{'; '.join(f'{number:+z.3f} ({number:z.2f} to {-number:z.2f})' for number in numbers)}."
     signed = with_minus(text)
     assert "-" not in signed
     assert signed.replace("\N{MINUS SIGN}", "-") == text
+
+
+def test_what_was_rounded_to_zero_has_no_sign() -> None:
+    assert with_minus("-0.00 to -0.01 (-0, -0.0), -0.") == "0.00 to \N{MINUS SIGN}0.01 (0, 0.0), 0."
 
 
 def test_what_is_no_negative_number_keeps_its_hyphen() -> None:
