@@ -183,6 +183,15 @@ def patients(store: Store) -> np.ndarray:
     return np.asarray(hashes.where(hashes.notna(), [f"image {number}" for number in range(len(store))]), str)
 
 
+def are_patients_known(store: Store) -> bool:
+    """Return whether every image has a patient; a file that states none became its own, with the hash of its instance.
+
+    Then "other patients" may be the same ones.
+    """
+    patient, instance = store.manifest["patient"], store.manifest["instance"]
+    return bool((patient.notna() & (patient != instance)).all())
+
+
 def view_pairs(store: Store) -> pd.DataFrame:
     """Return the two views of each breast that a store has both of, in the order of the CC views.
 

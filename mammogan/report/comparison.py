@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mammogan.atomic import replacing_folder
-from mammogan.data.pairs import compare_stores, open_pair, patients
+from mammogan.data.pairs import are_patients_known, compare_stores, open_pair, patients
 from mammogan.data.store import Store
 from mammogan.errors import InputError, OutputError, Reason
 from mammogan.metrics.coverage import SPACE_DRAW, stretching
@@ -139,7 +139,7 @@ def _comparison(
         run(stack, image_moments, real.bits, task=f"moments of {kind} images")
         for kind, stack in zip(KINDS, images, strict=True)
     ]
-    known = bool(real.manifest["patient"].notna().all())
+    known = are_patients_known(real)
     return Comparison(moments[0], moments[1], design, images, real.bits, trained, known=known)
 
 

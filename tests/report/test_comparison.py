@@ -16,12 +16,13 @@ from small_stores import make_store
 from typer.testing import CliRunner
 
 from mammogan.__main__ import app
-from mammogan.data.pairs import open_pair
+from mammogan.data.pairs import are_patients_known, open_pair
 from mammogan.data.store import Store
 from mammogan.metrics.moments import image_moments
 from mammogan.metrics.resampling import ResamplingDesign
 from mammogan.report.alignment import Comparison
 from mammogan.report.comparison import lead, notes, stretch_notes
+from mammogan.types import Size
 
 pytestmark = pytest.mark.slow
 QUICK = ["--draws", "3", "--splits", "2", "--permutations", "5"]
@@ -158,3 +159,13 @@ def test_a_license_beside_synthetic_images_flatters_nobody(pair: tuple[Store, St
         (tmp_path / "9.png").write_bytes(b"no picture")
     assert said[0][1] == "1 of 9 synthetic files was refused (1 not_dicom)."
     assert said[1][1].endswith("images left out of a synthetic set flatter it.")
+
+
+def test_files_that_state_no_patient_have_no_known_patients(
+    pair: tuple[Store, Store], phantoms: Path, tmp_path: Path
+) -> None:
+    """Each became its own patient, so that nothing is said of other patients."""
+    for number, image in enumerate(pair[0].images((40, 32))[:16]):
+        Image.fromarray(np.repeat(np.repeat(image, 4, 0), 4, 1) << 4).save(tmp_path / f"{number}.png")
+    unnamed, named = open_pair(tmp_path, phantoms, tmp_path.with_name("sets"), size=Size(40, 32))
+    assert [are_patients_known(store) for store in (unnamed, named, pair[0])] == [False, True, True]
