@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from mammogan.artifacts.detectors import outlyingness
 from mammogan.atomic import write_json
 from mammogan.data.images import Subset
+from mammogan.errors import InputError
 from mammogan.metrics.coverage import SCORE_GRID
 from mammogan.metrics.density import Grid, density, jensen_shannon
 from mammogan.metrics.distances import sliced_wasserstein_table
@@ -259,6 +260,8 @@ def read_section(folder: Path, name: str) -> Section:
         InputError: the folder has no such section, or a file of it is damaged.
     """
     path = folder / f"{name}.json"
+    if not path.is_file():
+        raise InputError(f"There is no {path}; export the run again with `mammogan reference`.")
     content = kept.facts(path, "title", "text", "tables", "pictures", "values")
     with kept.reading(path):
         captions = dict(content["pictures"])
