@@ -45,6 +45,7 @@ from mammogan.data.ingest import Settings, ingest
 from mammogan.data.phantom.render import render
 from mammogan.data.store import Store
 from mammogan.parallel import KEPT, keep_memory
+from mammogan.types import counted
 
 RESULT = Path(__file__).parent / "results" / "ingest"
 HEIGHT, WIDTH = 1280, 1024
@@ -280,8 +281,9 @@ def main() -> None:
 def table(report: dict) -> str:
     """Return the results as Markdown. Ratios are medians over the repeats of ratios within a repeat."""
     lines = [
-        f"{report['date']}; {report['device']}, load {report['load']:.1f} over 15 minutes; {report['repeats']} repeats "
-        f"of {report['images']} phantoms of 3000 x 2400 pixels, 12 bits, to 1280 x 1024 with all levels. Images "
+        f"{report['date']}; {report['device']}, load {report['load']:.1f} over 15 minutes; "
+        f"{counted(report['repeats'], 'repeat')} of {report['images']} phantoms of 3000 x 2400 pixels, 12 bits, to "
+        "1280 x 1024 with all levels. Images "
         "per second of processor time, children included, medians; *two / one* is by the clock, and says little if the "
         "load is above the number of cores.",
         "",
