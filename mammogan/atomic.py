@@ -93,8 +93,8 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def sibling(path: Path, pattern: str) -> Path:
-    """Return a path next to `path`, with its name in the `pattern`, as "{}.salt"; "." has the name of its folder.
+def sibling(path: Path, end: str, start: str = "") -> Path:
+    """Return a path next to `path`, with `start` and `end` around its name; "." has the name of its folder.
 
     Raises:
         OutputError: the path is the root of the file system, which has no name.
@@ -103,11 +103,11 @@ def sibling(path: Path, pattern: str) -> Path:
         path = Path(os.path.abspath(path))
     if not path.name:
         raise OutputError(f"{path} is the root of the file system; give another folder.")
-    return path.with_name(pattern.format(path.name))
+    return path.with_name(f"{start}{path.name}{end}")
 
 
 def _aside(path: Path) -> Path:
-    return sibling(path, ".{}.aside")
+    return sibling(path, ".aside", ".")
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _old(path: Path) -> Path:
-    return sibling(path, ".{}.mammogan.old")
+    return sibling(path, ".mammogan.old", ".")
 
 
 @contextmanager

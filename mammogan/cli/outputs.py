@@ -9,6 +9,8 @@ from mammogan.atomic import FolderKind
 STATED = r"\.lock|manifest\.parquet|report(?:/index\.html|/files\.csv|/outcomes\.csv)?"
 REPORT = r"report\.html|results\.json|(?:figures|data)(?:/(?:[^/]+/)*[^/]+\.(?:csv|gif|imrmc|json|png|svg|webp))?"
 
+TABLES = r"(?:rates|views|agreement|detection)\.csv"  # of labels
+
 
 def _has(*keys: str, **values: str) -> Callable[[str], bool]:
     """Return a test for a JSON object with these keys, and with these values."""
@@ -71,13 +73,13 @@ INSPECTION = FolderKind(
     "an inspection",
     "inspection.json",
     _has("seed", "images", "synthetic", "controls", "name"),
-    rf"index\.html|(?:candidates|key)\.csv|inspection\.json|(?:images|sheets)(?:/[\w-]+\.png)?|report(?:/(?:{REPORT}))?",
+    rf"index\.html|(?:candidates|key)\.csv|inspection\.json|(?:images|sheets)(?:/[\w-]+\.png)?|report(?:/{TABLES})?",
 )
 LABELS = FolderKind(
     "a folder of tables of labels",
     "rates.csv",
     lambda content: content.startswith("observer,kind,view,artifact,"),
-    r"(?:rates|views|agreement|detection)\.csv",
+    TABLES,
 )
 STUDY = FolderKind(
     "a reader study",

@@ -95,7 +95,7 @@ def new_output(
         stack.enter_context(renewing_folder(out, [kind], read, force))
         for name, source in (sets or {}).items():
             if not (source / "zarr.json").is_file():
-                store = sibling(out, f"{{}}.{name}.store")
+                store = sibling(out, f".{name}.store")
                 stack.enter_context(renewing_folder(store, STORE, read, force))
         yield stack.enter_context(Bars())
 

@@ -23,7 +23,7 @@ def split_of(patient: str, seed: int) -> str:
 
 def salt_path(store: Path) -> Path:
     """Return the file of a store's salt, next to the store, so that the store can be passed on without it."""
-    return sibling(store, "{}.salt")
+    return sibling(store, ".salt")
 
 
 def salt_of(store: Path) -> bytes:

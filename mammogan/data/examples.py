@@ -15,7 +15,7 @@ HEADER = "reason,files,file"
 
 def refused_path(store: Path) -> Path:
     """Return the list of examples of refused files, next to the store: names of files may identify patients."""
-    return sibling(store, "{}.refused.csv")
+    return sibling(store, ".refused.csv")
 
 
 def readable(path: Path) -> str:

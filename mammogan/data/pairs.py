@@ -117,7 +117,7 @@ def open_sets(
         if source.kind == "store":
             opened[name] = Store.open(source.path)
             continue
-        path, task = sibling(out, f"{{}}.{name}.store"), f"{name} files"
+        path, task = sibling(out, f".{name}.store"), f"{name} files"
         settings = Settings(
             *(source.size or default),
             depth,

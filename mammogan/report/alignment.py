@@ -208,16 +208,19 @@ def moments_section(comparison: Comparison) -> Section:
         values |= described("alignment", {f"median.{m}.{kind}": float(median[m]) for m in MOMENT_NAMES})
     real, synthetic = comparison.compared
     patients = design.groups[design.compared[0]]
+    level = 1 - SHIFT_LEVEL / len(MOMENT_NAMES)
     chances = [
-        chance_of_larger(of_synthetic, of_real, patients, 1 - SHIFT_LEVEL / len(MOMENT_NAMES))
+        chance_of_larger(of_synthetic, of_real, patients, level)
         for of_real, of_synthetic in zip(real.T, synthetic.T, strict=True)
     ]
-    table["chance of larger"] = [with_interval(chance, 2) for chance in chances]
+    table["chance that synthetic is larger"] = [with_interval(chance, 2) for chance in chances]
     table["outside"] = [standing(chance[1:], CHANCE, higher=None) for chance in chances]
-    values |= described("alignment", {f"larger.{m}": chance for m, chance in zip(MOMENT_NAMES, chances, strict=True)})
+    larger = {f"larger.{m}": chance for m, chance in zip(MOMENT_NAMES, chances, strict=True)}
+    levels = {"one": 100 * level, "all": 100 * (1 - SHIFT_LEVEL)}
+    values |= described("alignment", larger, **levels)
     pictures = {"moments": (alignment_figures.moment_scatter(*comparison.compared), points)}
     tables = {"Medians and quartiles": table}
-    return worded("moments", points, tables, pictures, values, n=design.size, seed=design.seed)
+    return worded("moments", points, tables, pictures, values, n=design.size, seed=design.seed, **levels)
 
 
 def table1_section(scores: pd.DataFrame) -> Section:

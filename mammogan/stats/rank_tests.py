@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from mammogan.errors import ParameterError
 from mammogan.stats.mrmc import auc_interval
-from mammogan.stats.proportions import check_counts
+from mammogan.stats.proportions import EffectiveSample, check_counts
 from mammogan.types import Estimate
 
 
@@ -64,6 +64,8 @@ def chance_of_larger(values: np.ndarray, others: np.ndarray, clusters: np.ndarra
     by_cluster = np.bincount(sums, below - chance)
     variance = above.var(ddof=1) / n + count / (count - 1) * float(by_cluster @ by_cluster) / m**2
     smallest = min(n, count)
+    if variance < np.finfo(float).eps:  # nothing varies: as many answers as there are clusters, and not no width
+        return Estimate(chance, *EffectiveSample(chance, smallest, 0.0, smallest - 1).bounds(level))
     step = stats.t.ppf((1 + level) / 2, smallest - 1) * np.sqrt(variance)
     return auc_interval(chance, float(step), smallest, level)
 

@@ -47,6 +47,9 @@ def test_the_command_replaces_its_own_tables_only(labeled: Path, tmp_path: Path)
 
     for _ in range(2):  # the folder in the inspection is this command's own
         assert call()[0] == 0
+    (labeled / "report" / "mine.csv").touch()
+    assert "mine.csv would be lost" in call()[1]
+    (labeled / "report" / "mine.csv").unlink()
     assert (labeled / "report" / "rates.csv").read_text().startswith("observer,kind,view,artifact,")
     out = tmp_path / "tables"
     assert call("--out", str(out))[0] == 0

@@ -100,5 +100,7 @@ def test_the_interval_of_a_chance_covers_one_half_where_patients_have_several_im
 def test_a_chance_without_spread_has_an_exact_interval_and_needs_two_patients() -> None:
     chance = rank_tests.chance_of_larger(np.arange(10, 15), np.arange(8), np.arange(8))
     np.testing.assert_allclose(chance, [1, 0.025 ** (1 / 5), 1])
+    alike = rank_tests.chance_of_larger(np.zeros(10), np.zeros(8), np.arange(8))
+    np.testing.assert_allclose(alike, [0.5, *stats.binomtest(4, 8).proportion_ci()])  # not .5 to .5
     with pytest.raises(ParameterError, match="two clusters of the others or more"):
         rank_tests.chance_of_larger(np.arange(5), np.arange(4), np.zeros(4))
